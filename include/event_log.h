@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * L5. Event logs: where each event's frame is and how many bytes of log come before it, for the whole store and per session, so that
+ * all.jsonl, a day's file and session.jsonl can be read at any offset and have a true size without storing a line.
+ *
+ * Memory: 16 bytes an event in the global log, 8 more in its session's, plus a sum of bytes every EVENT_LOG_STRIDE events.
+ * A day is a range of the global log (transaction times never go back).
+ *
+ * Locking: the engine's lock, as for the tree. Reading lines happens without it: take a slice under the lock, render it after.
+ */
+#ifndef MILESTONEFS_EVENT_LOG_H
+#define MILESTONEFS_EVENT_LOG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "event.h"
+
+struct event_logs; /* all logs of a store: global and per session, with their chains */
+
+struct event_logs *event_logs_new(void);
+void event_logs_free(struct event_logs *l);
+
+/** Memory for @events more events, sessions @sessions of them new; afterwards event_logs_add() cannot fail. 0 or -ENOMEM. */
+int event_logs_reserve(struct event_logs *l, const struct event *events, size_t count);
+/** The chains an event of @session continues (created on first use). NULL: no memory. */
+struct event_chain *event_logs_global_chain(struct event_logs *l);
+struct event_chain *event_logs_session_chain(struct event_logs *l, const char *session);
+/** Enter a sealed event: its frame's payload position, its ordinal in the frame, its time. Moves no chain. Needs a reservation. */
+void event_logs_add(struct event_logs *l, const struct event *e, uint64_t frame_position, uint64_t tx_seq, uint32_t ordinal, int64_t time_ns);
+
+/** Which log: session NULL and day NULL: everything; a session's ("" is the global one's own); or a day "2026-11-22". */
+struct event_log_key {
+	const char *session;
+	const char *day;
+};
+/** Bytes and events of a log now. 0 for both when unknown. */
+void event_log_size(struct event_logs *l, const struct event_log_key *key, uint64_t *ret_bytes, uint64_t *ret_events);
+/** Days that have events, oldest first: calls @fn("2026-11-22"). */
+int event_logs_days(struct event_logs *l, int (*fn)(void *arg, const char *day), void *arg);
+
+/** One event to read: where its frame is and which of its events. */
+struct event_ref {
+	uint64_t frame_position;
+	uint32_t ordinal;
+};
+/**
+ * The events that cover bytes [offset, offset+len) of a log: fills @out (at most @max) and *@ret_skip, the bytes to drop from
+ * the first line. Returns how many (0 at the end). Under the lock. May look at up to EVENT_LOG_STRIDE events more than needed.
+ */
+size_t event_log_slice(struct event_logs *l, const struct event_log_key *key, uint64_t offset, uint64_t len, struct event_ref *out, size_t max,
+		       uint64_t *ret_skip);
+#define EVENT_LOG_STRIDE 32
+
+/** Index snapshot: everything up to transaction @seq into @out; and back into empty logs. 0, -ENOMEM, -EBADMSG. */
+int event_logs_dump(const struct event_logs *l, uint64_t seq, struct buf *out);
+int event_logs_load(struct event_logs *l, const uint8_t *data, size_t len);
+
+#endif

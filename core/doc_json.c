@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * JSON and JSON lines. json_scan.c decides what is well-formed and where each
+ * JSON and JSON lines. doc_json_scan.c decides what is well-formed and where each
  * value stands; cJSON then makes the values, because unescaping and number
  * conversion need not be written twice. cJSON alone would not do: it accepts
  * control characters and malformed numbers, and tells no places.
@@ -17,7 +17,7 @@
 #include <cjson/cJSON.h>
 
 #include "doc_build.h"
-#include "json_scan.h"
+#include "doc_json_scan.h"
 
 /* Walks the places in document order, so that all lines and columns cost one pass. */
 struct place_cursor {

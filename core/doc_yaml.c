@@ -21,7 +21,7 @@
 
 #include "doc_anchor.h"
 #include "doc_build.h"
-#include "yaml_scalar.h"
+#include "doc_yaml_scalar.h"
 
 #define TAG_LINES_MAX 64
 

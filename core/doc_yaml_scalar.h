@@ -3,8 +3,8 @@
  * Private to core/doc_yaml.c: what a plain scalar means by the core schema of
  * YAML 1.2 (chapter 10.3.2). So yes, no, on and off are strings.
  */
-#ifndef MILESTONEFS_YAML_SCALAR_H
-#define MILESTONEFS_YAML_SCALAR_H
+#ifndef MILESTONEFS_DOC_YAML_SCALAR_H
+#define MILESTONEFS_DOC_YAML_SCALAR_H
 
 #include "doc.h"
 

@@ -3,8 +3,8 @@
  * Private to core/doc_json.c: a strict scanner of RFC 8259 texts. It decides
  * what is JSON; cJSON, which is more lenient, only makes values of what passed.
  */
-#ifndef MILESTONEFS_JSON_SCAN_H
-#define MILESTONEFS_JSON_SCAN_H
+#ifndef MILESTONEFS_DOC_JSON_SCAN_H
+#define MILESTONEFS_DOC_JSON_SCAN_H
 
 #include <stddef.h>
 

@@ -5,7 +5,7 @@
  * become the nearest double; their text keeps every digit. Relies on the C
  * locale's decimal point, as the rest of the program does.
  */
-#include "yaml_scalar.h"
+#include "doc_yaml_scalar.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -10,7 +10,7 @@
  *
  * On failure the offset is that of the first byte that cannot be right.
  */
-#include "json_scan.h"
+#include "doc_json_scan.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Telling the kernel what changed behind its back. Attributes (lock-free in the kernel: negative offset) at once; directory entries
+ * and page-cache data on a thread of their own, because they take locks a pending request may hold.
+ */
+#ifndef MILESTONEFS_INVAL_H
+#define MILESTONEFS_INVAL_H
+
+#include "fs.h"
+
+struct fs_inval *fs_inval_start(struct fs *fs);
+void fs_inval_stop(struct fs_inval *i);
+/** Attributes of a node: now. */
+void fs_inval_attr(struct fs *fs, uint64_t node_id);
+/** Pages of a node (mappings): soon. */
+void fs_inval_data(struct fs *fs, uint64_t node_id);
+/** A directory entry: soon. @name is copied. */
+void fs_inval_entry(struct fs *fs, uint64_t parent_id, const char *name);
+
+#endif

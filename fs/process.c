@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Threads that call, seen through /proc, and who they act for.
+ *
+ * A cache entry holds descriptors of /proc/TID. The kernel binds them to the
+ * task itself, so a reused pid can't be mistaken for the old one: reading
+ * "comm" through the old descriptor then fails, and the entry is replaced.
+ *
+ * The environment is read once per program, not once per call: "environ" opened
+ * before an exec belongs to the old address space, which is empty afterwards. So one byte
+ * read from the kept descriptor proves that what was parsed still holds. This
+ * fails where the address space is shared with another process (vfork before
+ * exec), so there (kcmp) nothing is kept.
+ *
+ * Bounds: ENTRIES_MAX entries of at most 6 descriptors, least recently used out.
+ * Lock order: process->lock is never held while taking cache->lock.
+ * Failure: what can't be read is left unknown; nothing here refuses a request.
+ */
+#include "process.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "util.h"
+
+enum {
+	ENTRIES_MAX = 64,
+	ENVIRON_BYTES_MAX = 256 << 10,
+	ANCESTORS_MAX = 64,
+	THREADS_MAX = 1024,
+};
+
+struct process_cache {
+	struct process_agents agents;
+	bool counts_fds;
+
+	pthread_mutex_t lock; /* guards all below */
+	uint64_t clock;
+	uint32_t tids[ENTRIES_MAX]; /* 0: free */
+	struct process *entries[ENTRIES_MAX];
+};
+
+int process_cache_new(const struct process_agents *agents, struct process_cache **ret_cache)
+{
+	struct process_cache *cache = calloc(1, sizeof(*cache));
+	struct stat st;
+	if (!cache)
+		return -ENOMEM;
+	if (agents)
+		cache->agents = *agents;
+	/* We have descriptors ourselves, so 0 means that this kernel does not count. */
+	cache->counts_fds = stat("/proc/self/fd", &st) == 0 && st.st_size > 0;
+	pthread_mutex_init(&cache->lock, NULL);
+	*ret_cache = cache;
+	return 0;
+}
+
+bool process_cache_counts_fds(const struct process_cache *cache)
+{
+	return cache->counts_fds;
+}
+
+static void process_free(struct process *p)
+{
+	int fds[] = { p->dir, p->fds, p->task, p->children, p->comm_fd, p->environ_fd };
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+void process_cache_free(struct process_cache *cache)
+{
+	if (!cache)
+		return;
+	for (size_t i = 0; i < ENTRIES_MAX; i++)
+		if (cache->entries[i])
+			process_free(cache->entries[i]);
+	pthread_mutex_destroy(&cache->lock);
+	free(cache);
+}
+
+/* --- entries ---------------------------------------------------------------- */
+
+static void unref_locked(struct process *p, struct process **ret_dead)
+{
+	if (--p->refs == 0)
+		*ret_dead = p;
+}
+
+void process_put(struct process_cache *cache, struct process *p)
+{
+	struct process *dead = NULL;
+	if (!p)
+		return;
+	pthread_mutex_lock(&cache->lock);
+	unref_locked(p, &dead);
+	pthread_mutex_unlock(&cache->lock);
+	if (dead)
+		process_free(dead);
+}
+
+static int slot_of_tid(const struct process_cache *cache, uint32_t tid)
+{
+	for (int i = 0; i < ENTRIES_MAX; i++)
+		if (cache->tids[i] == tid)
+			return i;
+	return -1;
+}
+
+static struct process *cache_find(struct process_cache *cache, uint32_t tid)
+{
+	struct process *p = NULL;
+	pthread_mutex_lock(&cache->lock);
+	int i = slot_of_tid(cache, tid);
+	if (i >= 0) {
+		p = cache->entries[i];
+		p->refs++;
+		p->used = ++cache->clock;
+	}
+	pthread_mutex_unlock(&cache->lock);
+	return p;
+}
+
+/* Takes the table's reference of @p away if it is still in the table. */
+static void cache_drop(struct process_cache *cache, struct process *p)
+{
+	struct process *dead = NULL;
+	pthread_mutex_lock(&cache->lock);
+	int i = slot_of_tid(cache, p->tid);
+	if (i >= 0 && cache->entries[i] == p) {
+		cache->tids[i] = 0;
+		cache->entries[i] = NULL;
+		unref_locked(p, &dead);
+	}
+	pthread_mutex_unlock(&cache->lock);
+	if (dead)
+		process_free(dead);
+}
+
+/* Puts @p (one reference, the caller's) into the table, in place of an entry of the same tid or of the oldest one. */
+static void cache_insert(struct process_cache *cache, struct process *p)
+{
+	struct process *dead = NULL;
+	pthread_mutex_lock(&cache->lock);
+	int slot = slot_of_tid(cache, p->tid);
+	if (slot < 0) {
+		slot = 0;
+		for (int i = 0; i < ENTRIES_MAX && cache->entries[slot]; i++)
+			if (!cache->entries[i] || cache->entries[i]->used < cache->entries[slot]->used)
+				slot = i;
+	}
+	if (cache->entries[slot])
+		unref_locked(cache->entries[slot], &dead);
+	p->refs++;
+	p->used = ++cache->clock;
+	cache->tids[slot] = p->tid;
+	cache->entries[slot] = p;
+	pthread_mutex_unlock(&cache->lock);
+	if (dead)
+		process_free(dead);
+}
+
+/* A leader's pid can be opened as a pidfd, another thread's can't: half the price of reading "status". */
+static uint32_t tgid_find(int dir, uint32_t tid)
+{
+#ifdef SYS_pidfd_open
+	int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)tid, 0);
+	if (pidfd >= 0) {
+		close(pidfd);
+		return tid;
+	}
+#endif
+	char text[2048];
+	uint64_t tgid;
+	if (proc_read(dir, "status", text, sizeof(text)) < 0)
+		return tid;
+	const char *p = strstr(text, "\nTgid:");
+	if (!p)
+		return tid;
+	p += strlen("\nTgid:");
+	return proc_number_next(&p, text + strlen(text), &tgid) && tgid ? (uint32_t)tgid : tid;
+}
+
+/* Read "comm" through the kept descriptor: a fresh name, and the proof that the task still exists. */
+static int comm_refresh(struct process *p)
+{
+	char comm[64]; /* kernel threads' names are longer than ours */
+	ssize_t n = pread(p->comm_fd, comm, sizeof(comm), 0);
+	if (n < 0)
+		return -errno;
+	size_t len = (size_t)n;
+	if (len && comm[len - 1] == '\n')
+		len--;
+	len = MIN(len, sizeof(p->actor.comm) - 1);
+	pthread_mutex_lock(&p->lock);
+	memcpy(p->actor.comm, comm, len);
+	p->actor.comm[len] = '\0';
+	pthread_mutex_unlock(&p->lock);
+	return 0;
+}
+
+static int process_new(uint32_t tid, struct process **ret_process)
+{
+	char path[32];
+	struct process *p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	p->tid = tid;
+	p->refs = 1;
+	p->dir = p->fds = p->task = p->children = p->comm_fd = p->environ_fd = -1;
+	pthread_mutex_init(&p->lock, NULL);
+
+	snprintf(path, sizeof(path), "/proc/%u", tid);
+	p->dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	p->comm_fd = p->dir < 0 ? -1 : openat(p->dir, "comm", O_RDONLY | O_CLOEXEC);
+	int error = p->comm_fd < 0 ? -errno : comm_refresh(p);
+	if (error) {
+		process_free(p);
+		return error == -ENOENT ? -ESRCH : error;
+	}
+	p->tgid = tgid_find(p->dir, tid);
+	p->actor.pid = p->tgid;
+	*ret_process = p;
+	return 0;
+}
+
+int process_get(struct process_cache *cache, uint32_t tid, struct process **ret_process)
+{
+	if (!tid)
+		return -ESRCH;
+	struct process *p = cache_find(cache, tid);
+	if (p && comm_refresh(p) < 0) { /* gone; the number may belong to another by now */
+		cache_drop(cache, p);
+		process_put(cache, p);
+		p = NULL;
+	}
+	if (!p) {
+		int error = process_new(tid, &p);
+		if (error)
+			return error;
+		cache_insert(cache, p);
+	}
+	*ret_process = p;
+	return 0;
+}
+
+uint32_t process_tgid_get(struct process_cache *cache, uint32_t tid)
+{
+	struct process *p;
+	if (process_get(cache, tid, &p) < 0)
+		return tid;
+	uint32_t tgid = p->tgid;
+	process_put(cache, p);
+	return tgid;
+}
+
+/* --- actors ----------------------------------------------------------------- */
+
+static bool program_unchanged(const struct process *p)
+{
+	char byte;
+	return p->looked && p->environ_fd >= 0 && pread(p->environ_fd, &byte, 1, 0) == 1;
+}
+
+/* Can the kept "environ" outlive an exec, because another process uses the same memory? */
+static bool memory_shared(const struct process *p, uint32_t ppid)
+{
+	return !ppid || syscall(SYS_kcmp, (pid_t)p->tid, (pid_t)ppid, KCMP_VM, 0, 0) <= 0;
+}
+
+static void environ_parse(struct process *p, int fd)
+{
+	cleanup_free char *block = malloc(ENVIRON_BYTES_MAX);
+	size_t len = 0;
+	while (block && len < ENVIRON_BYTES_MAX) { /* a page a read */
+		ssize_t n = pread(fd, block + len, ENVIRON_BYTES_MAX - len, (off_t)len);
+		if (n <= 0)
+			break;
+		len += (size_t)n;
+	}
+	if (block) {
+		(void)proc_environ_id(block, len, "MILESTONES_AGENT", p->actor.agent);
+		(void)proc_environ_id(block, len, "MILESTONES_SESSION", p->actor.session);
+	}
+}
+
+static void leader_find(struct process *p, const struct proc_stat *self)
+{
+	struct proc_stat leader = *self;
+	p->actor.leader_pid = self->session;
+	p->actor.leader_start = 0;
+	if (!self->session)
+		return;
+	if (self->session == p->tid || proc_stat_read_pid(self->session, &leader) == 0)
+		p->actor.leader_start = leader.start_time;
+}
+
+/* Look again at a process that is new or may have changed its program. 0, or PROCESS_EXITING with all as it was. */
+static int program_look(struct process *p)
+{
+	struct proc_stat st;
+	int error = proc_stat_read(p->dir, &st);
+	if (error == 0 && (st.flags & PROC_PF_EXITING))
+		return PROCESS_EXITING;
+	if (error == -ESRCH || error == -ENOENT)
+		return PROCESS_EXITING;
+	if (p->environ_fd >= 0)
+		close(p->environ_fd);
+	p->environ_fd = -1;
+	p->actor.agent[0] = p->actor.session[0] = '\0';
+	p->agents_generation = 0;
+	if (error) {
+		p->looked = false;
+		return 0;
+	}
+	leader_find(p, &st);
+	int fd = openat(p->dir, "environ", O_RDONLY | O_CLOEXEC);
+	if (fd >= 0)
+		environ_parse(p, fd);
+	p->looked = true;
+	if (fd >= 0 && memory_shared(p, st.ppid))
+		close(fd);
+	else
+		p->environ_fd = fd;
+	return 0;
+}
+
+static void ancestors_look(const struct process_agents *agents, struct process *p)
+{
+	struct proc_stat st;
+	uint32_t pid = p->tgid;
+	p->ancestor_agent[0] = '\0';
+	for (int i = 0; i < ANCESTORS_MAX && pid; i++) {
+		if (proc_stat_read_pid(pid, &st) < 0)
+			return;
+		const char *agent = agents->agent_of_pid(agents->arg, pid, st.start_time);
+		if (agent) {
+			snprintf(p->ancestor_agent, sizeof(p->ancestor_agent), "%s", agent);
+			return;
+		}
+		pid = st.ppid;
+	}
+}
+
+int process_actor_fill(struct process_cache *cache, uint32_t tid, uid_t uid, gid_t gid, struct actor *ret_actor)
+{
+	const struct process_agents *agents = &cache->agents;
+	struct actor unknown = { .pid = tid, .comm = "unknown" };
+	struct process *p;
+	int result = 0;
+
+	int error = process_get(cache, tid, &p);
+	if (error) {
+		*ret_actor = unknown;
+		result = error == -ESRCH && tid ? PROCESS_EXITING : 0;
+	} else {
+		pthread_mutex_lock(&p->lock);
+		if (!program_unchanged(p))
+			result = program_look(p);
+		*ret_actor = p->actor;
+		uint64_t generation = agents->generation ? agents->generation(agents->arg) : 0;
+		if (generation && !ret_actor->agent[0]) {
+			if (p->agents_generation != generation)
+				ancestors_look(agents, p);
+			p->agents_generation = generation;
+			memcpy(ret_actor->agent, p->ancestor_agent, sizeof(ret_actor->agent));
+		}
+		pthread_mutex_unlock(&p->lock);
+		process_put(cache, p);
+	}
+	ret_actor->uid = uid;
+	ret_actor->gid = gid;
+	return result;
+}
+
+/* --- descriptors and children ------------------------------------------------ */
+
+int process_fds_get(struct process *p)
+{
+	if (p->fds < 0) {
+		int fd = openat(p->dir, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0)
+			return -errno;
+		p->fds = fd;
+	}
+	return p->fds;
+}
+
+static int children_read(int fd, int (*visit)(void *arg, uint32_t pid), void *arg)
+{
+	char text[1024 + 1];
+	size_t kept = 0; /* bytes of a number cut by the end of the buffer */
+	off_t offset = 0;
+	for (;;) {
+		ssize_t n = pread(fd, text + kept, sizeof(text) - 1 - kept, offset);
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		offset += n;
+		const char *p = text, *end = text + kept + n, *last = memrchr(text, ' ', (size_t)(end - p));
+		uint64_t pid;
+		while (last && p < last && proc_number_next(&p, last, &pid)) {
+			int r = visit(arg, (uint32_t)pid);
+			if (r)
+				return r;
+		}
+		if ((size_t)n < 512) /* the file had no more to give */
+			return 0;
+		p = last ? last : text;
+		kept = (size_t)(end - p);
+		memmove(text, p, kept);
+	}
+}
+
+static int threads_children_each(struct process *p, int (*visit)(void *arg, uint32_t pid), void *arg)
+{
+	int copy = openat(p->task, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *entry;
+	int r = 0, threads = 0;
+	if (!dir) {
+		r = -errno;
+		if (copy >= 0)
+			close(copy);
+		return r;
+	}
+	while (r == 0 && threads++ < THREADS_MAX && (entry = readdir(dir))) {
+		char name[sizeof(entry->d_name) + 16];
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(name, sizeof(name), "%s/children", entry->d_name);
+		cleanup_fd int fd = openat(p->task, name, O_RDONLY | O_CLOEXEC);
+		r = fd < 0 ? 0 : children_read(fd, visit, arg); /* a thread may have ended */
+	}
+	closedir(dir);
+	return r;
+}
+
+int process_children_each(struct process *p, int (*visit)(void *arg, uint32_t pid), void *arg)
+{
+	struct stat st;
+	if (p->task < 0) {
+		p->task = openat(p->dir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (p->task < 0)
+			return errno == ENOENT ? -ESRCH : -errno;
+	}
+	if (p->children < 0) {
+		char name[32];
+		snprintf(name, sizeof(name), "%u/children", p->tid);
+		p->children = openat(p->task, name, O_RDONLY | O_CLOEXEC);
+		if (p->children < 0)
+			return -errno;
+	}
+	if (fstat(p->task, &st) == 0 && st.st_nlink == 3) /* one thread */
+		return children_read(p->children, visit, arg);
+	return threads_children_each(p, visit, arg);
+}

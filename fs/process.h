@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Who is calling: from the thread id of a FUSE request to the actor that is
+ * recorded with a transaction, and the descriptors of /proc that last_close.c
+ * needs. A bounded cache keeps those open, because the same threads call again
+ * and again; it is right in spite of pid reuse and exec (see process.c).
+ *
+ * All functions are thread-safe. None goes through the mount.
+ */
+#ifndef MILESTONEFS_FS_PROCESS_H
+#define MILESTONEFS_FS_PROCESS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "actor.h"
+#include "proc_read.h"
+
+struct process_cache;
+
+/** Agents that registered themselves with a pid. */
+struct process_agents {
+	/** 0: none is registered (then ancestors are not looked at); else a number that changes with the set. NULL: none. */
+	uint64_t (*generation)(void *arg);
+	/** The agent registered with this process, or NULL. The string must stay valid until process_actor_fill() returns. */
+	const char *(*agent_of_pid)(void *arg, uint32_t pid, uint64_t start_time);
+	void *arg;
+};
+
+/** Make a cache; @agents is copied, NULL allowed. Returns 0 or -errno. */
+int process_cache_new(const struct process_agents *agents, struct process_cache **ret_cache);
+
+/** Free it and close all its descriptors. No process may be pinned any more. NULL allowed. */
+void process_cache_free(struct process_cache *cache);
+
+/** Return value of process_actor_fill(): the caller is already exiting. */
+#define PROCESS_EXITING 1
+
+/**
+ * Fill @ret_actor for request thread @tid (0: not in our pid namespace).
+ * Always fills it as far as it can: comm is "unknown" and pid is @tid where
+ * /proc can't be read.
+ *
+ * Returns 0, or PROCESS_EXITING: its environment is gone, and agent and
+ * session hold what the cache still knew, perhaps ""; the caller keeps what it
+ * learned at open or write.
+ *
+ * Costs 2 small system calls for a known thread, some 12 for a new one.
+ */
+int process_actor_fill(struct process_cache *cache, uint32_t tid, uid_t uid, gid_t gid, struct actor *ret_actor);
+
+/** The thread group of @tid; @tid itself where that can't be known. One small system call for a known thread. */
+uint32_t process_tgid_get(struct process_cache *cache, uint32_t tid);
+
+/* --- for last_close.c ------------------------------------------------------- */
+
+/**
+ * A thread seen through /proc/TID. All descriptors refer to one task for ever:
+ * once it is gone they fail with ESRCH or ENOENT.
+ */
+struct process {
+	uint32_t tid;
+	uint32_t tgid;
+	int dir; /**< O_PATH of /proc/TID */
+
+	pthread_mutex_t lock; /**< guards all below, and the read position of fds */
+	int fds;	      /**< "fd", or -1 */
+	int task;	      /**< "task", or -1 */
+	int children;	      /**< "task/TID/children", or -1 */
+	int comm_fd;	      /**< "comm" */
+	int environ_fd;	      /**< "environ" of the program that was read; -1: read again */
+	bool looked;	      /**< agent, session and leader are filled */
+	uint64_t agents_generation; /**< set for which ancestor_agent was looked up; 0 never */
+	char ancestor_agent[ACTOR_ID_BYTES];
+	struct actor actor; /**< what is known; uid and gid unused */
+
+	unsigned refs;	   /**< guarded by the cache's lock; the table counts as one */
+	uint64_t used;	   /**< the cache's clock at the last get; its lock */
+};
+
+/** Pin the process of thread @tid. Returns 0 and a reference for process_put(), or -errno (-ESRCH when gone). */
+int process_get(struct process_cache *cache, uint32_t tid, struct process **ret_process);
+void process_put(struct process_cache *cache, struct process *process);
+
+/** Open the "fd" directory, once. Caller holds p->lock. Returns the descriptor (borrowed) or -errno. */
+int process_fds_get(struct process *p);
+
+/**
+ * Call @visit for each child of the process, of all its threads, until it
+ * returns non-zero. Caller holds p->lock. Returns what @visit returned, 0, or -errno: -ENOENT when this kernel has no
+ * "children" files.
+ */
+int process_children_each(struct process *p, int (*visit)(void *arg, uint32_t pid), void *arg);
+
+/** Does fstat() of /proc/PID/fd give the number of descriptors (Linux 6.2)? */
+bool process_cache_counts_fds(const struct process_cache *cache);
+
+#endif

@@ -10,7 +10,9 @@
  *            "old_sha256":null,"new_sha256":"…","size":12[,MORE],"tx_seq":42,"global_checksum":"…"},
  *    "sequence_number":7,"checksum":"…"}
  *
- * session_id is "global" for what belongs to no session. agent_id is the actor's agent or "system".
+ * session_id is "global" for what belongs to no session. agent_id is the actor's agent or "system". What is absent is null: path, old_sha256,
+ * new_sha256, size, the actor's agent. A path that is not UTF-8 shows U+FFFD for what is not, and is followed by "path_hex" ("new_path_hex")
+ * with all its bytes in hex. A custom event shows its author's type as event_type and his data as "custom":{…}, put into MORE by who logs it.
  * Chain: "global_checksum" is the SHA-256 of the previous event's global_checksum (64 hex digits; 64 zeros
  * before the first) followed by the line without its `,"global_checksum":"…"` and without its `,"checksum":"…"`.
  * "checksum" is the SHA-256 of the previous checksum of the same session followed by the line without its `,"checksum":"…"`.
@@ -81,7 +83,10 @@ int event_seal(struct event *e, const struct event_context *ctx, uint32_t ordina
 	       struct buf *scratch);
 /** Move the chains on past a sealed event read from the journal. */
 void event_follow(const struct event *e, struct event_chain *session, struct event_chain *global);
-/** Append the line of a sealed event, newline included: exactly e->line_bytes bytes. */
+/**
+ * Append the line of a sealed event, newline included: exactly e->line_bytes bytes (a type of a newer writer is shown as event_ID cut or
+ * filled with '_' to the length of its name). Out of memory: nothing is appended, out->error is set.
+ */
 void event_render(const struct event *e, const struct event_context *ctx, uint32_t ordinal, struct buf *out);
 /** The event id "evt-SEQ-N". */
 void event_id_format(uint64_t tx_seq, uint32_t ordinal, char out[48]);

@@ -89,7 +89,7 @@ static int refuse_parser(struct yaml_run *run)
 		return refuse_bytes(run, parser->problem_offset, problem);
 	if (*context && from->line < at->line)
 		(void)snprintf(begun, sizeof(begun), " that begins at line %zu", from->line + 1); /* fits */
-	tab = byte_at(run, at) == '\t' ? " (a tab; YAML is indented by spaces)" : "";
+	tab = byte_at(run, at) == '\t' && !strstr(problem, "tab ") ? " (a tab; YAML is indented by spaces)" : "";
 	return doc_refuse(run->reason, "yaml", (uint32_t)at->line + 1, (uint32_t)at->column + 1, "%s%s%s%s%s", problem,
 			  *context ? " " : "", context, begun, tab);
 }

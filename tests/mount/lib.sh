@@ -100,9 +100,10 @@ wait_for() {
 	done
 }
 
-# stays SECONDS COMMAND...: it holds all that time
+# stays SECONDS COMMAND...: it holds all that time (decimals allowed)
 stays() {
-	local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
+	local end
+	end=$((${EPOCHREALTIME/./} + $(awk -v s="$1" 'BEGIN { print int(s * 1000000) }')))
 	shift
 	while [ "${EPOCHREALTIME/./}" -lt "$end" ]; do
 		"$@" || fail "did not stay: $*"
@@ -220,7 +221,8 @@ mnt_clear() {
 manifest() {
 	(
 		cd "$1" || exit 1
-		find . -printf '%P %y %m %U %G %n %i %l %T@ %s\n' | awk '$2 == "d" { NF-- } { print }' | sort
+		find . -type d -printf '%y %m %U %G %n %i %T@ %p\n' | sort
+		find . ! -type d -printf '%y %m %U %G %n %i %T@ %s %p -> %l\n' | sort
 		find . -type f -print0 | sort -z | xargs -0r sha256sum
 		if command -v getfattr >/dev/null; then
 			find . -print0 | sort -z | xargs -0r getfattr -h -d -m '^user\.' -e hex 2>/dev/null

@@ -13,17 +13,17 @@
 #define DOC_ANCHORS_MAX 65536
 
 struct doc_anchor {
-	char *name;		/* owned */
+	char *name; /* owned */
 	uint64_t hash;
-	struct doc_node *node;	/* latest node of that name; NULL when only checking */
-	uint32_t open_depth;	/* level of that node while it is still open, else 0 */
+	struct doc_node *node; /* latest node of that name; NULL when only checking */
+	uint32_t open_depth;   /* level of that node while it is still open, else 0 */
 };
 
 /** Open addressing over an append-only array; zero-initialised is empty. */
 struct doc_anchors {
 	struct doc_anchor *items;
 	size_t count, cap;
-	uint32_t *slots; /* index into items plus 1; 0 is free */
+	uint32_t *slots;   /* index into items plus 1; 0 is free */
 	size_t slot_count; /* a power of two, at least twice count */
 };
 

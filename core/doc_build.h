@@ -12,7 +12,7 @@ struct doc_chunk;
 
 struct doc {
 	struct doc_chunk *chunks; /* newest first */
-	size_t used;		  /* bytes used of the newest chunk */
+	size_t used;              /* bytes used of the newest chunk */
 	size_t node_count;
 	struct doc_node *root;
 };

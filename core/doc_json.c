@@ -23,8 +23,8 @@
 struct place_cursor {
 	const char *text; /* after the byte order mark */
 	const struct json_places *places;
-	size_t index;	  /* into places */
-	size_t offset;	  /* of text: line and column are those of this offset */
+	size_t index;  /* into places */
+	size_t offset; /* of text: line and column are those of this offset */
 	uint32_t line, column;
 };
 

@@ -64,7 +64,7 @@ static int note_place(struct scan *s)
 	if (places->count == places->count_max)
 		return fail(s, s->p, "more than %zu values and names", places->count_max);
 	if (places->count == places->cap &&
-	    array_reserve(&places->offsets, &places->cap, places->count + 1, sizeof(*places->offsets)))
+		array_reserve(&places->offsets, &places->cap, places->count + 1, sizeof(*places->offsets)))
 		return -ENOMEM;
 	places->offsets[places->count++] = (size_t)(s->p - s->text);
 	return 0;
@@ -297,8 +297,16 @@ static int scan_value(struct scan *s, enum scan_next *next)
 	case 'n':
 		return scan_word(s, "null");
 	case '-':
-	case '0': case '1': case '2': case '3': case '4':
-	case '5': case '6': case '7': case '8': case '9':
+	case '0':
+	case '1':
+	case '2':
+	case '3':
+	case '4':
+	case '5':
+	case '6':
+	case '7':
+	case '8':
+	case '9':
 		return scan_number(s);
 	default:
 		return fail_expected(s, "a value");

@@ -22,7 +22,7 @@ struct json_places {
 	size_t count;
 	size_t cap;
 	size_t count_max; /**< more is refused */
-	char *patched;	  /**< owned by the caller */
+	char *patched;    /**< owned by the caller */
 };
 
 /** What was wrong, and at which offset from the start of the scanned text. */

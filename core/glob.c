@@ -114,9 +114,9 @@ static const char *component_after(const char *path)
 
 static bool match_path(const char *pattern, const char *path)
 {
-	const char *star = NULL, *star_path = NULL;	/* pattern after the last `*`, path where it is tried */
-	const char *stars = NULL, *stars_path = NULL;	/* the same for the last double star and component */
-	bool at_start = true;				/* of a pattern component */
+	const char *star = NULL, *star_path = NULL;   /* pattern after the last `*`, path where it is tried */
+	const char *stars = NULL, *stars_path = NULL; /* the same for the last double star and component */
+	bool at_start = true;                         /* of a pattern component */
 
 	for (;;) {
 		if (at_start && is_double_star(pattern)) {

@@ -16,7 +16,10 @@
 #include "glob.h"
 
 static const struct rule rules[] = {
-#define GLOBS(...) {__VA_ARGS__}
+#define GLOBS(...)          \
+	{                   \
+		__VA_ARGS__ \
+	}
 #define RULE(id, NAME, name, globs, flags, function) {id, name, globs, flags, function},
 #include "rule_list.h"
 #undef RULE
@@ -79,8 +82,8 @@ static int ask(const struct rule *rule, size_t bytes_max, const struct rule_inpu
 	if (bytes_max && bytes > bytes_max) {
 		if (!(rule->flags & RULE_FLAG_REFUSE_LARGE))
 			return 0;
-		return reason_set(reason, -EBADMSG, rule->name, "%zu bytes; at most %zu can be checked (rule_bytes_max)",
-				  bytes, bytes_max);
+		return reason_set(reason, -EBADMSG, rule->name,
+			"%zu bytes; at most %zu can be checked (rule_bytes_max)", bytes, bytes_max);
 	}
 	error = rule->check(input, reason);
 	if (error == -EBADMSG && reason) {

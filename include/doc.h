@@ -23,17 +23,17 @@ enum doc_type { DOC_NULL, DOC_BOOL, DOC_NUMBER, DOC_STRING, DOC_SEQUENCE, DOC_MA
 
 struct doc_node {
 	enum doc_type type;
-	uint32_t line;		  /**< 1-based place of the node's first character */
+	uint32_t line; /**< 1-based place of the node's first character */
 	uint32_t column;
-	const char *text;	  /**< scalars: decoded value, NUL-terminated; as written for numbers */
+	const char *text; /**< scalars: decoded value, NUL-terminated; as written for numbers */
 	size_t text_len;
-	bool boolean;		  /**< DOC_BOOL */
-	double number;		  /**< DOC_NUMBER */
-	bool quoted;		  /**< YAML: a quoted or block scalar, hence always DOC_STRING */
-	struct doc_node *key;	  /**< members of a mapping: the key node; else NULL */
-	struct doc_node *child;	  /**< first item or member (the value node) */
-	struct doc_node *next;	  /**< next sibling */
-	struct doc_node *target;  /**< YAML alias: the anchored node (type, value and child mirror it); else NULL */
+	bool boolean;            /**< DOC_BOOL */
+	double number;           /**< DOC_NUMBER */
+	bool quoted;             /**< YAML: a quoted or block scalar, hence always DOC_STRING */
+	struct doc_node *key;    /**< members of a mapping: the key node; else NULL */
+	struct doc_node *child;  /**< first item or member (the value node) */
+	struct doc_node *next;   /**< next sibling */
+	struct doc_node *target; /**< YAML alias: the anchored node (type, value and child mirror it); else NULL */
 };
 
 struct doc; /* owns every node */

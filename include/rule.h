@@ -25,8 +25,8 @@
 
 /** All borrowed for the call. */
 struct rule_input {
-	const char *path;      /**< relative to the mount's root, no leading '/' */
-	const char *text;      /**< need not be NUL-terminated */
+	const char *path; /**< relative to the mount's root, no leading '/' */
+	const char *text; /**< need not be NUL-terminated */
 	size_t len;
 	/**
 	 * RULE_FLAG_LINES: this many leading bytes passed before; checking starts with the
@@ -42,9 +42,9 @@ struct rule_input {
 /** From status/config.yaml; borrowed, owned by the configuration. NULL as a whole: no bound, no excludes, not strict. */
 struct rule_options {
 	size_t bytes_max; /**< rule_bytes_max; 0: no bound */
-	char **exclude;	  /**< globs that no rule looks at */
+	char **exclude;   /**< globs that no rule looks at */
 	size_t exclude_count;
-	bool strict;	  /**< refuse malformed content also where there never was a valid version */
+	bool strict; /**< refuse malformed content also where there never was a valid version */
 };
 
 struct rule {
@@ -63,7 +63,7 @@ enum rule_id {
 
 /** How a file's content may be published. Larger is stricter. */
 enum rule_kind {
-	RULE_KIND_NONE,	  /**< free-form: no rule applies; any bytes, at any time */
+	RULE_KIND_NONE,   /**< free-form: no rule applies; any bytes, at any time */
 	RULE_KIND_LINES,  /**< by whole valid lines */
 	RULE_KIND_WHOLE,  /**< only whole and valid */
 	RULE_KIND_SCHEMA, /**< only whole, valid and by its schema */
@@ -93,7 +93,8 @@ int rule_check(const struct rule_options *options, const struct rule_input *inpu
 bool rule_must_refuse(const struct rule_options *options, const char *path, bool had_valid);
 
 /** The functions of the rows. */
-#define RULE(id, NAME, name, globs, flags, function) int function(const struct rule_input *input, struct reason *reason);
+#define RULE(id, NAME, name, globs, flags, function) \
+	int function(const struct rule_input *input, struct reason *reason);
 #include "rule_list.h"
 #undef RULE
 

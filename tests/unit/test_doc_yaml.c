@@ -37,11 +37,29 @@ static int check_both(const char *text, size_t len, struct reason *reason)
 static void test_good(void **state)
 {
 	static const char *const good[] = {
-		"", "\n", "# only a comment\n", "---\n", "a: b", "a: b\r\nc:\r\n  - d\r\n", "\xef\xbb\xbf# with a mark\na: b\n", "- a\n- b\n",
-		"a: {b: [c, d], e: f}\n", "a: |\n  text\n  more\nb: >-\n  folded\n", "a: 'it''s'\nb: \"\\u00e9\\n\"\n",
-		"---\na: 1\n---\nb: 2\n...\n", "%YAML 1.1\n---\na\n", "%YAML 1.2\n---\na\n", "x: &a 1\ny: *a\n",
-		"base: &b {a: 1}\nderived:\n  <<: *b\n  c: 2\n", "a: 1\na: 2\n", "? [x, y]\n: z\n", "a: !custom {b: c}\n",
-		"%TAG !e! tag:example.com,2000:\n---\n!e!x y\n", "a: b # comment\n", "key with spaces: value with:colon\n", "\xc3\xa9: \xf0\x9f\x98\xb9\n",
+		"",
+		"\n",
+		"# only a comment\n",
+		"---\n",
+		"a: b",
+		"a: b\r\nc:\r\n  - d\r\n",
+		"\xef\xbb\xbf# with a mark\na: b\n",
+		"- a\n- b\n",
+		"a: {b: [c, d], e: f}\n",
+		"a: |\n  text\n  more\nb: >-\n  folded\n",
+		"a: 'it''s'\nb: \"\\u00e9\\n\"\n",
+		"---\na: 1\n---\nb: 2\n...\n",
+		"%YAML 1.1\n---\na\n",
+		"%YAML 1.2\n---\na\n",
+		"x: &a 1\ny: *a\n",
+		"base: &b {a: 1}\nderived:\n  <<: *b\n  c: 2\n",
+		"a: 1\na: 2\n",
+		"? [x, y]\n: z\n",
+		"a: !custom {b: c}\n",
+		"%TAG !e! tag:example.com,2000:\n---\n!e!x y\n",
+		"a: b # comment\n",
+		"key with spaces: value with:colon\n",
+		"\xc3\xa9: \xf0\x9f\x98\xb9\n",
 	};
 
 	(void)state;
@@ -73,10 +91,13 @@ static void test_reasons(void **state)
 {
 	(void)state;
 	expect("a: 1\nb: 2\nc: [1, 2}\n", 3, 9, "did not find expected ',' or ']' while parsing a flow sequence");
-	expect("c: [1,\n 2\nd: 3\n", 3, 2, "did not find expected ',' or ']' while parsing a flow sequence that begins at line 1");
-	expect("a: 1\n\tb: 2\n", 2, 1, "found a tab character that violates indentation while scanning a plain scalar that begins at line 1");
-	expect("a:\n\t- b\n", 2, 1, "found character that cannot start any token while scanning for the next token"
-				       " (a tab; YAML is indented by spaces)");
+	expect("c: [1,\n 2\nd: 3\n", 3, 2,
+		"did not find expected ',' or ']' while parsing a flow sequence that begins at line 1");
+	expect("a: 1\n\tb: 2\n", 2, 1,
+		"found a tab character that violates indentation while scanning a plain scalar that begins at line 1");
+	expect("a:\n\t- b\n", 2, 1,
+		"found character that cannot start any token while scanning for the next token"
+		" (a tab; YAML is indented by spaces)");
 	expect("a: b: c\n", 1, 5, "mapping values are not allowed in this context");
 	expect("a: \"b\n", 2, 1, "found unexpected end of stream while scanning a quoted scalar that begins at line 1");
 	expect("a: *none\n", 1, 4, "alias '*none' names no anchor that stands before it");
@@ -88,10 +109,14 @@ static void test_reasons(void **state)
 	expect("a: \xc3\xa9\xff\n", 1, 5, "this is not UTF-8 (byte 0xff)");
 	expect_bytes("a: b\nc: \0\n", 10, 2, 4, "a NUL byte is not text (U+0000)");
 	expect("a: b\x07\n", 1, 5, "control characters are not allowed (U+0007)");
-	expect("\xef\xbb\xbf" "a: }\n", 1, 4, "did not find expected node content while parsing a block node");
+	expect("\xef\xbb\xbf"
+	       "a: }\n",
+		1, 4, "did not find expected node content while parsing a block node");
 	expect("a: !u!b c\n", 1, 4, "found undefined tag handle while parsing a node");
 	/* UTF-16 is refused, not converted */
-	expect_bytes("\xff\xfe" "a\0", 4, 1, 4, "a NUL byte is not text (U+0000)");
+	expect_bytes("\xff\xfe"
+		     "a\0",
+		4, 1, 4, "a NUL byte is not text (U+0000)");
 }
 
 static const struct doc_node *parse(const char *text, struct doc **ret_doc)
@@ -113,7 +138,9 @@ static void assert_place(const struct doc_node *node, uint32_t line, uint32_t co
 static void test_values(void **state)
 {
 	struct doc *doc;
-	const struct doc_node *root = parse("# session\nsession:\n  id: s1\n  tags: [a, \"b\"]\n  text: |\n    one\n    two\nid: last\n...\n---\nsecond: 1\n", &doc);
+	const struct doc_node *root = parse("# session\nsession:\n  id: s1\n  tags: [a, \"b\"]\n  text: |\n    one\n   "
+					    " two\nid: last\n...\n---\nsecond: 1\n",
+		&doc);
 	const struct doc_node *tags;
 
 	(void)state;
@@ -154,8 +181,9 @@ static void expect_scalar(const char *text, enum doc_type type, double number)
 
 	(void)snprintf(document, sizeof(document), "k: %s\n", text);
 	node = doc_get(parse(document, &doc), "k");
-	if (node->type != type || (type == DOC_NUMBER && node->number != number && !(isnan(number) && isnan(node->number))) ||
-	    (type == DOC_BOOL && node->boolean != (number != 0)))
+	if (node->type != type ||
+		(type == DOC_NUMBER && node->number != number && !(isnan(number) && isnan(node->number))) ||
+		(type == DOC_BOOL && node->boolean != (number != 0)))
 		fail_msg("%s: type %d, number %g", text, node->type, node->number);
 	if (type == DOC_NUMBER)
 		assert_string_equal(node->text, text);
@@ -165,9 +193,48 @@ static void expect_scalar(const char *text, enum doc_type type, double number)
 static void test_core_schema(void **state)
 {
 	static const char *const strings[] = {
-		"yes", "no", "on", "off", "Yes", "y", "n", "tRue", "nULL", "nil", "None", "'1'", "\"true\"", "''", "!!str 1", "! 1", "!x 1",
-		"1_000", "0b1", "0x", "0o8", "0xg", "-0x1", "1e", "1e+", ".", "+", "--1", "1.2.3", "2026-11-22", "2026-11-22T10:00:00Z", "1:30",
-		".infinity", "inf", "nan", "-.nan", "0X1F", "1 2", "~x", "true x", "-", ".e1",
+		"yes",
+		"no",
+		"on",
+		"off",
+		"Yes",
+		"y",
+		"n",
+		"tRue",
+		"nULL",
+		"nil",
+		"None",
+		"'1'",
+		"\"true\"",
+		"''",
+		"!!str 1",
+		"! 1",
+		"!x 1",
+		"1_000",
+		"0b1",
+		"0x",
+		"0o8",
+		"0xg",
+		"-0x1",
+		"1e",
+		"1e+",
+		".",
+		"+",
+		"--1",
+		"1.2.3",
+		"2026-11-22",
+		"2026-11-22T10:00:00Z",
+		"1:30",
+		".infinity",
+		"inf",
+		"nan",
+		"-.nan",
+		"0X1F",
+		"1 2",
+		"~x",
+		"true x",
+		"-",
+		".e1",
 	};
 
 	(void)state;
@@ -211,8 +278,10 @@ static void test_explicit_tags(void **state)
 static void test_aliases(void **state)
 {
 	struct doc *doc;
-	const struct doc_node *root = parse("base: &b\n  x: 1\n  list: [p, q]\nuse: *b\nmerged:\n  <<: *b\n  y: 2\n*b : k\n"
-					    "again: &b two\nlast: *b\nlist: &s [&s inner, *s]\nafter: *s\n", &doc);
+	const struct doc_node *root =
+		parse("base: &b\n  x: 1\n  list: [p, q]\nuse: *b\nmerged:\n  <<: *b\n  y: 2\n*b : k\n"
+		      "again: &b two\nlast: *b\nlist: &s [&s inner, *s]\nafter: *s\n",
+			&doc);
 	const struct doc_node *use = doc_get(root, "use");
 
 	(void)state;
@@ -321,9 +390,15 @@ static void test_anchor_bound(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),	     cmocka_unit_test(test_reasons), cmocka_unit_test(test_values),
-		cmocka_unit_test(test_core_schema),  cmocka_unit_test(test_explicit_tags), cmocka_unit_test(test_aliases),
-		cmocka_unit_test(test_bounds),	     cmocka_unit_test(test_alias_bomb),	   cmocka_unit_test(test_anchor_bound),
+		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_reasons),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_core_schema),
+		cmocka_unit_test(test_explicit_tags),
+		cmocka_unit_test(test_aliases),
+		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_alias_bomb),
+		cmocka_unit_test(test_anchor_bound),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,21 +23,89 @@ struct sample {
 };
 
 static const struct sample samples[] = {
-	{"*.log", "a.log", true}, {"*.log", "x/y/a.log", true}, {"*.log", "a.logs", false}, {"*.log", ".log", true}, {"*.log", "log", false},
-	{"*.log", "a.log/b", false}, {"a", "a", true}, {"a", "x/a", true}, {"a", "ab", false}, {"a/b", "a/b", true}, {"a/b", "x/a/b", false},
-	{"/a", "a", true}, {"/a", "x/a", false}, {"a/*.yaml", "a/b.yaml", true}, {"a/*.yaml", "a/b/c.yaml", false}, {"*/b", "a/b", true},
-	{"*/b", "b", false}, {"*/b", "x/a/b", false}, {"**/b", "b", true}, {"**/b", "x/y/b", true}, {"**/b", "xb", false}, {"a/**", "a/x/y", true},
-	{"a/**", "a", false}, {"a/**", "a/", false}, {"a/**/b", "a/b", true}, {"a/**/b", "a/x/y/b", true}, {"a/**/b", "a/xb", false}, {"a/**/b", "ab", false},
-	{"**/.git/**", ".git/config", true}, {"**/.git/**", "x/.git/refs/heads", true}, {"**/.git/**", ".git", false}, {"**/.git/**", "x.git/config", false},
-	{"**/node_modules/**", "a/node_modules/b/package.json", true}, {"**", "a", true}, {"**", "a/b/c", true}, {"*", "a/b", true}, {"**/**", "a", true},
-	{"**/*", "a/b", true}, {"**/**/b", "b", true}, {"a**b", "axxb", true}, {"a**b/c", "ax/b/c", false}, {"x/**y", "x/ay", true}, {"x/**y", "x/a/y", false},
-	{"**/a/*/b", "a/a/x/b", true}, {"**/a/**/b/*.c", "a/b/a/b/x.c", true}, {"**/a/b/*.c", "a/b/a/b/x.c", true}, {"*a*b*c", "xaxbxc", true}, {"*a*b*c", "xbxaxc", false},
-	{"?", "a", true}, {"?", "\xc3\xa9", true}, {"?", "", false}, {"a?b", "a/b", false}, {"a?c/d", "a/c/d", false}, {"[abc]x", "bx", true}, {"[abc]x", "dx", false},
-	{"[a-c]", "b", true}, {"[!a-c]", "b", false}, {"[^a-c]", "d", true}, {"[]a]", "]", true}, {"[!]a]", "]", false}, {"[a-]", "-", true}, {"[\\]]", "]", true},
-	{"x/[!a]b", "x//b", false}, {"x[/]b", "x/b", false}, {"[\xc3\xa0-\xc3\xaf]", "\xc3\xa9", true}, {"[\xc3\xa0-\xc3\xaf]", "a", false}, {"[ab", "[ab", true},
-	{"\\*", "*", true}, {"\\*", "a", false}, {"a\\?", "a?", true}, {"a\\?", "ab", false}, {"*.JSON", "a.json", false}, {"a.json", "a.json", true}, {"", "", true}, {"", "a", false},
-	{"a/", "a/b", false}, {"state/sessions/*/session.yaml", "state/sessions/s1/session.yaml", true}, {"state/sessions/*/session.yaml", "state/sessions/s1/x/session.yaml", false},
-	{"*.tar.gz", "a.tar.tar.gz", true}, {"a*/b*/c", "ax/by/c", true}, {"a*/b*/c", "ax/y/c", false}, {"?*", "a", true}, {"?*?", "a", false},
+	{"*.log", "a.log", true},
+	{"*.log", "x/y/a.log", true},
+	{"*.log", "a.logs", false},
+	{"*.log", ".log", true},
+	{"*.log", "log", false},
+	{"*.log", "a.log/b", false},
+	{"a", "a", true},
+	{"a", "x/a", true},
+	{"a", "ab", false},
+	{"a/b", "a/b", true},
+	{"a/b", "x/a/b", false},
+	{"/a", "a", true},
+	{"/a", "x/a", false},
+	{"a/*.yaml", "a/b.yaml", true},
+	{"a/*.yaml", "a/b/c.yaml", false},
+	{"*/b", "a/b", true},
+	{"*/b", "b", false},
+	{"*/b", "x/a/b", false},
+	{"**/b", "b", true},
+	{"**/b", "x/y/b", true},
+	{"**/b", "xb", false},
+	{"a/**", "a/x/y", true},
+	{"a/**", "a", false},
+	{"a/**", "a/", false},
+	{"a/**/b", "a/b", true},
+	{"a/**/b", "a/x/y/b", true},
+	{"a/**/b", "a/xb", false},
+	{"a/**/b", "ab", false},
+	{"**/.git/**", ".git/config", true},
+	{"**/.git/**", "x/.git/refs/heads", true},
+	{"**/.git/**", ".git", false},
+	{"**/.git/**", "x.git/config", false},
+	{"**/node_modules/**", "a/node_modules/b/package.json", true},
+	{"**", "a", true},
+	{"**", "a/b/c", true},
+	{"*", "a/b", true},
+	{"**/**", "a", true},
+	{"**/*", "a/b", true},
+	{"**/**/b", "b", true},
+	{"a**b", "axxb", true},
+	{"a**b/c", "ax/b/c", false},
+	{"x/**y", "x/ay", true},
+	{"x/**y", "x/a/y", false},
+	{"**/a/*/b", "a/a/x/b", true},
+	{"**/a/**/b/*.c", "a/b/a/b/x.c", true},
+	{"**/a/b/*.c", "a/b/a/b/x.c", true},
+	{"*a*b*c", "xaxbxc", true},
+	{"*a*b*c", "xbxaxc", false},
+	{"?", "a", true},
+	{"?", "\xc3\xa9", true},
+	{"?", "", false},
+	{"a?b", "a/b", false},
+	{"a?c/d", "a/c/d", false},
+	{"[abc]x", "bx", true},
+	{"[abc]x", "dx", false},
+	{"[a-c]", "b", true},
+	{"[!a-c]", "b", false},
+	{"[^a-c]", "d", true},
+	{"[]a]", "]", true},
+	{"[!]a]", "]", false},
+	{"[a-]", "-", true},
+	{"[\\]]", "]", true},
+	{"x/[!a]b", "x//b", false},
+	{"x[/]b", "x/b", false},
+	{"[\xc3\xa0-\xc3\xaf]", "\xc3\xa9", true},
+	{"[\xc3\xa0-\xc3\xaf]", "a", false},
+	{"[ab", "[ab", true},
+	{"\\*", "*", true},
+	{"\\*", "a", false},
+	{"a\\?", "a?", true},
+	{"a\\?", "ab", false},
+	{"*.JSON", "a.json", false},
+	{"a.json", "a.json", true},
+	{"", "", true},
+	{"", "a", false},
+	{"a/", "a/b", false},
+	{"state/sessions/*/session.yaml", "state/sessions/s1/session.yaml", true},
+	{"state/sessions/*/session.yaml", "state/sessions/s1/x/session.yaml", false},
+	{"*.tar.gz", "a.tar.tar.gz", true},
+	{"a*/b*/c", "ax/by/c", true},
+	{"a*/b*/c", "ax/y/c", false},
+	{"?*", "a", true},
+	{"?*?", "a", false},
 };
 
 static void test_samples(void **state)
@@ -50,8 +118,10 @@ static void test_samples(void **state)
 
 static void test_valid(void **state)
 {
-	static const char *const valid[] = {"*", "**", "a/b", "/a", "[ab]", "[!]]", "[]]", "\\*", "**/.git/**", "a\\\\", "[\\]]", "]", "{a,b}"};
-	static const char *const invalid[] = {"", "/", "a/", "//a", "a//b", "[", "[a", "[]", "[!]", "[a/b]", "a\\", "a[b\\]", "a\\/b", "x/[a"};
+	static const char *const valid[] = {
+		"*", "**", "a/b", "/a", "[ab]", "[!]]", "[]]", "\\*", "**/.git/**", "a\\\\", "[\\]]", "]", "{a,b}"};
+	static const char *const invalid[] = {
+		"", "/", "a/", "//a", "a//b", "[", "[a", "[]", "[!]", "[a/b]", "a\\", "a[b\\]", "a\\/b", "x/[a"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(valid); i++)
@@ -102,7 +172,9 @@ static void draw_text(uint64_t *seed, const char *const *pieces, uint32_t piece_
 
 static void test_against_naive(void **state)
 {
-	static const char *const parts[] = {"a", "b", "/", "*", "?", "**", "/**/", "*/", "ab"}, *const letters[] = {"a", "b", "/", "ab", "a/"};
+	static const char *const parts[] = {"a", "b", "/", "*", "?", "**", "/**/", "*/", "ab"}, *const letters[] = {"a",
+													"b", "/", "ab",
+													"a/"};
 	uint64_t seed = (uint64_t)time(NULL);
 	uint32_t matched = 0;
 
@@ -116,7 +188,8 @@ static void test_against_naive(void **state)
 		draw_text(&seed, parts, ARRAY_SIZE(parts), pattern);
 		draw_text(&seed, letters, ARRAY_SIZE(letters), path);
 		base = strrchr(path, '/');
-		expected = strchr(pattern, '/') ? naive(pattern + (*pattern == '/'), path, true) : naive(pattern, base ? base + 1 : path, true);
+		expected = strchr(pattern, '/') ? naive(pattern + (*pattern == '/'), path, true)
+						: naive(pattern, base ? base + 1 : path, true);
 		matched += expected;
 		if (glob_match(pattern, path) != expected)
 			fail_msg("'%s' on '%s': expected %d", pattern, path, expected);

@@ -116,7 +116,7 @@ static void test_size_bound(void **state)
 
 	(void)state;
 	assert_int_equal(check(&options, "a.json", "[1 2", NULL), -EBADMSG);
-	assert_int_equal(check(&options, "a.json", "[1 2]", NULL), 0); /* too large to look at */
+	assert_int_equal(check(&options, "a.json", "[1 2]", NULL), 0);  /* too large to look at */
 	assert_int_equal(rule_check(&options, &lines, NULL), -EBADMSG); /* only the new lines count */
 	lines.checked_prefix = 0;
 	assert_int_equal(rule_check(&options, &lines, NULL), 0);
@@ -124,8 +124,11 @@ static void test_size_bound(void **state)
 
 static int check_lines(const char *text, size_t prefix, uint64_t lines_before, struct reason *reason)
 {
-	const struct rule_input input = {
-		.path = "a.jsonl", .text = text, .len = strlen(text), .checked_prefix = prefix, .lines_before = lines_before};
+	const struct rule_input input = {.path = "a.jsonl",
+		.text = text,
+		.len = strlen(text),
+		.checked_prefix = prefix,
+		.lines_before = lines_before};
 
 	return rule_check(NULL, &input, reason);
 }
@@ -194,8 +197,13 @@ static void test_cost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_each_row), cmocka_unit_test(test_table),	   cmocka_unit_test(test_kinds), cmocka_unit_test(test_size_bound),
-		cmocka_unit_test(test_new_lines), cmocka_unit_test(test_policy), cmocka_unit_test(test_cost),
+		cmocka_unit_test(test_each_row),
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_size_bound),
+		cmocka_unit_test(test_new_lines),
+		cmocka_unit_test(test_policy),
+		cmocka_unit_test(test_cost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,6 +24,7 @@ enum {
 	STAT_BYTES_MAX = 1024,
 	SMALL_BYTES = 2048,
 	STAT_FIELD_FLAGS = 9,
+	STAT_FIELD_THREADS = 20,
 	STAT_FIELD_START = 22,
 	STAT_FIELD_EXIT_CODE = 52,
 	EXIT_SIGNAL_MASK = 0x7f,
@@ -91,6 +92,8 @@ int proc_stat_parse(const char *text, size_t len, struct proc_stat *ret_stat)
 			st.session = (uint32_t)v;
 		else if (field == STAT_FIELD_FLAGS)
 			st.flags = (uint32_t)v;
+		else if (field == STAT_FIELD_THREADS)
+			st.threads = (uint32_t)v;
 		else if (field == STAT_FIELD_START)
 			st.start_time = v;
 		else if (field == STAT_FIELD_EXIT_CODE)

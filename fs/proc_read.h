@@ -24,6 +24,7 @@ struct proc_stat {
 	uint32_t ppid;	     /**< 0: none, or outside of our pid namespace */
 	uint32_t session;    /**< POSIX session leader's pid; 0 as above */
 	uint32_t flags;	     /**< PROC_PF_… */
+	uint32_t threads;    /**< of its process, those not yet reaped */
 	uint64_t start_time; /**< clock ticks since boot */
 	int32_t exit_code;   /**< wait status while dying; 0 alive, or where we may not see it */
 };

@@ -12,7 +12,8 @@
  * fails where the address space is shared with another process (vfork before
  * exec), so there (kcmp) nothing is kept.
  *
- * Bounds: ENTRIES_MAX entries of at most 6 descriptors, least recently used out.
+ * Bounds: ENTRIES_MAX entries of at most 6 descriptors, least recently used out, and INFOS_MAX
+ * kept fdinfo descriptors for all of them.
  * Lock order: process->lock is never held while taking cache->lock.
  * Failure: what can't be read is left unknown; nothing here refuses a request.
  */
@@ -22,6 +23,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -32,6 +34,8 @@
 
 enum {
 	ENTRIES_MAX = 64,
+	INFOS_MAX = 256,
+	PROCESS_INFOS_MAX = 64,
 	ENVIRON_BYTES_MAX = 256 << 10,
 	ANCESTORS_MAX = 64,
 	THREADS_MAX = 1024,
@@ -40,6 +44,7 @@ enum {
 struct process_cache {
 	struct process_agents agents;
 	bool counts_fds;
+	atomic_int infos; /* kept fdinfo descriptors of all entries */
 
 	pthread_mutex_t lock; /* guards all below */
 	uint64_t clock;
@@ -67,8 +72,11 @@ bool process_cache_counts_fds(const struct process_cache *cache)
 	return cache->counts_fds;
 }
 
-static void process_free(struct process *p)
+static void process_free(struct process_cache *cache, struct process *p)
 {
+	while (p->info_count)
+		process_fdinfo_drop(cache, p, 0);
+	free(p->infos);
 	int fds[] = { p->dir, p->fds, p->task, p->children, p->comm_fd, p->environ_fd };
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		if (fds[i] >= 0)
@@ -83,7 +91,7 @@ void process_cache_free(struct process_cache *cache)
 		return;
 	for (size_t i = 0; i < ENTRIES_MAX; i++)
 		if (cache->entries[i])
-			process_free(cache->entries[i]);
+			process_free(cache, cache->entries[i]);
 	pthread_mutex_destroy(&cache->lock);
 	free(cache);
 }
@@ -105,7 +113,7 @@ void process_put(struct process_cache *cache, struct process *p)
 	unref_locked(p, &dead);
 	pthread_mutex_unlock(&cache->lock);
 	if (dead)
-		process_free(dead);
+		process_free(cache, dead);
 }
 
 static int slot_of_tid(const struct process_cache *cache, uint32_t tid)
@@ -143,7 +151,7 @@ static void cache_drop(struct process_cache *cache, struct process *p)
 	}
 	pthread_mutex_unlock(&cache->lock);
 	if (dead)
-		process_free(dead);
+		process_free(cache, dead);
 }
 
 /* Puts @p (one reference, the caller's) into the table, in place of an entry of the same tid or of the oldest one. */
@@ -166,7 +174,7 @@ static void cache_insert(struct process_cache *cache, struct process *p)
 	cache->entries[slot] = p;
 	pthread_mutex_unlock(&cache->lock);
 	if (dead)
-		process_free(dead);
+		process_free(cache, dead);
 }
 
 /* A leader's pid can be opened as a pidfd, another thread's can't: half the price of reading "status". */
@@ -208,7 +216,7 @@ static int comm_refresh(struct process *p)
 	return 0;
 }
 
-static int process_new(uint32_t tid, struct process **ret_process)
+static int process_new(struct process_cache *cache, uint32_t tid, struct process **ret_process)
 {
 	char path[32];
 	struct process *p = calloc(1, sizeof(*p));
@@ -224,7 +232,7 @@ static int process_new(uint32_t tid, struct process **ret_process)
 	p->comm_fd = p->dir < 0 ? -1 : openat(p->dir, "comm", O_RDONLY | O_CLOEXEC);
 	int error = p->comm_fd < 0 ? -errno : comm_refresh(p);
 	if (error) {
-		process_free(p);
+		process_free(cache, p);
 		return error == -ENOENT ? -ESRCH : error;
 	}
 	p->tgid = tgid_find(p->dir, tid);
@@ -244,7 +252,7 @@ int process_get(struct process_cache *cache, uint32_t tid, struct process **ret_
 		p = NULL;
 	}
 	if (!p) {
-		int error = process_new(tid, &p);
+		int error = process_new(cache, tid, &p);
 		if (error)
 			return error;
 		cache_insert(cache, p);
@@ -393,6 +401,37 @@ int process_fds_get(struct process *p)
 		p->fds = fd;
 	}
 	return p->fds;
+}
+
+int process_fdinfo_keep(struct process_cache *cache, struct process *p, uint32_t number)
+{
+	char path[32];
+	if (!p->infos)
+		p->infos = malloc(PROCESS_INFOS_MAX * sizeof(*p->infos));
+	if (!p->infos)
+		return -ENOMEM;
+	if (p->info_count == PROCESS_INFOS_MAX)
+		return -ENOSPC;
+	if (atomic_fetch_add(&cache->infos, 1) >= INFOS_MAX) {
+		atomic_fetch_sub(&cache->infos, 1);
+		return -ENOSPC;
+	}
+	snprintf(path, sizeof(path), "fdinfo/%u", number);
+	int fd = openat(p->dir, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		int error = -errno;
+		atomic_fetch_sub(&cache->infos, 1);
+		return error;
+	}
+	p->infos[p->info_count++] = (struct process_fdinfo){ .number = number, .fd = fd };
+	return 0;
+}
+
+void process_fdinfo_drop(struct process_cache *cache, struct process *p, unsigned i)
+{
+	close(p->infos[i].fd);
+	p->infos[i] = p->infos[--p->info_count];
+	atomic_fetch_sub(&cache->infos, 1);
 }
 
 static int children_read(int fd, int (*visit)(void *arg, uint32_t pid), void *arg)

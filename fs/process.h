@@ -56,6 +56,12 @@ uint32_t process_tgid_get(struct process_cache *cache, uint32_t tid);
 
 /* --- for last_close.c ------------------------------------------------------- */
 
+/** A kept descriptor of "fdinfo/NUMBER": it shows what that number is at each reading, ENOENT when it is closed. */
+struct process_fdinfo {
+	uint32_t number;
+	int fd;
+};
+
 /**
  * A thread seen through /proc/TID. All descriptors refer to one task for ever:
  * once it is gone they fail with ESRCH or ENOENT.
@@ -75,6 +81,9 @@ struct process {
 	uint64_t agents_generation; /**< set for which ancestor_agent was looked up; 0 never */
 	char ancestor_agent[ACTOR_ID_BYTES];
 	struct actor actor; /**< what is known; uid and gid unused */
+	unsigned scans;	    /**< how often its descriptors were looked at */
+	struct process_fdinfo *infos; /**< kept "fdinfo/N" */
+	unsigned info_count;
 
 	unsigned refs;	   /**< guarded by the cache's lock; the table counts as one */
 	uint64_t used;	   /**< the cache's clock at the last get; its lock */
@@ -86,6 +95,15 @@ void process_put(struct process_cache *cache, struct process *process);
 
 /** Open the "fd" directory, once. Caller holds p->lock. Returns the descriptor (borrowed) or -errno. */
 int process_fds_get(struct process *p);
+
+/**
+ * Keep "fdinfo/@number" open, at the end of p->infos. Caller holds p->lock. Returns 0, -ENOSPC when
+ * enough are kept (then it has to be opened each time), or another -errno.
+ */
+int process_fdinfo_keep(struct process_cache *cache, struct process *p, uint32_t number);
+
+/** Forget p->infos[i]; the last one takes its place. Caller holds p->lock. */
+void process_fdinfo_drop(struct process_cache *cache, struct process *p, unsigned i);
 
 /**
  * Call @visit for each child of the process, of all its threads, until it

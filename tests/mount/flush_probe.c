@@ -22,7 +22,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-enum { FILES_MAX = 64, HANDLES_MAX = 256, PIDS_MAX = 32, DATA_MAX = 1 << 20, REQUEST_MAX = 1 << 18 };
+enum { FILES_MAX = 256, HANDLES_MAX = 256, PIDS_MAX = 32, DATA_MAX = 1 << 20, REQUEST_MAX = 1 << 18 };
 
 struct data {
 	char *bytes;
@@ -228,9 +228,8 @@ static int create(struct probe *pr, const char *name, uint32_t flags, uint32_t t
 static int handle_write(struct probe *pr, const struct fuse_write_in *w, const struct actor *who, char *out)
 {
 	struct handle *h = &pr->handles[w->fh];
-	if (!listed(h->writers, h->writer_count, who->pid))
-		fprintf(pr->log, "WRITER %s %u %s agent=%s session=%s\n", pr->files[h->file].name, who->pid, who->comm, who->agent,
-			who->session);
+	fprintf(pr->log, "WRITE %s %u %s agent=%s session=%s\n", pr->files[h->file].name, who->pid, who->comm, who->agent,
+		who->session);
 	pid_add(h->writers, &h->writer_count, who->pid);
 	data_write(&h->draft, w + 1, w->size, w->offset);
 	h->written = h->dirty = true;

@@ -27,6 +27,10 @@ MOUNT_TIMEOUT ?= 1500
 FUZZ_SECONDS ?= 30
 VERSION := 0.1.0
 SANITIZE ?=
+## V=1              show each command
+V ?=
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -61,7 +65,8 @@ LINK = $(CC) $(CFLAGS) $(SANITIZE_FLAGS) -pthread $(LDFLAGS)
 CORE_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard core/*.c)))
 FS_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard fs/*.c)))
 TESTLIB_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/lib/*.c)))
-PROGRAM := $(if $(FS_OBJS),$(BUILD)/milestonefs)
+# No program before there is a main.
+PROGRAM := $(if $(wildcard fs/main.c),$(BUILD)/milestonefs)
 TESTS_unit := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/unit/test_*.c)))
 TESTS_crash := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/crash/test_*.c)))
 TESTS_prop := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/prop/test_*.c)))
@@ -90,39 +95,48 @@ $(BUILD)/flags: FORCE
 
 $(CORE_OBJS): $(BUILD)/core/%.o: core/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(COMPILE) -c -o $@ $<
+	$(call say,CC,$@)
+	$(Q)$(COMPILE) -c -o $@ $<
 
 $(FS_OBJS): $(BUILD)/fs/%.o: fs/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(COMPILE) -Ifs $(FS_CFLAGS) -c -o $@ $<
+	$(call say,CC,$@)
+	$(Q)$(COMPILE) -Ifs $(FS_CFLAGS) -c -o $@ $<
 
 $(TESTLIB_OBJS) $(addsuffix .o,$(TESTS_cmocka)): $(BUILD)/tests/%.o: tests/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(COMPILE) -Itests/lib $(TEST_CFLAGS) -c -o $@ $<
+	$(call say,CC,$@)
+	$(Q)$(COMPILE) -Itests/lib $(TEST_CFLAGS) -c -o $@ $<
 
 $(BUILD)/libcore.a: $(CORE_OBJS)
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)$(AR) rcs $@ $^
 
 $(BUILD)/tests/libtest.a: $(TESTLIB_OBJS)
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)$(AR) rcs $@ $^
 
 $(BUILD)/milestonefs: $(FS_OBJS) $(BUILD)/libcore.a
-	$(LINK) -o $@ $(FS_OBJS) $(BUILD)/libcore.a $(FS_LIBS) $(CORE_LIBS)
+	$(call say,LD,$@)
+	$(Q)$(LINK) -o $@ $(FS_OBJS) $(BUILD)/libcore.a $(FS_LIBS) $(CORE_LIBS)
 
 $(TESTS_cmocka): %: %.o $(BUILD)/tests/libtest.a $(BUILD)/libcore.a
-	$(LINK) -o $@ $< $(BUILD)/tests/libtest.a $(BUILD)/libcore.a $(TEST_LIBS) $(CORE_LIBS)
+	$(call say,LD,$@)
+	$(Q)$(LINK) -o $@ $< $(BUILD)/tests/libtest.a $(BUILD)/libcore.a $(TEST_LIBS) $(CORE_LIBS)
 
 $(MOUNT_HELPERS): $(BUILD)/tests/mount/%: tests/mount/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(COMPILE) -MF $@.d $(LDFLAGS) -o $@ $<
+	$(call say,CC,$@)
+	$(Q)$(COMPILE) -MF $@.d $(LDFLAGS) -o $@ $<
 
 $(FUZZERS): $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(BUILD)/tests/libtest.a $(BUILD)/libcore.a $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(COMPILE) -Itests/lib -MF $@.d -fsanitize=fuzzer $(LDFLAGS) -o $@ $< \
+	$(call say,CC,$@)
+	$(Q)$(COMPILE) -Itests/lib -MF $@.d -fsanitize=fuzzer $(LDFLAGS) -o $@ $< \
 		$(BUILD)/tests/libtest.a $(BUILD)/libcore.a $(CORE_LIBS)
 
 FORCE:

@@ -207,6 +207,31 @@ static void test_rename_is_atomic(void **state)
 	env_mem_free(env);
 }
 
+/* A log moved away and begun anew: no subset of that loses the old bytes, for both steps are on one name. */
+static void test_one_name_has_one_history(void **state)
+{
+	struct env *env = env_mem_new(1);
+	unsigned seen = 0;
+
+	(void)state;
+	create_durable(env, "log", "old");
+	assert_int_equal(env_rename(env, "log", "log.1"), 0);
+	env_close(env, env_open(env, "log", ENV_WRITE | ENV_CREATE));
+	for (uint64_t seed = 0; seed < 100; seed++) {
+		struct env *after = env_mem_power_cycle(env, ENV_MEM_RANDOM, seed);
+		bool here = !strcmp(text_of(after, "log"), "old");
+		bool moved = !strcmp(text_of(after, "log.1"), "old");
+		bool begun = !strcmp(text_of(after, "log"), "");
+
+		assert_true(here != moved);
+		assert_true(moved || !begun);
+		seen |= 1u << (moved + begun);
+		env_mem_free(after);
+	}
+	assert_int_equal(seen, 7);
+	env_mem_free(env);
+}
+
 static void test_failed_sync_leaves_doubt(void **state)
 {
 	struct env *env = env_mem_new(1);
@@ -568,6 +593,7 @@ int main(void)
 		cmocka_unit_test(test_torn_write_is_sectors),
 		cmocka_unit_test(test_random_reorders),
 		cmocka_unit_test(test_rename_is_atomic),
+		cmocka_unit_test(test_one_name_has_one_history),
 		cmocka_unit_test(test_failed_sync_leaves_doubt),
 		cmocka_unit_test(test_failed_write_may_be_partial),
 		cmocka_unit_test(test_failing_names),

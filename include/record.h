@@ -86,7 +86,7 @@ struct record {
 struct record_blocks {
 	struct buf bytes;
 };
-/** Add @len bytes as a block, lz4-compressed when len >= 1024 and it saves at least 20 %. Fills position, raw_len, stored_len, skip of @e. 0/-ENOMEM. */
+/** Add @len > 0 bytes as a block, lz4-compressed when len >= 1024 and it saves at least 20 %. Fills position, raw_len, stored_len, skip of @e. 0/-ENOMEM. */
 int record_blocks_add(struct record_blocks *b, const void *data, size_t len, struct extent *e);
 void record_blocks_release(struct record_blocks *b);
 
@@ -104,5 +104,119 @@ void record_fix_positions(struct record *r, uint64_t blocks_position);
  */
 int record_decode(const uint8_t *payload, size_t len, uint64_t position, uint64_t seq, struct record **ret);
 void record_free(struct record *r);
+
+/** Memory for decoding one record after the other without allocating (replay). Zero-initialised; one thread at a time. */
+struct record_arena {
+	void *memory; /**< owned */
+	size_t bytes;
+};
+void record_arena_release(struct record_arena *a);
+/** As record_decode(), but *@ret lives in @a until the next call with it or its release; never record_free() it. */
+int record_decode_into(struct record_arena *a, const uint8_t *payload, size_t len, uint64_t position, uint64_t seq, struct record **ret);
+
+/**
+ * The raw bytes of a block: @stored is as read from its position, @raw_len what the extent says. Writes exactly @raw_len bytes to @out.
+ * 0; -EIO: the stored bytes are no such block (@out is then undefined, but never written beyond @raw_len).
+ */
+int record_block_read(const void *stored, size_t stored_len, size_t raw_len, void *out);
+
+/* ---- the bytes ----------------------------------------------------------------------------------------------------
+ *
+ * Overview. A payload is the meta area (header, changes, events) and then the block area (content that lies in this frame):
+ *
+ *   header | agent session comm path | [base_sha] | [rollback] | change × change_count | event × event_count || block area
+ *
+ * Integers are little-endian at any alignment. leN is N bits wide. A *text* is le16 length (0xffff: le32 length follows)
+ * and that many bytes, without NUL among them; a *value* is the same but may hold any byte.
+ *
+ * Header:
+ *    0 u8   version, 1
+ *    1 u8   flags: 1 base_sha follows; 2 base_sha is the old_sha of the first event; 4 rollback follows
+ *    2 le16 header_bytes, 80 or more; what lies beyond the fields known to the reader is skipped
+ *    4 le32 meta_bytes: of the meta area, header included; the block area begins there
+ *    8 le64 time_ns (signed)
+ *   16 le64 started_ns (signed)
+ *   24 le64 draft_id
+ *   32 le64 base_seq
+ *   40 le64 actor: leader_start
+ *   48 le32 actor: pid
+ *   52 le32 actor: uid
+ *   56 le32 actor: gid
+ *   60 le32 actor: leader_pid
+ *   64 le16 operation
+ *   66 le16 zero
+ *   68 le32 change_count
+ *   72 le32 event_count
+ *   76 le32 extent_count: of all changes and the rollback together
+ *   80 (header_bytes) text agent (<= 128 bytes), text session (<= 128), text comm (<= 16), text path
+ *      [32 bytes base_sha]
+ *
+ * Rollback: le16 wanted, le32 error (signed), le32 line, le32 column, le64 draft_size, le32 draft_extents, extent × draft_extents,
+ * text rule, text text.
+ *
+ * Change: u8 type, u8 bits (1: value present), le64 ino, then by type:
+ *   CREATE   le64 parent, le32 mode, le32 uid, le32 gid, le32 attr_mask, le64 rdev, le64 atime_ns, le64 mtime_ns, text name, [value]
+ *   LINK     le64 parent, text name
+ *   UNLINK   le64 parent, text name
+ *   ATTR     le32 mode, le32 uid, le32 gid, le32 attr_mask, le64 atime_ns, le64 mtime_ns
+ *   XATTR    text name, [value]
+ *   CONTENT  le32 content_flags, le32 extent_count, le64 size, extent × extent_count
+ *
+ * Extent (36 bytes): le64 file_offset, le64 len, le64 position, le32 raw_len, le32 stored_len, le32 skip. A position in
+ * file POSITION_FILE_MAX of the journal is an offset into this frame's block area, so frames can be moved; 0 is a hole; any other is
+ * as in position.h. A block is its raw_len bytes as they are when stored_len = raw_len, else one lz4 block (no frame header) of stored_len bytes.
+ *
+ * Event: le16 type, le16 bits, le32 line_bytes, le64 sequence_number, 32 bytes checksum, 32 bytes global_checksum, then
+ * what the bits say, in this order:
+ *      1 32 bytes old_sha          16 text operation; else the name of the record's operation
+ *      2 32 bytes new_sha          32 text path; else the record's path
+ *      4 le64 size                 64 text session; else the previous event's, for the first event the session of the record's
+ *                                     path: the 1..128 bytes of X in state/sessions/X or state/sessions/X/…, none for other paths
+ *                                 128 text new_path   256 value more   512 text custom_type; else ""
+ *
+ * A payload is valid if and only if
+ *  (1) version is 1, no unknown flag or bit is set, the operation and all change types are known, the zero field is 0
+ *      (else: a newer writer's, -EPROTONOSUPPORT);
+ *  (2) header_bytes <= meta_bytes <= the payload's length, and its parts fill the meta area exactly;
+ *  (3) flags 1 and 2 are not both set, and 2 only when the first event has an old_sha; flag 4 is set exactly for OPERATION_ROLLBACK;
+ *  (4) the extents of all changes and the rollback are extent_count; each ends at or before 2^64-1, and unless it is a hole, skip + len <= raw_len,
+ *      0 < stored_len <= raw_len, and a block of this frame lies within the block area;
+ *  (5) names of CREATE, LINK and UNLINK have 1..255 bytes, none of them '/' or NUL; names of XATTR have 1..255 bytes without NUL;
+ *  (6) texts hold no NUL and `more` holds none; event types are not 0.
+ * Integrity of the bytes is the frame's checksum's affair. Whether a change makes sense for the tree is apply()'s.
+ *
+ * Extensibility. A field that old readers may ignore goes to the end of the header (header_bytes grows). Anything else is a new flag, bit,
+ * operation, change type or version, which old readers refuse. New event types are not refused: they only render.
+ *
+ * Frozen ids: OPERATION_LIST, enum change_type, attr_mask and content_flags bits, event_list.h, and these:
+ */
+#define RECORD_VERSION 1
+enum record_format {
+	RECORD_HEADER_BYTES = 80,
+	RECORD_EXTENT_BYTES = 36,
+	RECORD_CHANGE_BYTES_MIN = 10,
+	RECORD_EVENT_BYTES_MIN = 80,
+	RECORD_TEXT_LONG = 0xffff,
+	RECORD_NAME_BYTES_MAX = 255,
+};
+enum record_flags {
+	RECORD_HAS_BASE_SHA = 1,
+	RECORD_BASE_SHA_OF_EVENT = 2,
+	RECORD_HAS_ROLLBACK = 4,
+};
+enum record_change_bits {
+	RECORD_CHANGE_HAS_VALUE = 1,
+};
+enum record_event_bits { /* 1, 2, 4 are enum event_flags */
+	RECORD_EVENT_OPERATION = 16,
+	RECORD_EVENT_PATH = 32,
+	RECORD_EVENT_SESSION = 64,
+	RECORD_EVENT_NEW_PATH = 128,
+	RECORD_EVENT_MORE = 256,
+	RECORD_EVENT_CUSTOM_TYPE = 512,
+};
+_Static_assert(EVENT_HAS_OLD_SHA == 1 && EVENT_HAS_NEW_SHA == 2 && EVENT_HAS_SIZE == 4, "on disk");
+_Static_assert(CHANGE_CREATE == 1 && CHANGE_CONTENT == 6, "on disk");
+_Static_assert(OPERATION_FORMAT == 1 && OPERATION_UPKEEP == 22, "on disk");
 
 #endif

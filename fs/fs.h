@@ -31,6 +31,8 @@ struct fs_inval;     /* inval.h */
 struct fs_order;     /* session.h: RELEASE order */
 struct vnode_table;  /* vfile.h */
 struct process_cache; /* process.h, if it keeps one */
+struct view_slots;   /* view_slots.h */
+struct autocommit;   /* autocommit.h */
 
 struct fs {
 	struct engine *engine;
@@ -45,6 +47,8 @@ struct fs {
 	struct fs_order *order;
 	struct vnode_table *vnodes;
 	struct process_cache *processes;
+	struct view_slots *views;
+	struct autocommit *autocommit;
 	/* counters for status/metrics, relaxed */
 	atomic_uint_fast64_t requests, reads, writes, bytes_read, bytes_written, flushes, commits_at_flush, commits_at_release;
 };

@@ -8,47 +8,125 @@
  *   HANDLE_VIRTUAL rendered text, or ranges of a log
  *   HANDLE_DIR     a listing taken at open / rewind
  *
- * Locking: `lock` protects the mutable fields. Before draft.lock and engine.lock.
+ * A handle lives from OPEN to RELEASE; whoever finds it through the registry holds a reference meanwhile. Operations of the
+ * kernel on their own handle need none: RELEASE comes after the last of them was answered.
+ *
+ * Locking: `lock` protects the mutable fields. Before draft.lock and engine.lock. The registry's locks are
+ * innermost and never held while anything else is called.
  */
 #ifndef MILESTONEFS_HANDLE_H
 #define MILESTONEFS_HANDLE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "fs.h"
+#include "rule.h"
 
 enum handle_kind { HANDLE_READ, HANDLE_WRITE, HANDLE_VIEW, HANDLE_VIRTUAL, HANDLE_DIR };
 
 #define HANDLE_WRITERS_MAX 16
 
 struct handle_dir; /* op_dir.c */
+struct vnode;
+
+/** A process seen writing through a handle. */
+struct handle_writer {
+	uint32_t tgid;
+	bool killed; /**< it flushed while dying by a signal */
+};
 
 struct handle {
 	enum handle_kind kind;
 	uint64_t node_id;
 	int open_flags;
-	uint32_t opener_tgid;
-	struct actor actor;	/**< learned at open, refined at the first write (after exec) */
+	uint32_t opener_tid;  /**< thread that opened it; for read-only handles nothing more is asked */
+	uint32_t opener_tgid; /**< HANDLE_WRITE; else 0 */
+	atomic_bool refresh;  /**< its process obtained a lock: the next read looks at the newest version */
+	atomic_uint locks;    /**< obtained through it and perhaps still held (op_lock.c): its RELEASE must keep its place */
 	pthread_mutex_t lock;
-	/* HANDLE_READ, HANDLE_VIEW */
+	/* HANDLE_READ, HANDLE_VIEW: under lock */
 	const struct version *snapshot;
 	struct version_extents extents;
-	/* HANDLE_WRITE */
+	/* HANDLE_WRITE; draft is set at open, cleared under lock by RELEASE */
 	struct draft *draft;
-	uint32_t writers[HANDLE_WRITERS_MAX]; /**< tgids seen writing */
+	struct actor actor; /**< learned at open, refined at the first write of each thread (after exec); under lock */
+	enum rule_kind rule;	/**< of the path at open */
+	bool created;		/**< made by this open (CREATE): its closing journals the name */
+	bool streams;		/**< may be published while open: see autocommit.h */
+	bool killpriv_checked;	/**< set-id bits were looked at for `last_tid`; under lock */
+	bool opener_killed;	/**< the opener flushed while dying by a signal; under lock */
+	bool closed;		/**< a FLUSH found that no descriptor is left; under lock */
+	uint32_t last_tid;	/**< thread of the last write; under lock */
+	struct handle_writer writers[HANDLE_WRITERS_MAX]; /**< under lock */
 	uint32_t writer_count;
-	bool stream; /**< autocommit publishes it while open */
+	uint32_t holders[HANDLE_WRITERS_MAX]; /**< found holding it at an earlier FLUSH; under lock */
+	uint32_t holder_count;
+	atomic_bool written;	 /**< anybody wrote or truncated through it */
+	atomic_bool unsettled;	 /**< there may be something to publish: set before each change, cleared before each commit */
+	_Atomic int64_t due_ns;	 /**< when autocommit publishes it (monotonic); 0 never */
 	/* HANDLE_VIRTUAL */
 	const struct vnode *vnode;
-	struct buf text;
-	/* HANDLE_DIR */
+	struct buf text; /**< rendered at open; read-only afterwards */
+	/* HANDLE_DIR: under lock */
 	struct handle_dir *dir;
-	struct handle *prev, *next; /**< list of its inode's write handles; fs_handles' lock */
+	/* the registry's */
+	struct handle *prev, *next;
+	uint32_t refs;
 };
 
-/** Registry of open write handles by inode: for last-close counting, rename, autocommit, getattr of the writer. */
+static inline struct handle *handle_of(const struct fuse_file_info *fi)
+{
+	return fi ? (struct handle *)(uintptr_t)fi->fh : NULL;
+}
+
+/** Registry of open file handles by inode: for last-close counting, autocommit, locks, getattr of the writer. */
 struct fs_handles *fs_handles_new(void);
 void fs_handles_free(struct fs_handles *t);
+
+/** A handle with one reference, in no registry. NULL: out of memory. */
+struct handle *handle_new(enum handle_kind kind, uint64_t node_id, int open_flags, uint32_t tid);
+/** Give up a reference; the last one frees (the draft must be closed by then). NULL allowed. */
+void handle_unref(struct fs *fs, struct handle *h);
+
+/** Enter (keeping a reference of its own) and remove. HANDLE_READ and HANDLE_WRITE only. 0 or -ENOMEM. */
+void handles_add(struct fs_handles *t, struct handle *h);
+void handles_remove(struct fs *fs, struct handle *h);
+
+/** Is any handle open for writing on the inode? A lock-free "no" in most cases. */
+bool handles_writing(struct fs_handles *t, uint64_t ino);
+/** Were pages of the inode read into the kernel's cache (a mapping)? Stays true while mounted. */
+bool handles_mapped(struct fs_handles *t, uint64_t ino);
+void handles_set_mapped(struct fs_handles *t, uint64_t ino);
+
+struct handle_list {
+	struct handle **items;
+	size_t count;
+};
+/** All handles of an inode (0: of all), of @kind, each with a reference. 0 or -ENOMEM. Release the list. */
+int handles_find(struct fs_handles *t, uint64_t ino, enum handle_kind kind, struct handle_list *ret);
+void handle_list_release(struct fs *fs, struct handle_list *l);
+
+/** Did @tgid open the handle, write through it, or is known to hold it? Takes h->lock. */
+bool handle_used_by(struct handle *h, uint32_t tgid);
+/**
+ * Size and mtime as process @tid sees the inode because of open drafts: its own private one, else the shared one.
+ * False: as published.
+ */
+bool handles_draft_stat(struct fs *fs, uint64_t ino, uint32_t tid, uint64_t *ret_size, int64_t *ret_mtime_ns);
+
+/** Read through any file handle. @paged: for the page cache, so of the live file and not of the snapshot. Count or -errno. */
+ssize_t handle_read(struct fs *fs, struct handle *h, uint64_t offset, void *buf, size_t len, bool paged);
+/** Write through a HANDLE_WRITE on behalf of thread @ctx->pid. 0 or -errno, all or nothing. */
+int handle_write(struct fs *fs, struct handle *h, const struct fuse_ctx *ctx, int flags, uint64_t offset, const void *data,
+		 size_t len);
+/** Before any other change through the handle: notes the process, removes set-id bits, marks it unsettled. Fills @ret_actor. */
+void handle_begin_change(struct fs *fs, struct handle *h, const struct fuse_ctx *ctx, struct actor *ret_actor);
+/** The newest published version of the inode as the live view shows it, or NULL. Takes the engine's lock. */
+const struct version *handle_live_version(struct fs *fs, uint64_t ino);
+
+/** Called by the session when it reads a RELEASE: must later requests wait until it has been carried out? */
+bool handle_release_publishes(uint64_t fh);
 
 #endif

@@ -21,8 +21,10 @@ enum layout_flags {
 	LAYOUT_SKELETON = 8,   /**< made with each session; removable when empty, but never renamed */
 	LAYOUT_SESSION = 16,   /**< a session's directory: made with its skeleton by mkdir, never renamed */
 	LAYOUT_DIRS_ONLY = 32, /**< only directories may be made in it (EPERM) */
-	LAYOUT_FILES_ONLY = 64, /**< only regular files may be made in it, names checked as ID.yaml */
+	LAYOUT_FILES_ONLY = 64, /**< only regular files may be made in it (EPERM); visible names in .yaml must be ID.yaml (EINVAL), others are tools' temporary files */
 	LAYOUT_NO_LINK = 128,  /**< the file itself: no hard links to it (EPERM) */
+	LAYOUT_FILE = 256,     /**< with FIXED: a regular file; else a directory */
+	LAYOUT_REPLACE_ONLY = 512, /**< in it nobody makes entries but the temporary files that tools rename over its fixed files (EPERM) */
 };
 
 /** PLACE(pattern, flags) rows; parents before children. */
@@ -55,8 +57,8 @@ enum layout_flags {
 	PLACE("cache/checksums", LAYOUT_FIXED | LAYOUT_SEALED)                                                             \
 	PLACE("cache/indexes", LAYOUT_FIXED | LAYOUT_SEALED)                                                               \
 	PLACE("replay", LAYOUT_FIXED | LAYOUT_SEALED)                                                                      \
-	PLACE("status", LAYOUT_FIXED)                                                                                      \
-	PLACE("status/config.yaml", LAYOUT_FIXED)
+	PLACE("status", LAYOUT_FIXED | LAYOUT_REPLACE_ONLY)                                                                \
+	PLACE("status/config.yaml", LAYOUT_FIXED | LAYOUT_FILE | LAYOUT_NO_LINK)
 
 /** Flags of a place, 0 for a free one. @path relative to the mount root. */
 uint32_t layout_flags_of(const char *path);

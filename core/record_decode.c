@@ -146,7 +146,7 @@ static void get_event(struct reader *r, struct event *e, const struct shared *s)
 		e->size = take64(r);
 	e->operation = bits & RECORD_EVENT_OPERATION ? get_text(r, SIZE_MAX) : s->operation;
 	e->path = bits & RECORD_EVENT_PATH ? get_text(r, SIZE_MAX) : s->path;
-	e->session = bits & RECORD_EVENT_SESSION ? get_text(r, SIZE_MAX) : s->session;
+	e->session = bits & RECORD_EVENT_SESSION ? get_text(r, RECORD_SESSION_BYTES_MAX) : s->session;
 	e->new_path = bits & RECORD_EVENT_NEW_PATH ? get_text(r, SIZE_MAX) : "";
 	e->more = bits & RECORD_EVENT_MORE ? get_text(r, SIZE_MAX) : "";
 	e->custom_type = bits & RECORD_EVENT_CUSTOM_TYPE ? get_text(r, SIZE_MAX) : "";

@@ -302,7 +302,7 @@ static uint16_t event_bits(const struct event *e, const struct shared *s)
 
 static void put_event(struct writer *w, const struct event *e, uint16_t bits)
 {
-	assert(e->type > 0 && (unsigned)e->type <= UINT16_MAX);
+	assert(e->type > 0 && (unsigned)e->type <= UINT16_MAX && strlen(e->session) <= RECORD_SESSION_BYTES_MAX);
 	put16(w, (uint16_t)e->type);
 	put16(w, bits);
 	put32(w, e->line_bytes);

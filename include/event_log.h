@@ -3,8 +3,8 @@
  * L5. Event logs: where each event's frame is and how many bytes of log come before it, for the whole store and per session, so that
  * all.jsonl, a day's file and session.jsonl can be read at any offset and have a true size without storing a line.
  *
- * Memory: 16 bytes an event in the global log, 8 more in its session's, plus a sum of bytes every EVENT_LOG_STRIDE events.
- * A day is a range of the global log (transaction times never go back).
+ * Memory: 16 bytes an event in the global log, 4 more in its session's, plus a sum of bytes every EVENT_LOG_STRIDE events.
+ * A day is a range of the global log (transaction times never go back; an event that claims an earlier day stays in the newest one).
  *
  * Locking: the engine's lock, as for the tree. Reading lines happens without it: take a slice under the lock, render it after.
  */
@@ -17,12 +17,16 @@
 #include "buf.h"
 #include "event.h"
 
-struct event_logs; /* all logs of a store: global and per session, with their chains */
+struct event_logs;	/* all logs of a store: global and per session, with their chains */
+struct event_logs_mark; /* how far a dump goes */
 
 struct event_logs *event_logs_new(void);
 void event_logs_free(struct event_logs *l);
 
-/** Memory for @events more events, sessions @sessions of them new; afterwards event_logs_add() cannot fail. 0 or -ENOMEM. */
+/**
+ * Memory for the @count events, and for the logs of sessions of theirs not yet seen: until the lock is given up, event_logs_add() of
+ * them cannot fail. Of an event only its session is looked at, so it may be called before sealing. 0 or -ENOMEM (also at 2^32 events).
+ */
 int event_logs_reserve(struct event_logs *l, const struct event *events, size_t count);
 /** The chains an event of @session continues (created on first use). NULL: no memory. */
 struct event_chain *event_logs_global_chain(struct event_logs *l);
@@ -53,8 +57,19 @@ size_t event_log_slice(struct event_logs *l, const struct event_log_key *key, ui
 		       uint64_t *ret_skip);
 #define EVENT_LOG_STRIDE 32
 
-/** Index snapshot: everything up to transaction @seq into @out; and back into empty logs. 0, -ENOMEM, -EBADMSG. */
+/**
+ * Index snapshot, in two parts, since a chain's end is only known now but entries never change:
+ *
+ * event_logs_dump_begin(), while @seq is the newest transaction (-ESTALE: later events are in): the ends of all chains, all counts; proportional to
+ * sessions and days. event_logs_dump_more(), any number of times later, also when events have been added meanwhile: at most
+ * @max entries each, each under the lock; 1 while there is more, 0 at the end. event_logs_dump() is both at once. Appends to @out; -ENOMEM.
+ * The concatenation is what event_logs_load() takes (format: event_log_dump.c).
+ */
+int event_logs_dump_begin(const struct event_logs *l, uint64_t seq, struct buf *out, struct event_logs_mark **ret);
+int event_logs_dump_more(const struct event_logs *l, struct event_logs_mark *m, size_t max, struct buf *out);
+void event_logs_mark_free(struct event_logs_mark *m);
 int event_logs_dump(const struct event_logs *l, uint64_t seq, struct buf *out);
+/** Into empty logs. 0; -EBADMSG malformed or -ENOMEM: the logs are empty again. */
 int event_logs_load(struct event_logs *l, const uint8_t *data, size_t len);
 
 #endif

@@ -170,7 +170,7 @@ int record_block_read(const void *stored, size_t stored_len, size_t raw_len, voi
  * what the bits say, in this order:
  *      1 32 bytes old_sha          16 text operation; else the name of the record's operation
  *      2 32 bytes new_sha          32 text path; else the record's path
- *      4 le64 size                 64 text session; else the previous event's, for the first event the session of the record's
+ *      4 le64 size                 64 text session (<= 128); else the previous event's, for the first event the session of the record's
  *                                     path: the 1..128 bytes of X in state/sessions/X or state/sessions/X/…, none for other paths
  *                                 128 text new_path   256 value more   512 text custom_type; else ""
  *

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Attributes and entries. The tree is asked under the engine's lock, drafts and
+ * virtual files after it (their locks come first), so an answer may mix two
+ * moments; a file being written has timeout 0 and is simply asked about again.
+ */
+#include "entry.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "handle.h"
+#include "node_id.h"
+#include "view_slots.h"
+
+enum { BLOCK_BYTES = 64 << 10 }; /* what programs should write at a time: one request */
+
+static struct timespec timespec_of(int64_t ns)
+{
+	int64_t s = ns / NS_PER_S, rest = ns % NS_PER_S;
+
+	if (rest < 0) {
+		s--;
+		rest += NS_PER_S;
+	}
+	return (struct timespec){ .tv_sec = s, .tv_nsec = rest };
+}
+
+void entry_stat_fill(const struct tree_attr *a, uint64_t st_ino, struct stat *ret)
+{
+	*ret = (struct stat){
+		.st_ino = st_ino,
+		.st_mode = a->mode,
+		.st_nlink = a->nlink,
+		.st_uid = a->uid,
+		.st_gid = a->gid,
+		.st_rdev = a->rdev,
+		.st_size = (off_t)a->size,
+		.st_blksize = BLOCK_BYTES,
+		.st_blocks = (blkcnt_t)a->blocks_512,
+		.st_atim = timespec_of(a->atime_ns),
+		.st_mtim = timespec_of(a->mtime_ns),
+		.st_ctim = timespec_of(a->ctime_ns),
+	};
+}
+
+int entry_live_attr(struct fs *fs, uint64_t ino, struct tree_attr *ret)
+{
+	struct node *node;
+	int r = -ENOENT;
+
+	engine_lock(fs->engine);
+	node = tree_node(engine_tree(fs->engine), ino);
+	if (node)
+		r = tree_attr_at(engine_tree(fs->engine), node, engine_live_seq(fs->engine), INT64_MAX, ret);
+	engine_unlock(fs->engine);
+	return r;
+}
+
+double entry_adjust_live(struct fs *fs, uint32_t tid, struct stat *st)
+{
+	uint64_t size;
+	int64_t mtime_ns;
+
+	if (!S_ISREG(st->st_mode) || !handles_writing(fs->handles, st->st_ino))
+		return ATTR_TIMEOUT_S;
+	if (!handles_draft_stat(fs, st->st_ino, tid, &size, &mtime_ns))
+		return 0;
+	if (st->st_size == 0 && st->st_blocks == 0)
+		st->st_blocks = (blkcnt_t)((size + 511) / 512);
+	st->st_size = (off_t)size;
+	if (mtime_ns) {
+		st->st_mtim = timespec_of(mtime_ns);
+		st->st_ctim = st->st_mtim;
+	}
+	return 0;
+}
+
+void entry_fill_live(struct fs *fs, uint32_t tid, const struct tree_attr *a, struct fuse_entry_param *ret)
+{
+	*ret = (struct fuse_entry_param){ .ino = a->ino, .entry_timeout = ENTRY_TIMEOUT_S };
+	entry_stat_fill(a, a->ino, &ret->attr);
+	ret->attr_timeout = entry_adjust_live(fs, tid, &ret->attr);
+}
+
+void entry_fill_virtual(struct fs *fs, const struct vnode *v, struct fuse_entry_param *ret)
+{
+	bool cached = !v->row->uncached && strncmp(v->path, "transactions/", strlen("transactions/"));
+
+	*ret = (struct fuse_entry_param){
+		.ino = v->id,
+		.entry_timeout = cached ? ENTRY_TIMEOUT_S : 0,
+		.attr_timeout = cached ? ATTR_TIMEOUT_S : 0,
+	};
+	vnode_stat(fs, v, &ret->attr);
+	ret->attr.st_ino = v->id;
+}
+
+bool entry_view(struct fs *fs, uint64_t node_id, uint64_t *ret_seq, uint64_t *ret_ino)
+{
+	uint64_t seq = view_slots_seq(fs->views, node_id_view_slot(node_id));
+
+	if (!seq)
+		return false;
+	*ret_seq = seq;
+	*ret_ino = node_id_view_ino(node_id);
+	return true;
+}
+
+const struct version *entry_version(struct fs *fs, uint64_t node_id, struct node **ret_node)
+{
+	uint64_t seq = engine_live_seq(fs->engine), ino = node_id;
+	struct version *v;
+	struct node *node;
+
+	if (node_id_is_virtual(node_id) || (node_id_is_view(node_id) && !entry_view(fs, node_id, &seq, &ino)))
+		return NULL;
+	node = tree_node(engine_tree(fs->engine), ino);
+	v = node ? tree_version_at(node, seq) : NULL;
+	if (v)
+		*ret_node = node;
+	return v;
+}
+
+static int stat_view(struct fs *fs, uint64_t node_id, struct stat *ret)
+{
+	struct tree_attr a;
+	struct node *node;
+	uint64_t seq, ino;
+	int r = -ENOENT;
+
+	if (!entry_view(fs, node_id, &seq, &ino))
+		return -ENOENT;
+	engine_lock(fs->engine);
+	node = tree_node(engine_tree(fs->engine), ino);
+	if (node)
+		r = tree_attr_at(engine_tree(fs->engine), node, seq, engine_seq_time(fs->engine, seq), &a);
+	engine_unlock(fs->engine);
+	if (r == 0)
+		entry_stat_fill(&a, node_id, ret);
+	return r;
+}
+
+int entry_stat(struct fs *fs, uint64_t node_id, uint32_t tid, struct stat *ret, double *ret_timeout_s)
+{
+	struct fuse_entry_param e;
+	const struct vnode *v;
+	struct tree_attr a;
+	int r;
+
+	if (node_id_is_virtual(node_id)) {
+		v = vnode_get(fs, node_id);
+		if (!v)
+			return -ENOENT;
+		entry_fill_virtual(fs, v, &e);
+		*ret = e.attr;
+		*ret_timeout_s = e.attr_timeout;
+		return 0;
+	}
+	if (node_id_is_view(node_id)) {
+		*ret_timeout_s = ATTR_TIMEOUT_S;
+		return stat_view(fs, node_id, ret);
+	}
+	r = entry_live_attr(fs, node_id, &a);
+	if (r < 0)
+		return r;
+	entry_stat_fill(&a, node_id, ret);
+	*ret_timeout_s = entry_adjust_live(fs, tid, ret);
+	return 0;
+}
+
+int entry_live_path(struct fs *fs, uint64_t ino, struct buf *ret)
+{
+	struct node *node;
+	int r = -ENOENT;
+
+	engine_lock(fs->engine);
+	node = tree_node(engine_tree(fs->engine), ino);
+	if (node)
+		r = tree_path_at(engine_tree(fs->engine), node, engine_live_seq(fs->engine), ret);
+	engine_unlock(fs->engine);
+	return r;
+}
+
+const struct vnode *entry_virtual_child(struct fs *fs, uint64_t parent, const char *name, bool *ret_reserved)
+{
+	cleanup_buf struct buf path = BUF_INIT;
+	const struct vnode *dir;
+	bool reserved = false;
+
+	if (node_id_is_virtual(parent)) {
+		reserved = true;
+		dir = vnode_get(fs, parent);
+		if (ret_reserved)
+			*ret_reserved = reserved;
+		return dir ? vnode_lookup(fs, dir->path, name) : NULL;
+	}
+	if (node_id_is_live(parent))
+		reserved = vnode_directory(fs, parent);
+	if (ret_reserved)
+		*ret_reserved = reserved;
+	if (!reserved || entry_live_path(fs, parent, &path) < 0)
+		return NULL;
+	return vnode_lookup(fs, path.data ? path.data : "", name);
+}
+
+int entry_check_change(struct fs *fs, uint64_t parent, const char *name, int if_virtual)
+{
+	if (!node_id_is_live(parent))
+		return entry_virtual_child(fs, parent, name, NULL) ? if_virtual : -EROFS;
+	return entry_virtual_child(fs, parent, name, NULL) ? if_virtual : 0;
+}
+
+int entry_check_live(uint64_t node_id)
+{
+	return node_id_is_live(node_id) ? 0 : -EROFS;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a node number or a name is, and its attributes as a given process sees them: shared by lookup, getattr, readdirplus and
+ * everything that answers with an entry.
+ *
+ * A file somebody has open for writing has attribute timeout 0: each process may see another size.
+ * Names below transactions/ have no entry timeout, nor has anything virtual that says so.
+ */
+#ifndef MILESTONEFS_ENTRY_H
+#define MILESTONEFS_ENTRY_H
+
+#include <sys/stat.h>
+
+#include "fs.h"
+#include "vfile.h"
+
+/** Attributes as they are in the tree; @st_ino is the node number. */
+void entry_stat_fill(const struct tree_attr *a, uint64_t st_ino, struct stat *ret);
+
+/** Attributes of a live inode from the tree: 0 or -ENOENT. Takes the engine's lock. */
+int entry_live_attr(struct fs *fs, uint64_t ino, struct tree_attr *ret);
+/** Alter @st to what thread @tid sees because of open drafts; returns the timeout of the attributes. No lock held. */
+double entry_adjust_live(struct fs *fs, uint32_t tid, struct stat *st);
+/** A whole entry of a live inode. No lock held. */
+void entry_fill_live(struct fs *fs, uint32_t tid, const struct tree_attr *a, struct fuse_entry_param *ret);
+void entry_fill_virtual(struct fs *fs, const struct vnode *v, struct fuse_entry_param *ret);
+
+/** Attributes of any node for thread @tid. 0 or -ENOENT. */
+int entry_stat(struct fs *fs, uint64_t node_id, uint32_t tid, struct stat *ret, double *ret_timeout_s);
+
+/** Sequence number of a view's node, and its inode. False: no such view. */
+bool entry_view(struct fs *fs, uint64_t node_id, uint64_t *ret_seq, uint64_t *ret_ino);
+/** The version a live inode or a view's shows, under the engine's lock held by the caller. NULL: none. */
+const struct version *entry_version(struct fs *fs, uint64_t node_id, struct node **ret_node);
+
+/** Path of a live inode, appended. 0, -ENOENT when it has no name, -ENOMEM. Takes the engine's lock. */
+int entry_live_path(struct fs *fs, uint64_t ino, struct buf *ret);
+/** The virtual entry @name of any directory, or NULL. *@ret_reserved (NULL allowed): the directory has virtual entries at all. */
+const struct vnode *entry_virtual_child(struct fs *fs, uint64_t parent, const char *name, bool *ret_reserved);
+/** May @name be made, removed or replaced in @parent? 0 (ask the engine), -EROFS, or @if_virtual when the name is a virtual one's. */
+int entry_check_change(struct fs *fs, uint64_t parent, const char *name, int if_virtual);
+/** Is it a node that can be altered at all? 0 or -EROFS. */
+int entry_check_live(uint64_t node_id);
+
+#endif

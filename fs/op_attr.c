@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * GETATTR and SETATTR. fstat() carries no handle, so whose draft is meant goes by the process (entry.h).
+ *
+ * ftruncate changes the handle's draft; truncate by path is a transaction at once, unless the same process has a private draft of the file,
+ * which it then means. Set-id bits on chown and on truncate by path are the kernel's doing (FUSE_CAP_HANDLE_KILLPRIV is off, so it sends the
+ * new mode).
+ */
+#include <errno.h>
+
+#include "entry.h"
+#include "file_kind.h"
+#include "handle.h"
+#include "node_id.h"
+#include "ops.h"
+#include "process.h"
+#include "publish.h"
+#include "reply.h"
+#include "session.h"
+
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	double timeout_s;
+	struct stat st;
+	int r;
+
+	(void)fi;
+	fs_order_wait(fs, req);
+	r = entry_stat(fs, ino, (uint32_t)fuse_req_ctx(req)->pid, &st, &timeout_s);
+	if (r < 0)
+		reply_error(req, r);
+	else
+		(void)fuse_reply_attr(req, &st, timeout_s);
+}
+
+static int truncate_handle(struct fs *fs, struct handle *h, const struct fuse_ctx *ctx, uint64_t size)
+{
+	struct actor actor;
+
+	handle_begin_change(fs, h, ctx, &actor);
+	return draft_truncate(h->draft, &actor, size);
+}
+
+/* A private dirty draft of the calling process on the inode: truncate(2) means it. -ENOENT: there is none. */
+static int truncate_own_draft(fuse_req_t req, uint64_t ino, uint64_t size)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct fs *fs = fs_of(req);
+	struct handle_list l;
+	uint32_t tgid;
+	int r = -ENOENT;
+
+	if (!handles_writing(fs->handles, ino))
+		return -ENOENT;
+	tgid = process_tgid_get(fs->processes, (uint32_t)ctx->pid);
+	(void)handles_find(fs->handles, ino, HANDLE_WRITE, &l); /* without memory: those found */
+	for (size_t i = 0; i < l.count && r == -ENOENT; i++) {
+		struct handle *h = l.items[i];
+		struct actor actor;
+
+		if (!handle_used_by(h, tgid))
+			continue;
+		pthread_mutex_lock(&h->lock);
+		actor = h->actor;
+		if (h->draft && draft_kind_of(h->draft) != DRAFT_SHARED && draft_is_dirty(h->draft)) {
+			atomic_store(&h->written, true);
+			atomic_store(&h->unsettled, true);
+			r = draft_truncate(h->draft, &actor, size);
+		}
+		pthread_mutex_unlock(&h->lock);
+	}
+	handle_list_release(fs, &l);
+	return r;
+}
+
+static int truncate_path(fuse_req_t req, uint64_t ino, uint64_t size, uint64_t *ret_seq)
+{
+	struct fs *fs = fs_of(req);
+	struct file_kind kind;
+	struct request q;
+	struct draft *d;
+	int r;
+
+	r = truncate_own_draft(req, ino, size);
+	if (r != -ENOENT)
+		return r;
+	r = file_kind_get(fs, ino, &kind);
+	if (r < 0)
+		return r;
+	fs_request_init(req, &q);
+	r = draft_open(fs->engine, ino, file_kind_truncate(&kind, size), &q.actor, &d);
+	if (r < 0)
+		return r;
+	r = draft_truncate(d, &q.actor, size);
+	if (r == 0)
+		r = draft_commit(d, &q, 0);
+	draft_close(d);
+	*ret_seq = q.seq;
+	if (r < 0)
+		log_refusal("truncation of inode", "", &q, r);
+	return r;
+}
+
+static int set_size(fuse_req_t req, uint64_t ino, struct handle *h, uint64_t size, uint64_t *ret_seq)
+{
+	struct fs *fs = fs_of(req);
+
+	if (node_id_is_virtual(ino)) { /* `echo x > control`: emptying what is empty */
+		const struct vnode *v = vnode_get(fs, ino);
+
+		return v && v->row->write ? 0 : -EROFS;
+	}
+	if (!node_id_is_live(ino))
+		return -EROFS;
+	if (h && h->kind == HANDLE_WRITE)
+		return truncate_handle(fs, h, fuse_req_ctx(req), size);
+	return truncate_path(req, ino, size, ret_seq);
+}
+
+static int64_t time_given(const struct timespec *t)
+{
+	return (int64_t)t->tv_sec * NS_PER_S + t->tv_nsec;
+}
+
+static int set_attrs(fuse_req_t req, uint64_t ino, const struct stat *st, int to_set, uint64_t *ret_seq)
+{
+	struct change c = { .type = CHANGE_ATTR, .ino = ino, .mode = st->st_mode & 07777, .uid = st->st_uid, .gid = st->st_gid };
+	struct fs *fs = fs_of(req);
+	struct tree_attr attr;
+	struct request q;
+	int64_t now_ns;
+	int r;
+
+	if (!node_id_is_live(ino))
+		return -EROFS;
+	now_ns = env_time_ns(engine_env(fs->engine));
+	c.attr_mask = (to_set & FUSE_SET_ATTR_MODE ? ATTR_MODE : 0) | (to_set & FUSE_SET_ATTR_UID ? ATTR_UID : 0) |
+		      (to_set & FUSE_SET_ATTR_GID ? ATTR_GID : 0) | (to_set & FUSE_SET_ATTR_ATIME ? ATTR_ATIME : 0) |
+		      (to_set & FUSE_SET_ATTR_MTIME ? ATTR_MTIME : 0);
+	c.atime_ns = to_set & FUSE_SET_ATTR_ATIME_NOW ? now_ns : time_given(&st->st_atim);
+	c.mtime_ns = to_set & FUSE_SET_ATTR_MTIME_NOW ? now_ns : time_given(&st->st_mtim);
+	fs_request_init(req, &q);
+	r = engine_setattr(fs->engine, &q, ino, &c, &attr);
+	if (r < 0)
+		log_refusal("change of attributes of inode", "", &q, r);
+	else
+		*ret_seq = q.seq;
+	return r;
+}
+
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, struct fuse_file_info *fi)
+{
+	const int attrs = FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID | FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME;
+	struct fs *fs = fs_of(req);
+	uint64_t seq = 0, attr_seq = 0;
+	double timeout_s = 0;
+	struct stat now;
+	int r = 0;
+
+	fs_order_wait(fs, req);
+	if (to_set & FUSE_SET_ATTR_ATIME_NOW)
+		to_set |= FUSE_SET_ATTR_ATIME;
+	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
+		to_set |= FUSE_SET_ATTR_MTIME;
+	if (to_set & FUSE_SET_ATTR_SIZE) {
+		r = st->st_size < 0 ? -EINVAL : set_size(req, ino, handle_of(fi), (uint64_t)st->st_size, &seq);
+		if (r == 0)
+			to_set &= ~FUSE_SET_ATTR_MTIME_NOW; /* comes along with O_TRUNC; the truncation sets it */
+	}
+	if (r == 0 && (to_set & attrs))
+		r = set_attrs(req, ino, st, to_set, &attr_seq);
+	if (r == 0)
+		r = entry_stat(fs, ino, (uint32_t)fuse_req_ctx(req)->pid, &now, &timeout_s);
+	if (r < 0)
+		reply_error_after(fs, req, MAX(seq, attr_seq), JOURNAL_ACKNOWLEDGED, r);
+	else
+		reply_attr_after(fs, req, MAX(seq, attr_seq), &now, timeout_s);
+}

@@ -10,7 +10,7 @@
  * shows it, no other does, and a crash forgets it.
  *
  * Objects are never freed before the tree (history is kept), so pointers stay valid; fields may
- * change under the owner's lock only. Exception: tree_newborn_drop().
+ * change under the owner's lock only.
  *
  * Locking: none here. The engine's lock protects everything, for reading too.
  *
@@ -54,8 +54,10 @@ struct attrs {
 struct content {
 	struct extent *log;
 	uint32_t count;
-	uint32_t capacity;
+	uint32_t appends_from; /**< each log entry from this one on lies at or behind the end the file then had */
+	size_t capacity;
 	struct extent_map map; /**< the whole log, resolved */
+	struct content *next;  /**< all contents of the tree */
 };
 
 /** A file (or directory) version. 80 bytes. */
@@ -74,7 +76,11 @@ struct version {
 	uint32_t log_count;  /**< 0: a single block or nothing */
 	uint32_t stored_len; /**< log_count == 0: of the block */
 	uint32_t depth;	     /**< 0 for the oldest */
-	uint32_t reserved;
+	uint32_t flags;	     /**< enum version_flags */
+};
+
+enum version_flags {
+	VERSION_MTIME_SET = 1, /**< utimens set mtime, not a commit */
 };
 
 struct dentry;
@@ -115,6 +121,7 @@ struct dentry {
 	const struct name *name;
 	uint64_t born, died;
 	uint32_t depth; /**< dead: length of the chain below */
+	uint32_t order; /**< of creation, among entries born at the same sequence number */
 };
 
 struct directory {
@@ -148,9 +155,9 @@ struct version *tree_version_at(const struct node *node, uint64_t seq);
 bool tree_is_linked(const struct tree *t, const struct node *node, uint64_t seq);
 /** Attributes at @seq; times of directories never exceed @seq_time_ns (that sequence number's time; INT64_MAX for live). 0 or -ENOENT. */
 int tree_attr_at(const struct tree *t, const struct node *node, uint64_t seq, int64_t seq_time_ns, struct tree_attr *ret);
-/** First entry naming the node at @seq, or NULL. */
+/** Newest of the entries naming the node at @seq, or NULL. */
 struct dentry *tree_name_at(const struct node *node, uint64_t seq);
-/** Path relative to the root without leading '/', "" for the root. 0, -ENOENT when it has no name at @seq, -ENOMEM. */
+/** Append the path relative to the root without leading '/', "" for the root. 0, -ENOENT when it has no name at @seq, -ENOMEM. */
 int tree_path_at(const struct tree *t, const struct node *node, uint64_t seq, struct buf *ret);
 /** The same for an entry: its directory's path and its own name. */
 int tree_dentry_path(const struct tree *t, const struct dentry *d, uint64_t seq, struct buf *ret);
@@ -189,7 +196,11 @@ void tree_get_stats(const struct tree *t, struct tree_stats *ret);
 uint64_t tree_take_ino(struct tree *t);
 uint64_t tree_next_ino(const struct tree *t);
 
-/** Get all memory that applying these changes needs. 0 or -ENOMEM (nothing changed). */
+/**
+ * Get all memory that applying these changes, a whole transaction, needs. 0 or -ENOMEM (nothing changed). Reservations do not add up:
+ * reserve, then apply all of it, before the next reserve. A directory that is not empty can be unlinked
+ * only when the transaction given here links it again (a rename).
+ */
 int tree_reserve(struct tree *t, const struct change *changes, size_t count);
 /**
  * Apply one change of transaction @seq (greater than or equal to all before) made at @time_ns. Pure in (tree, change): no clock, no I/O, no
@@ -198,10 +209,13 @@ int tree_reserve(struct tree *t, const struct change *changes, size_t count);
  */
 int tree_apply(struct tree *t, uint64_t seq, int64_t time_ns, const struct change *c);
 
-/** Make a newborn node under a name that is free in the live view. 0, -ENOMEM, -EEXIST. */
+/** Make a newborn node under a name that is free in the live view. 0, -ENOMEM, -EEXIST, -EIO (does not fit, as in tree_apply()). */
 int tree_newborn_create(struct tree *t, const struct change *create, int64_t time_ns, struct node **ret);
-/** chmod, chown, utimens, xattr of a newborn: alter it in place. 0 or -ENOMEM. */
+/** chmod, chown, utimens, xattr of a newborn: alter it in place. 0, -ENOMEM, -ENOSPC (more xattrs than
+ *  tree_newborn_describe() could tell), -EIO (does not fit). */
 int tree_newborn_change(struct tree *t, struct node *n, int64_t time_ns, const struct change *c);
+/** Move it to another name that is free in the live view. 0, -ENOMEM, -EEXIST, -EIO (no such place). */
+int tree_newborn_rename(struct tree *t, struct node *n, struct node *new_parent, const char *name, size_t len);
 /** The name goes; the node stays readable by number as an unlinked newborn until tree_free(). */
 void tree_newborn_unlink(struct tree *t, struct node *n);
 /** Describe a newborn as the CREATE (+ATTR/XATTR) changes that make it: at most TREE_NEWBORN_CHANGES, pointing into the tree. Returns the count. */
@@ -210,10 +224,10 @@ int tree_newborn_describe(const struct tree *t, const struct node *n, struct cha
 
 /* ---- index snapshot ---- */
 
-/** Walk all nodes with numbers >= *@cursor, at most @max of them, writing what was born <= @seq into @out (index format, see
- *  index.c); *@cursor moves on. Returns 1 while there is more, 0 at the end, -ENOMEM. */
+/** Walk all nodes with numbers >= *@cursor, at most @max of them, writing what was born <= @seq into @out (format: tree_dump.c);
+ *  *@cursor, 0 at first, moves on. The tree may change between calls. Returns 1 while there is more, 0 at the end, -ENOMEM. */
 int tree_dump(const struct tree *t, uint64_t seq, uint64_t *cursor, size_t max, struct buf *out);
-/** Rebuild an empty tree from the concatenated dumps. 0, -EBADMSG malformed, -ENOMEM. */
+/** Rebuild a tree just made from the concatenated dumps. 0, -EBADMSG malformed, -ENOMEM; on failure it is only good for tree_free(). */
 int tree_load(struct tree *t, const uint8_t *data, size_t len);
 
 #endif

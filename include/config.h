@@ -15,10 +15,14 @@
 #include "rule.h"
 #include "util.h"
 
-/** NUMBER(field, "dotted.name", default, min, max, "comment") FLAG(field, "name", default, "comment") GLOBS(field, "name", "default globs", "comment") */
-#define CONFIG_LIST(NUMBER, FLAG, GLOBS)                                                                                   \
-	NUMBER(sync_interval_ms, "sync.interval_ms", 0, 0, 60000,                                                          \
-	       "0: close and fsync return when the change survives power loss; otherwise milliseconds of power-loss window") \
+/**
+ * NUMBER(field, "dotted.name", default, min, max, "comment")  FLAG(field, "name", default, "comment")
+ * GLOBS(field, "name", "default globs", "comment"): a sequence, or one text with blanks between the globs
+ * SYNC(field, "name", max, "comment"): the word `commit` (0) or `interval:MS` (1..max milliseconds), as -o sync= takes it
+ */
+#define CONFIG_LIST(NUMBER, FLAG, GLOBS, SYNC)                                                                             \
+	SYNC(sync_interval_ms, "sync", 60000,                                                                              \
+	     "commit: close and fsync return when the change survives power loss; interval:MS: when it survives the daemon's death, and power loss MS later") \
 	NUMBER(autocommit_ms, "autocommit_ms", 1000, 50, 3600000, "how often streams held open are published")             \
 	GLOBS(stream, "stream", "*.log *.out", "truncated files published while still being written")                      \
 	FLAG(strict, "rules.strict", false, "refuse malformed content even where no well-formed version existed")          \
@@ -35,10 +39,12 @@ struct config {
 #define NUMBER(field, name, def, min, max, comment) uint64_t field;
 #define FLAG(field, name, def, comment) bool field;
 #define GLOBS(field, name, def, comment) struct globs field;
-	CONFIG_LIST(NUMBER, FLAG, GLOBS)
+#define SYNC(field, name, max, comment) uint64_t field;
+	CONFIG_LIST(NUMBER, FLAG, GLOBS, SYNC)
 #undef NUMBER
 #undef FLAG
 #undef GLOBS
+#undef SYNC
 };
 
 /** All defaults. 0 or -ENOMEM. */
@@ -49,6 +55,8 @@ void config_release(struct config *c);
 int config_parse(const char *text, size_t len, struct reason *reason, struct config *ret);
 /** The file a fresh store gets: every setting with its default and its comment. */
 void config_render(const struct config *c, struct buf *out);
+/** "commit" or "interval:MS", as the setting `sync` and the mount option say it. 0 or -EINVAL. */
+int config_parse_sync(const char *text, uint64_t *ret_interval_ms);
 /** Does any of the globs match the path? */
 bool globs_match(const struct globs *g, const char *path);
 /** The rules' view of the settings (borrows). */

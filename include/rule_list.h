@@ -17,3 +17,4 @@
 RULE(1, WELLFORMED_YAML, "wellformed_yaml", GLOBS("*.yaml", "*.yml"), 0, rule_wellformed_yaml)
 RULE(2, WELLFORMED_JSON, "wellformed_json", GLOBS("*.json"), 0, rule_wellformed_json)
 RULE(3, WELLFORMED_JSONL, "wellformed_jsonl", GLOBS("*.jsonl"), RULE_FLAG_LINES, rule_wellformed_jsonl)
+RULE(4, CONFIG, "config", GLOBS("status/config.yaml"), RULE_FLAG_SCHEMA | RULE_FLAG_REFUSE_LARGE, rule_config)

@@ -27,6 +27,7 @@ static const struct sample samples[] = {
 	{RULE_WELLFORMED_YAML, "b.yml", "- x\n", "a:\n\t- b\n", 2, 1},
 	{RULE_WELLFORMED_JSON, "state/sessions/s1/state/a.json", "{\"a\": 1}\n", "{\"a\": 1,}\n", 1, 9},
 	{RULE_WELLFORMED_JSONL, "x/log.jsonl", "{}\n{}\n", "{}\n{]\n", 2, 2},
+	{RULE_CONFIG, "status/config.yaml", "autocommit_ms: 500\n", "strict: true\n", 1, 1},
 };
 
 static int check(const struct rule_options *options, const char *path, const char *text, struct reason *reason)

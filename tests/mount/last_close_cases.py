@@ -192,9 +192,11 @@ def socket_to_child():
     ours, theirs = socket.socketpair()
     pid = os.fork()
     if pid == 0:
+        ours.close()
         fds = socket.recv_fds(theirs, 1, 1)[1]
         theirs.send(b"got")
-        theirs.recv(1)
+        if not theirs.recv(1):
+            os._exit(1)  # the parent has failed
         os.write(fds[0], b"body\n")
         os.close(fds[0])
         os._exit(0)

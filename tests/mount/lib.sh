@@ -38,12 +38,12 @@ PROJECT_NO=0
 # --- small words ---------------------------------------------------------------
 
 fail() {
-	echo "$*" >"$WHY"
+	echo "$*" >|"$WHY"
 	exit 1
 }
 
 skip() {
-	echo "$*" >"$WHY"
+	echo "$*" >|"$WHY"
 	exit 77
 }
 
@@ -217,6 +217,26 @@ mnt_clear() {
 	return 0
 }
 
+# fuse_for_all: any user may open /dev/fuse until the test ends (udev sets it so everywhere else)
+fuse_for_all() {
+	local mode
+	[ "$(id -u)" -eq 0 ] || skip "only root can act as another user"
+	exec 8>"${TMPDIR:-/tmp}/mfs-dev-fuse.lock"
+	flock -w 60 8 || skip "another run holds /dev/fuse's mode"
+	mode=$(stat -c %a /dev/fuse)
+	if [ "$mode" != 666 ]; then
+		echo "$mode" >"$T/fuse-mode"
+		chmod 0666 /dev/fuse || skip "/dev/fuse is mode $mode and may not be changed"
+	fi
+}
+
+fuse_restore() {
+	if [ -s "$T/fuse-mode" ]; then
+		chmod "$(cat "$T/fuse-mode")" /dev/fuse
+		rm "$T/fuse-mode"
+	fi
+}
+
 # manifest DIR: everything find and sha256sum can say of a tree, for comparing before and after
 manifest() {
 	(
@@ -273,6 +293,7 @@ cleanup() {
 		kill -KILL -- "-$WATCHDOG" 2>/dev/null
 	fi
 	mnt_clear "$T"
+	fuse_restore
 	if ! grep -qF " $T/" /proc/self/mounts; then
 		chmod -R u+rwX "$T" 2>/dev/null
 		rm -rf --one-file-system "$T"
@@ -304,7 +325,7 @@ body() {
 	set +m
 	set -eE -o pipefail
 	# shellcheck disable=SC2154
-	trap '[ -s "$WHY" ] || echo "line $LINENO: $BASH_COMMAND" >"$WHY"' ERR
+	trap '[ -s "$WHY" ] || echo "line $LINENO: $BASH_COMMAND" >|"$WHY"' ERR
 	cd "$O"
 	"$1"
 }
@@ -339,6 +360,7 @@ run_test() {
 	wait "$WATCHDOG" 2>/dev/null
 	kill -KILL -- "-$CURRENT" 2>/dev/null # what the test left running
 	CURRENT='' WATCHDOG=''
+	fuse_restore
 	why=$(tr '\n' ' ' <"$WHY")
 	if [ -e "$WHY.late" ]; then
 		why="$(cat "$WHY.late") $why"

@@ -1,0 +1,455 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# The command line: mount, umount, fsck, export, log; whose failures say what, where and what to do.
+. "$(dirname "$0")/lib.sh"
+export NO_MOUNT=1
+
+# bg_mount [ARGS...]: mount in the background, as people do
+bg_mount() {
+	timeout 30 "$MILESTONEFS" mount "$@" "$P" >said 2>&1 || fail "mount: status $?: $(tr '\n' ' ' <said)"
+	mnt_pid >"$PID_FILE"
+	[ -s "$PID_FILE" ] || fail "mount returned, but status/health.yaml has no pid"
+	[ -d "$S" ] || mkdir "$S"
+	mkdir -p "$D"
+}
+
+gone() {
+	[ ! -d "/proc/$1" ] || grep -q '^State:.*zombie' "/proc/$1/status"
+}
+
+bg_umount() {
+	local pid
+	pid=$(cat "$PID_FILE")
+	"$MILESTONEFS" umount "$P" || fail "umount: status $?"
+	! is_mounted || fail "still mounted after umount"
+	wait_for 10 gone "$pid"
+}
+
+test_help_and_version() {
+	"$MILESTONEFS" --help >help
+	for word in mount umount fsck export log; do
+		has help "$word"
+	done
+	"$MILESTONEFS" --version >version
+	has version '[0-9]+\.[0-9]+\.[0-9]+'
+	must_fail "$MILESTONEFS"
+	fails_with 'frobnicate' "$MILESTONEFS" frobnicate
+	must_fail "$MILESTONEFS" mount --no-such-option "$P"
+	must_fail "$MILESTONEFS" mount
+	! is_mounted
+	"$MILESTONEFS" mount --help >help
+	has help '-o'
+}
+
+test_background_mount_serves_on_return() {
+	local i
+	for i in 1 2 3; do
+		timeout 30 "$MILESTONEFS" mount "$P"
+		head -n 1 "$M/status/health.yaml" | grep -qx 'status: healthy'
+		mnt_pid >"$PID_FILE"
+		[ -d "$S" ] || mkdir "$S"
+		echo "$i" >"$S/state/f.txt"
+		bg_umount
+		[ ! -e "$M/status" ] || fail "still there after umount"
+	done
+	# it keeps none of the caller's descriptors: a pipe from it ends
+	timeout 30 "$MILESTONEFS" mount "$P" 2>&1 | timeout 20 cat >/dev/null || fail "the daemon keeps the caller's stdout"
+	mnt_pid >"$PID_FILE"
+	file_is "$S/state/f.txt" 3
+	bg_umount
+}
+
+test_foreground_and_signals() {
+	mnt_start
+	mkdir "$D"
+	echo x >"$D/f.txt"
+	kill -TERM "$(cat "$PID_FILE")"
+	mnt_wait_end
+	eq 0 "$(cat "$EXIT_FILE")" "status after SIGTERM"
+	! is_mounted || fail "still mounted after SIGTERM"
+	mnt_start
+	file_is "$D/f.txt" x
+	kill -INT "$(cat "$PID_FILE")"
+	mnt_wait_end
+	! is_mounted || fail "still mounted after SIGINT"
+	mnt_start
+	fusermount3 -u "$M"
+	mnt_wait_end
+	eq 0 "$(cat "$EXIT_FILE")" "status after fusermount3 -u"
+}
+
+test_already_mounted() {
+	bg_mount
+	fails_with 'already mounted' timeout 20 "$MILESTONEFS" mount "$P"
+	grep -q healthy "$M/status/health.yaml"
+	eq 1 "$(grep -cF " $M " /proc/self/mounts)" mounts
+	bg_umount
+}
+
+test_missing_project() {
+	fails_with "$T/none" "$MILESTONEFS" mount "$T/none"
+	[ ! -e "$T/none" ] || fail "mount made the missing project"
+	echo x >file
+	must_fail "$MILESTONEFS" mount "$O/file"
+	fails_with 'none' "$MILESTONEFS" umount "$T/none"
+	fails_with 'not mounted' "$MILESTONEFS" umount "$P"
+	must_fail "$MILESTONEFS" fsck "$T/none"
+	must_fail "$MILESTONEFS" log "$T/none"
+	must_fail "$MILESTONEFS" export "$T/none" "$O/x"
+	fails_with . "$MILESTONEFS" fsck "$P"
+}
+
+test_bad_options() {
+	fails_with 'nonsense' timeout 20 "$MILESTONEFS" mount -o nonsense=1 "$P"
+	fails_with 'sync' timeout 20 "$MILESTONEFS" mount -o sync=perhaps "$P"
+	! is_mounted || fail "mounted with bad options"
+}
+
+# The daemon of another mount namespace has the store.
+test_store_locked_by_pid() {
+	local daemon
+	[ "$(id -u)" -eq 0 ] || skip "only root can make a mount namespace here"
+	unshare -m true 2>/dev/null || skip "no mount namespaces"
+	unshare -m --propagation private "$MILESTONEFS" mount -f "$P" 2>said >/dev/null &
+	daemon=$!
+	echo "$daemon" >"$PID_FILE"
+	wait_for 10 nsenter -t "$daemon" -m test -e "$M/status/health.yaml"
+	! is_mounted || fail "the mount leaked from its namespace"
+	fails_with "(^|[^0-9])$daemon([^0-9]|\$)" timeout 20 "$MILESTONEFS" mount "$P"
+	! is_mounted || fail "mounted although the store is in use"
+	fails_with "(^|[^0-9])$daemon([^0-9]|\$)" timeout 20 "$MILESTONEFS" fsck --repair "$P"
+	kill -TERM "$daemon"
+	wait "$daemon" || fail "status $? after SIGTERM"
+	bg_mount
+	bg_umount
+}
+
+test_stale_dead_mount() {
+	bg_mount
+	echo x >"$D/f.txt"
+	kill -9 "$(cat "$PID_FILE")"
+	wait_for 5 gone "$(cat "$PID_FILE")"
+	is_mounted || fail "no dead mount to try it with"
+	bg_mount
+	file_is "$D/f.txt" x
+	kill -9 "$(cat "$PID_FILE")"
+	wait_for 5 gone "$(cat "$PID_FILE")"
+	"$MILESTONEFS" umount "$P" || fail "umount of a dead mount: status $?"
+	! is_mounted
+	bg_mount
+	file_is "$D/f.txt" x
+	bg_umount
+}
+
+test_umount_of_a_busy_mount() {
+	bg_mount
+	exec 3<"$M/README.md"
+	must_fail timeout 20 "$MILESTONEFS" umount "$P"
+	grep -q healthy "$M/status/health.yaml" || fail "a refused umount took the mount down"
+	exec 3<&-
+	bg_umount
+}
+
+test_other_ways_to_name_the_project() {
+	project_at "$T/with space and é"
+	D=$S/state/x
+	bg_mount
+	echo x >"$D/f.txt"
+	bg_umount
+	ln -s "$P" "$T/link"
+	(cd "$P" && timeout 20 "$MILESTONEFS" mount .)
+	file_is "$D/f.txt" x
+	mnt_pid >"$PID_FILE"
+	(cd "$P" && "$MILESTONEFS" umount .)
+	timeout 20 "$MILESTONEFS" mount "$T/link/"
+	file_is "$D/f.txt" x
+	"$MILESTONEFS" umount "$T/link/"
+	[ ! -e "$M/status" ]
+}
+
+test_mount_t_fuse() {
+	[ "$(id -u)" -eq 0 ] || skip "mount(8) needs root"
+	[ -x /sbin/mount.fuse ] || [ -x /sbin/mount.fuse3 ] || skip "no /sbin/mount.fuse"
+	mkdir -p "$M" bin
+	ln -s "$MILESTONEFS" bin/milestonefs
+	PATH=$O/bin:$PATH timeout 30 mount -t fuse.milestonefs "$P" "$M" >said 2>&1 || fail "mount -t: status $?: $(tr '\n' ' ' <said)"
+	mnt_pid >"$PID_FILE"
+	grep -q healthy "$M/status/health.yaml"
+	mkdir "$S"
+	echo x >"$S/state/f.txt"
+	grep -F " $M fuse.milestonefs " /proc/self/mounts | grep -q nodev || fail "$(grep -F " $M " /proc/self/mounts)"
+	umount "$M"
+	wait_for 10 gone "$(cat "$PID_FILE")"
+	# with options, as from fstab
+	PATH=$O/bin:$PATH timeout 30 mount -t fuse.milestonefs -o rw,noatime,allow_other,sync=interval:100 "$P" "$M" >said 2>&1 ||
+		fail "mount -t -o: status $?: $(tr '\n' ' ' <said)"
+	mnt_pid >"$PID_FILE"
+	file_is "$S/state/f.txt" x
+	grep -F " $M fuse.milestonefs " /proc/self/mounts | grep -q allow_other || fail "allow_other is not passed on"
+	umount "$M"
+}
+
+# some_history: a store with a few files, unmounted; a save with noise that is found on disk as it is
+some_history() {
+	local i
+	mnt_start
+	mkdir -p "$D"
+	echo one >"$D/f.txt"
+	printf 'FLIP-THIS-%s' "$(head -c 300 /dev/urandom | base64 -w0)" >"$D/marked.txt"
+	for i in $(seq 30); do
+		echo "$i" >"$D/after$i.txt"
+	done
+	mnt_stop
+}
+
+store_sums() {
+	(cd "$M" && find . -type f -print0 | sort -z | xargs -0 sha256sum)
+}
+
+test_fsck_of_a_clean_store() {
+	local r=0
+	some_history
+	store_sums >before
+	"$MILESTONEFS" fsck "$P" >said 2>&1 || r=$?
+	eq 0 "$r" "status ($(tr '\n' ' ' <said))"
+	r=0
+	"$MILESTONEFS" fsck "$M" >said 2>&1 || r=$?
+	eq 0 "$r" "status when the store is named ($(tr '\n' ' ' <said))"
+	store_sums >after
+	same before after
+	mnt_start
+	must_fail "$MILESTONEFS" fsck --repair "$P"
+	file_is "$D/f.txt" one
+	mnt_kill9
+	"$MILESTONEFS" fsck "$P" >&2 || [ $? -lt 4 ] || fail "status of a store whose daemon was killed"
+}
+
+# flip FILE OFFSET: invert one byte
+flip() {
+	py "$1" "$2" <<-'END'
+		import os, sys
+		fd = os.open(sys.argv[1], os.O_RDWR)
+		at = int(sys.argv[2])
+		old = os.pread(fd, 1, at)
+		os.pwrite(fd, bytes([old[0] ^ 0xff]), at)
+		os.fsync(fd)
+	END
+}
+
+test_fsck_names_corruption_in_the_middle() {
+	local hit r=0
+	some_history
+	chmod -R u+w "$M"
+	hit=$(cd "$M" && grep -raobF -m1 FLIP-THIS- journal | head -n 1)
+	[ "$hit" ] || fail "the saved bytes are not in the journal as they are"
+	flip "$M/${hit%%:*}" "$(($(cut -d: -f2 <<<"$hit") + 20))"
+	chmod 0500 "$M"
+	store_sums >before
+	"$MILESTONEFS" fsck "$P" >said 2>&1 || r=$?
+	[ $((r & 4)) -ne 0 ] || fail "status $r, want the bit 4 (errors left): $(tr '\n' ' ' <said)"
+	[ -s said ] || fail "fsck says nothing"
+	store_sums >after
+	same before after
+	mnt_start
+	must_fail grep -q '^status: healthy' "$M/status/health.yaml"
+	file_is "$D/f.txt" one
+	for i in $(seq 30); do
+		file_is "$D/after$i.txt" "$i"
+	done
+	must_fail grep -q FLIP-THIS- "$D/marked.txt" 2>/dev/null
+	timeout 10 find "$M" >/dev/null
+	mnt_kill9
+}
+
+test_fsck_and_mount_after_a_torn_tail() {
+	local r=0
+	some_history
+	chmod -R u+w "$M"
+	py "$M/journal" <<-'END'
+		import os, sys
+		from mt import *
+		best = None
+		for top, _, names in os.walk(sys.argv[1]):
+		    for n in names:
+		        data = get(os.path.join(top, n)).rstrip(b"\0")
+		        at = data.rfind(b"after30.txt")
+		        if at >= 0:
+		            best = (os.path.join(top, n), at, len(data))
+		check(best, "the last save is not found in the journal")
+		fd = os.open(best[0], os.O_RDWR)
+		os.pwrite(fd, b"\0" * (best[2] - best[1] - 3), best[1] + 3)
+		os.close(fd)
+	END
+	rm -rf "$M"/index/*
+	chmod 0500 "$M"
+	mnt_start
+	file_is "$D/f.txt" one
+	file_is "$D/after29.txt" 29
+	grep -q FLIP-THIS- "$D/marked.txt"
+	echo new >"$D/new.txt"
+	mnt_remount
+	file_is "$D/new.txt" new
+	mnt_stop
+	"$MILESTONEFS" fsck "$P" >&2 || r=$?
+	eq 0 "$r" "fsck after the tail was cut"
+}
+
+test_index_may_be_deleted() {
+	some_history
+	chmod -R u+w "$M"
+	rm -rf "$M"/index/*
+	chmod 0500 "$M"
+	mnt_start
+	file_is "$D/after30.txt" 30
+	mnt_stop
+}
+
+# export_has DIR NAME CONTENT: the export below DIR has the file
+export_has() {
+	[ -f "$1/state/sessions/s1/state/$SUB/$2" ] || fail "not exported: $2 ($(cd "$1" && find . -type f | head -n 5 | tr '\n' ' '))"
+	file_is "$1/state/sessions/s1/state/$SUB/$2" "$3"
+}
+
+test_export() {
+	local seq when
+	SUB=$(basename "$D")
+	mnt_start
+	mkdir "$D"
+	echo one >"$D/f.txt"
+	echo keep >"$D/k.txt"
+	chmod 0640 "$D/k.txt"
+	ln -s f.txt "$D/link"
+	sync "$D/k.txt"
+	seq=$(tail -n 1 "$M/state/events/all.jsonl" | jq .data.tx_seq)
+	sleep 1.1
+	when=$(date -u +%FT%TZ)
+	sleep 1.1
+	echo two >"$D/f.txt"
+	rm "$D/k.txt"
+	echo new >"$D/n.txt"
+	"$MILESTONEFS" export "$P" "$O/mounted"
+	export_has mounted f.txt two
+	export_has mounted n.txt new
+	eq f.txt "$(readlink "mounted/state/sessions/s1/state/$SUB/link")" "symlink"
+	[ ! -e "mounted/state/sessions/s1/state/$SUB/k.txt" ] || fail "a removed file was exported"
+	"$MILESTONEFS" export --at "$seq" "$P" "$O/at-mounted"
+	export_has at-mounted f.txt one
+	"$MILESTONEFS" export "$P" - >out.tar
+	mkdir tar
+	tar -xf out.tar -C tar
+	find tar -name n.txt | grep -q . || fail "the archive has no n.txt: $(tar -tf out.tar | head -n 3)"
+	mnt_stop
+	"$MILESTONEFS" export "$P" "$O/unmounted"
+	export_has unmounted f.txt two
+	"$MILESTONEFS" export --at "$seq" "$P" "$O/at-seq"
+	export_has at-seq f.txt one
+	export_has at-seq k.txt keep
+	eq 640 "$(stat -c %a "at-seq/state/sessions/s1/state/$SUB/k.txt")" "mode"
+	[ ! -e "at-seq/state/sessions/s1/state/$SUB/n.txt" ] || fail "a later file was exported"
+	"$MILESTONEFS" export --at "$when" "$P" "$O/at-time"
+	export_has at-time f.txt one
+	must_fail "$MILESTONEFS" export --at 99999999 "$P" "$O/never"
+	must_fail "$MILESTONEFS" export --at yesterday-ish "$P" "$O/never"
+}
+
+test_log() {
+	mnt_start
+	mkdir "$D"
+	MILESTONES_AGENT=coder-9 "$BASH" -c 'echo one >"$1"' sh "$D/logged.txt"
+	"$MILESTONEFS" log "$P" >mounted
+	has mounted 'log/logged.txt'
+	has mounted 'coder-9'
+	mnt_stop
+	"$MILESTONEFS" log "$P" >unmounted
+	has unmounted 'log/logged.txt'
+	same mounted unmounted
+}
+
+test_adoption_of_plain_files() {
+	mkdir -p "$M/state/sessions/old/state" "$M/notes"
+	printf 'session:\n  id: "old"\n  type: "general"\n  status: "active"\ncontext: {}\n' >"$M/state/sessions/old/session.yaml"
+	echo 'b: 2' >"$M/state/sessions/old/state/plan.yaml"
+	head -c 300000 /dev/urandom >"$M/state/sessions/old/state/data.bin"
+	chmod 0640 "$M/state/sessions/old/state/plan.yaml"
+	touch -d '2020-01-02 03:04:05Z' "$M/state/sessions/old/state/plan.yaml"
+	ln -s plan.yaml "$M/state/sessions/old/state/link"
+	cp "$M/state/sessions/old/state/data.bin" data
+	mnt_start
+	grep -iq adopt "$LOG" || fail "the mount does not say so: $(tail -n 3 "$LOG" | tr '\n' ' ')"
+	file_is "$M/state/sessions/old/state/plan.yaml" 'b: 2'
+	same data "$M/state/sessions/old/state/data.bin"
+	eq "640 1577934245" "$(stat -c '%a %Y' "$M/state/sessions/old/state/plan.yaml")" "mode and time"
+	eq plan.yaml "$(readlink "$M/state/sessions/old/state/link")" symlink
+	has "$M/state/sessions/old/session.yaml" 'id: *"?old'
+	echo 'b: 3' >"$M/state/sessions/old/state/plan.yaml"
+	mnt_remount
+	file_is "$M/state/sessions/old/state/plan.yaml" 'b: 3'
+	same data "$M/state/sessions/old/state/data.bin"
+	mnt_stop
+	find "$M" -type f -size 300000c -print0 | xargs -0r sha256sum | grep -q "$(sha256sum <data | cut -c1-64)" || fail "the originals are not kept in the store"
+}
+
+as_nobody() {
+	setpriv --reuid=65534 --regid=65534 --clear-groups -- env HOME=/ "$@"
+}
+
+test_ordinary_user() {
+	need setpriv fusermount3
+	fuse_for_all
+	mkdir bin
+	cp "$MILESTONEFS" bin/milestonefs
+	chmod -R go+rX "$T"
+	chown 65534:65534 "$P" "$O"
+	as_nobody timeout 30 "$O/bin/milestonefs" mount "$P" >said 2>&1 || fail "mount: status $?: $(tr '\n' ' ' <said)"
+	is_mounted || fail "not mounted"
+	# shellcheck disable=SC2016
+	as_nobody "$BASH" -ec '
+		cd "$1/.milestones"
+		head -n 1 status/health.yaml | grep -qx "status: healthy"
+		sed -nE "s/^ *pid: *([0-9]+).*/\1/p" status/health.yaml | head -n 1 >"$2/pid"
+		mkdir state/sessions/s1
+		echo "a: 1" >state/sessions/s1/state/f.yaml
+		sed -i s/1/2/ state/sessions/s1/state/f.yaml
+		echo "a: [" >"$2/bad"
+		if cp "$2/bad" state/sessions/s1/state/f.yaml 2>/dev/null; then echo "a bad save was accepted"; exit 1; fi
+		[ "$(stat -c %u state/sessions/s1/state/f.yaml)" = 65534 ]
+		mkdir state/sessions/s1/state/sub; rm -r state/sessions/s1/state/sub' sh "$P" "$O" >&2
+	cp pid "$PID_FILE"
+	py "$M/state/sessions/s1/state" <<-'END'
+		import errno, mmap, os, sys
+		from mt import *
+		os.setgroups([])
+		os.setgid(65534)
+		os.setuid(65534)
+		p = sys.argv[1] + "/m.bin"
+		put(p, b"." * 8192)
+		fd = os.open(p, os.O_RDWR)
+		m = mmap.mmap(fd, 8192, mmap.MAP_SHARED)
+		m[5:9] = b"mmap"
+		m.flush()
+		os.fsync(fd)
+		eq(b"mmap", others_see(p)[5:9], "shared mapping of an ordinary user's mount")
+	END
+	must_fail cat "$M/README.md" 2>/dev/null # root, without allow_other
+	kill -9 "$(cat "$PID_FILE")"
+	wait_for 5 gone "$(cat "$PID_FILE")"
+	as_nobody timeout 30 "$O/bin/milestonefs" mount "$P" >said 2>&1 || fail "mount over a dead mount: status $?: $(tr '\n' ' ' <said)"
+	as_nobody grep -qx 'a: 2' "$M/state/sessions/s1/state/f.yaml" || fail "the save is lost"
+	as_nobody sed -nE 's/^ *pid: *([0-9]+).*/\1/p' "$M/status/health.yaml" | head -n 1 >"$PID_FILE"
+	as_nobody "$O/bin/milestonefs" umount "$P" || fail "umount: status $?"
+	! is_mounted || fail "still mounted"
+}
+
+test_no_dev_fuse_permission_is_explained() {
+	need setpriv
+	[ "$(id -u)" -eq 0 ] || skip "only root can act as another user"
+	[ "$(stat -c %a /dev/fuse)" = 600 ] || skip "/dev/fuse is open to all here"
+	mkdir bin
+	cp "$MILESTONEFS" bin/milestonefs
+	chown 65534:65534 "$P"
+	fails_with '/dev/fuse' as_nobody timeout 20 "$O/bin/milestonefs" mount "$P"
+	! is_mounted
+}
+
+run_tests "$@"

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The texts of /proc parsed, and callers told apart in spite of fork, exec and reused pids. (These files of fs/ need no FUSE, so they
+ * are tested here; last_close.c by tests/mount/test_last_close.sh.)
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "../../fs/proc_read.c"
+#include "../../fs/process.c"
+
+#include <linux/sched.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+static void test_stat_parse(void **state)
+{
+	(void)state;
+	static const char text[] = "7 (a) S 1) R 3 4 5 34816 -1 4195332 0 0 0 0 0 0 0 0 20 0 6 0 4242 0 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 "
+				   "20 21 22 23 24 25 26 27 9\n";
+	struct proc_stat st;
+	assert_int_equal(proc_stat_parse(text, strlen(text), &st), 0);
+	assert_int_equal(st.state, 'R');
+	assert_int_equal(st.ppid, 3);
+	assert_int_equal(st.session, 5);
+	assert_int_equal(st.flags, 4195332);
+	assert_int_equal(st.threads, 6);
+	assert_int_equal(st.start_time, 4242);
+	assert_int_equal(st.exit_code, 9);
+	for (size_t len = 0; len < 60; len++) /* no cut is accepted nor read beyond */
+		assert_int_equal(proc_stat_parse(text, len, &st), -EINVAL);
+}
+
+static void test_killed(void **state)
+{
+	(void)state;
+	assert_true(proc_stat_killed(&(struct proc_stat){ .flags = PROC_PF_SIGNALED, .exit_code = 9 }, true));
+	assert_true(proc_stat_killed(&(struct proc_stat){ .flags = PROC_PF_SIGNALED, .exit_code = 0x8b }, true));
+	assert_false(proc_stat_killed(&(struct proc_stat){ .flags = PROC_PF_SIGNALED, .exit_code = 0x300 }, true));
+	assert_false(proc_stat_killed(&(struct proc_stat){ .flags = PROC_PF_SIGNALED }, true));
+	assert_true(proc_stat_killed(&(struct proc_stat){ .flags = PROC_PF_SIGNALED }, false));
+	assert_false(proc_stat_killed(&(struct proc_stat){ .flags = PROC_PF_EXITING }, false));
+}
+
+static void test_environ(void **state)
+{
+	(void)state;
+	static const char block[] = "XMILESTONES_AGENT=no\0MILESTONES_AGENT=a-1\0MILESTONES_AGENT=second\0MILESTONES_SESSION=../s\0CUT=abc";
+	char id[ACTOR_ID_BYTES] = "kept";
+	assert_false(proc_environ_id(block, sizeof(block) - 1, "MILESTONES_SESSION", id));
+	assert_false(proc_environ_id(block, sizeof(block) - 1, "CUT", id));
+	assert_string_equal(id, "kept");
+	assert_true(proc_environ_id(block, sizeof(block) - 1, "MILESTONES_AGENT", id));
+	assert_string_equal(id, "a-1");
+}
+
+static void test_fdinfo(void **state)
+{
+	(void)state;
+	static const char text[] = "pos:\t0\nflags:\t02100001\nmnt_id:\t29\nino:\t1234567890123\n";
+	struct proc_fdinfo info;
+	assert_int_equal(proc_fdinfo_parse(text, strlen(text), &info), 0);
+	assert_int_equal(info.flags & O_ACCMODE, O_WRONLY);
+	assert_int_equal(info.mnt_id, 29);
+	assert_true(info.ino == 1234567890123);
+	assert_int_equal(proc_fdinfo_parse("pos:\t0\n", 7, &info), -EINVAL);
+}
+
+/* A child that waits, and becomes `sleep` of another agent at SIGUSR1. */
+static void child_exec(int sig)
+{
+	(void)sig;
+	execle("/bin/sleep", "sleep", "30", (char *)NULL, (char *[]){ "MILESTONES_AGENT=after", NULL });
+	_exit(1);
+}
+
+static pid_t child_start(pid_t wanted)
+{
+	struct clone_args args = { .exit_signal = SIGCHLD };
+	pid_t pids[] = { wanted };
+	if (wanted) {
+		args.set_tid = (uintptr_t)pids;
+		args.set_tid_size = 1;
+	}
+	signal(SIGUSR1, child_exec);
+	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	if (pid == 0)
+		for (;;)
+			pause();
+	return pid;
+}
+
+static void child_end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static void test_exec_seen(void **state)
+{
+	(void)state;
+	struct process_cache *cache;
+	struct actor actor;
+	assert_int_equal(process_cache_new(NULL, &cache), 0);
+	pid_t pid = child_start(0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(process_actor_fill(cache, (uint32_t)pid, 7, 8, &actor), 0);
+		assert_string_equal(actor.agent, "");
+		assert_int_equal(actor.pid, pid);
+		assert_int_equal(actor.uid, 7);
+		assert_int_equal(actor.gid, 8);
+		assert_int_equal(actor.leader_pid, getsid(0));
+	}
+	kill(pid, SIGUSR1);
+	for (int i = 0; i < 200 && strcmp(actor.comm, "sleep") != 0; i++) {
+		usleep(10000);
+		process_actor_fill(cache, (uint32_t)pid, 7, 8, &actor);
+	}
+	usleep(10000);
+	assert_int_equal(process_actor_fill(cache, (uint32_t)pid, 7, 8, &actor), 0);
+	assert_string_equal(actor.agent, "after");
+	kill(pid, SIGKILL);
+	siginfo_t info;
+	waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT); /* a zombie has no environment any more */
+	assert_int_equal(process_actor_fill(cache, (uint32_t)pid, 7, 8, &actor), PROCESS_EXITING);
+	assert_string_equal(actor.agent, "after");
+	child_end(pid);
+	assert_int_equal(process_actor_fill(cache, (uint32_t)pid, 7, 8, &actor), PROCESS_EXITING);
+	assert_string_equal(actor.comm, "unknown");
+	process_cache_free(cache);
+}
+
+static void test_pid_reused(void **state)
+{
+	(void)state;
+	struct process_cache *cache;
+	struct actor actor;
+	assert_int_equal(process_cache_new(NULL, &cache), 0);
+	pid_t pid = child_start(0);
+	kill(pid, SIGUSR1);
+	do {
+		usleep(20000);
+		assert_int_equal(process_actor_fill(cache, (uint32_t)pid, 0, 0, &actor), 0);
+	} while (strcmp(actor.agent, "after") != 0);
+	child_end(pid);
+	if (child_start(pid) != pid) { /* not allowed to choose a pid */
+		process_cache_free(cache);
+		skip();
+	}
+	assert_int_equal(process_actor_fill(cache, (uint32_t)pid, 0, 0, &actor), 0);
+	assert_string_equal(actor.agent, "");
+	child_end(pid);
+	process_cache_free(cache);
+}
+
+struct registry {
+	uint64_t generation;
+	uint32_t pid;
+	unsigned calls;
+};
+
+static uint64_t registry_generation(void *arg)
+{
+	return ((struct registry *)arg)->generation;
+}
+
+static const char *registry_agent(void *arg, uint32_t pid, uint64_t start_time)
+{
+	struct registry *r = arg;
+	r->calls++;
+	return pid == r->pid && start_time ? "registered" : NULL;
+}
+
+static void test_ancestors(void **state)
+{
+	(void)state;
+	struct registry r = { .generation = 0, .pid = (uint32_t)getpid() };
+	struct process_agents agents = { registry_generation, registry_agent, &r };
+	struct process_cache *cache;
+	struct actor actor;
+	assert_int_equal(process_cache_new(&agents, &cache), 0);
+	pid_t pid = child_start(0);
+	process_actor_fill(cache, (uint32_t)pid, 0, 0, &actor);
+	assert_string_equal(actor.agent, "");
+	assert_int_equal(r.calls, 0);
+	r.generation = 1;
+	for (int i = 0; i < 3; i++) {
+		process_actor_fill(cache, (uint32_t)pid, 0, 0, &actor);
+		assert_string_equal(actor.agent, "registered");
+	}
+	assert_int_equal(r.calls, 2); /* itself, its parent; once */
+	r.generation = 2;
+	r.pid = 0;
+	process_actor_fill(cache, (uint32_t)pid, 0, 0, &actor);
+	assert_string_equal(actor.agent, "");
+	child_end(pid);
+	process_cache_free(cache);
+}
+
+static void *thread_tid(void *arg)
+{
+	*(uint32_t *)arg = (uint32_t)syscall(SYS_gettid);
+	pause();
+	return NULL;
+}
+
+static void test_threads_and_bounds(void **state)
+{
+	(void)state;
+	struct process_cache *cache;
+	pthread_t id;
+	static volatile uint32_t tid;
+	assert_int_equal(process_cache_new(NULL, &cache), 0);
+	pthread_create(&id, NULL, thread_tid, (void *)&tid);
+	while (!tid)
+		usleep(1000);
+	assert_int_not_equal(tid, getpid());
+	assert_int_equal(process_tgid_get(cache, tid), getpid());
+	assert_int_equal(process_tgid_get(cache, 0), 0);
+
+	struct stat before, after;
+	stat("/proc/self/fd", &before);
+	for (int i = 0; i < 100; i++) {
+		struct actor actor;
+		pid_t pid = child_start(0);
+		assert_int_equal(process_actor_fill(cache, (uint32_t)pid, 0, 0, &actor), 0);
+		child_end(pid);
+	}
+	stat("/proc/self/fd", &after);
+	assert_true(after.st_size <= before.st_size + 6 * ENTRIES_MAX);
+	process_cache_free(cache);
+	stat("/proc/self/fd", &after);
+	assert_true(!process_cache_counts_fds(&(struct process_cache){ .counts_fds = false }));
+	assert_true(after.st_size < before.st_size || before.st_size == 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_stat_parse), cmocka_unit_test(test_killed),	       cmocka_unit_test(test_environ),
+		cmocka_unit_test(test_fdinfo),	   cmocka_unit_test(test_exec_seen),	       cmocka_unit_test(test_pid_reused),
+		cmocka_unit_test(test_ancestors),  cmocka_unit_test(test_threads_and_bounds),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

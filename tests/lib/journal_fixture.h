@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A store with a journal of small segments over any environment, and frames whose
+ * bytes follow from their number and a salt, so that each frame found can be judged.
+ */
+#ifndef MILESTONEFS_TEST_JOURNAL_FIXTURE_H
+#define MILESTONEFS_TEST_JOURNAL_FIXTURE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "journal.h"
+#include "store.h"
+
+#define FIXTURE_SEGMENT_BYTES (64u << 10)
+#define FIXTURE_PAYLOAD_MAX (16u << 10)
+#define FIXTURE_SEQ_MAX 4096
+
+/** What a replay saw. Frames up to @old_seq_last must have @old_salt, later ones @salt. */
+struct fixture_seen {
+	uint64_t old_seq_last;
+	uint32_t old_salt, salt;
+	bool may_skip;	    /* numbers may be missing (damage) */
+	uint64_t count, seq_first, seq_last;
+	uint64_t positions[FIXTURE_SEQ_MAX]; /* by seq; 0: not seen */
+	bool wrong;	    /* a frame with other bytes, or out of order */
+};
+
+struct fixture {
+	struct store *store;
+	struct journal *journal;
+	struct journal_recovery recovery;
+};
+
+/** Length of frame @seq's payload, and its bytes into @out (FIXTURE_PAYLOAD_MAX). */
+size_t fixture_payload(uint64_t seq, uint32_t salt, uint8_t *out);
+int fixture_seen_frame(void *arg, uint64_t seq, uint64_t position, const uint8_t *payload, size_t len);
+/** Open store and journal; 0 or -errno with nothing left open. @seen may be NULL. */
+int fixture_open(struct fixture *f, struct env *env, const struct journal_options *opt, struct fixture_seen *seen);
+/** Returns what journal_close() said. */
+int fixture_close(struct fixture *f);
+/** Reserve and append the frame of the next number. Its number, or 0 and the error in *@ret_error (NULL allowed). */
+uint64_t fixture_append(struct fixture *f, uint32_t salt, int *ret_error);
+/** The same, with everything flushed between asking for the position and appending. *@ret_kept: it is where it was said. */
+uint64_t fixture_append_promised(struct fixture *f, uint32_t salt, bool *ret_kept);
+
+#endif

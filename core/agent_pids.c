@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "doc.h"
 #include "engine_internal.h"
@@ -111,7 +112,7 @@ static void remember_pid(struct engine *e, uint64_t ino, uint32_t pid, const cha
 void engine_reload_agent(struct engine *e, uint64_t ino)
 {
 	for (;;) {
-		char agent[ACTOR_ID_BYTES], agent_now[ACTOR_ID_BYTES];
+		char agent[ACTOR_ID_BYTES] = "", agent_now[ACTOR_ID_BYTES];
 		const struct version *v;
 		uint32_t pid = 0;
 		bool settled;

@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The journal without power failures: positions, reads, scans, waiting, threads,
+ * space; and recovery over damaged segments. (Power failures: tests/crash.)
+ */
+#include "cmocka_all.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "env_mem.h"
+#include "journal_fixture.h"
+#include "journal_format.h"
+#include "position.h"
+#include "rng.h"
+
+#define SALT 1
+
+static struct fixture_seen seen_of(uint32_t salt)
+{
+	return (struct fixture_seen){.old_seq_last = UINT64_MAX, .old_salt = salt};
+}
+
+/* Append @count frames, each durable by itself, so that only the last one is not proven. */
+static uint64_t fill(struct fixture *f, int count)
+{
+	uint64_t seq = 0;
+
+	for (int i = 0; i < count; i++) {
+		seq = fixture_append(f, SALT, NULL);
+		assert_true(seq > 0);
+		assert_int_equal(journal_wait(f->journal, seq, JOURNAL_DURABLE), 0);
+	}
+	return seq;
+}
+
+static struct env *filled_env(int count)
+{
+	struct env *env = env_mem_new(1);
+	struct fixture f;
+
+	assert_int_equal(fixture_open(&f, env, NULL, NULL), 0);
+	assert_int_equal(fill(&f, count), count);
+	assert_int_equal(fixture_close(&f), 0);
+	return env;
+}
+
+static void test_positions_and_reads(void **state)
+{
+	struct env *env = env_mem_new(1);
+	uint8_t payload[FIXTURE_PAYLOAD_MAX], back[FIXTURE_PAYLOAD_MAX];
+	uint64_t positions[200];
+	struct fixture f;
+
+	(void)state;
+	assert_int_equal(fixture_open(&f, env, NULL, NULL), 0);
+	for (uint64_t seq = 1; seq < 200; seq++) {
+		size_t len = fixture_payload(seq, SALT, payload);
+		struct iovec iov = {payload, len};
+
+		assert_int_equal(journal_reserve(f.journal, FIXTURE_PAYLOAD_MAX), 0); /* more than needed is fine */
+		positions[seq] = journal_next_position(f.journal, len);
+		if (seq % 7 == 0) /* a flush in between must not move the frame */
+			assert_int_equal(journal_sync(f.journal), 0);
+		assert_int_equal(journal_append(f.journal, FIXTURE_PAYLOAD_MAX, &iov, 1), seq);
+		if (seq % 5 == 0)
+			assert_int_equal(journal_wait(f.journal, seq, JOURNAL_ACKNOWLEDGED), 0);
+		/* This one from memory, an older one from wherever it is now. */
+		for (uint64_t s = seq; s; s = s > 40 ? s - 40 : 0) {
+			len = fixture_payload(s, SALT, payload);
+			assert_int_equal(journal_read(f.journal, positions[s], back, len), 0);
+			assert_memory_equal(back, payload, len);
+		}
+	}
+	assert_int_equal(journal_read(f.journal, positions[199] + (20 << 10), back, 1), -EIO);
+	assert_int_equal(journal_read(f.journal, position_make(POSITION_JOURNAL, 999, 8192), back, 1), -EIO);
+	assert_int_equal(fixture_close(&f), 0);
+
+	struct fixture_seen seen = seen_of(SALT);
+
+	assert_int_equal(fixture_open(&f, env, NULL, &seen), 0);
+	assert_false(seen.wrong);
+	assert_int_equal(seen.count, 199);
+	for (uint64_t seq = 1; seq < 200; seq++)
+		assert_int_equal(seen.positions[seq], positions[seq]);
+	assert_int_equal(fixture_close(&f), 0);
+	env_mem_free(env);
+}
+
+static void test_limits(void **state)
+{
+	struct env *env = env_mem_new(1);
+	struct journal_options read_only = {.read_only = true}, odd = {.segment_bytes = 100000};
+	struct journal_stats stats;
+	struct fixture f;
+
+	(void)state;
+	assert_int_equal(fixture_open(&f, env, &odd, NULL), -EINVAL);
+	assert_int_equal(fixture_open(&f, env, NULL, NULL), 0);
+	assert_int_equal(journal_reserve(f.journal, FIXTURE_PAYLOAD_MAX + 1), -EFBIG);
+	for (int i = 0; i < 50; i++)
+		assert_int_equal(journal_reserve(f.journal, FIXTURE_PAYLOAD_MAX), 0);
+	journal_get_stats(f.journal, &stats);
+	assert_true(stats.segment_bytes > 50 * FIXTURE_PAYLOAD_MAX);
+	for (int i = 0; i < 50; i++)
+		journal_unreserve(f.journal, FIXTURE_PAYLOAD_MAX);
+	journal_get_stats(f.journal, &stats);
+	assert_int_equal(stats.reserved_bytes, 0);
+	assert_int_equal(fixture_close(&f), 0);
+	assert_int_equal(fixture_open(&f, env, &read_only, NULL), 0);
+	assert_int_equal(journal_reserve(f.journal, 1), -EROFS);
+	assert_int_equal(journal_start(f.journal), -EROFS);
+	assert_int_equal(fixture_close(&f), 0);
+	env_mem_free(env);
+}
+
+/* All reservations first, then frames in sizes and flushes chosen to waste as much as possible. */
+static void test_reserved_space_suffices(void **state)
+{
+	static const uint8_t zeros[FIXTURE_PAYLOAD_MAX];
+	struct rng rng;
+
+	(void)state;
+	rng_init(&rng, rng_seed_of_run(11));
+	for (int round = 0; round < 60; round++) {
+		struct env *env = env_mem_new((uint64_t)round);
+		size_t lens[64], count = 1 + rng_below(&rng, 64);
+		struct journal_stats stats;
+		struct fixture f;
+		uint64_t segments;
+
+		assert_int_equal(fixture_open(&f, env, NULL, NULL), 0);
+		(void)fill(&f, (int)rng_below(&rng, 30));
+		for (size_t i = 0; i < count; i++) {
+			lens[i] = rng_coin(&rng) ? FIXTURE_PAYLOAD_MAX - rng_below(&rng, 100) : rng_below(&rng, 5000);
+			assert_int_equal(journal_reserve(f.journal, lens[i]), 0);
+		}
+		journal_get_stats(f.journal, &stats);
+		segments = stats.segments;
+		for (size_t i = 0; i < count; i++) {
+			struct iovec iov = {(void *)(uintptr_t)zeros, lens[i]};
+			uint64_t seq = journal_append(f.journal, lens[i], &iov, 1); /* asserts that there is a place */
+
+			if (rng_coin(&rng))
+				rng_assert(&rng, journal_wait(f.journal, seq, JOURNAL_DURABLE) == 0);
+		}
+		journal_get_stats(f.journal, &stats);
+		assert_int_equal(stats.reserved_bytes, 0);
+		assert_int_equal(stats.segments, segments);
+		assert_int_equal(fixture_close(&f), 0);
+		env_mem_free(env);
+	}
+}
+
+static void test_scan_and_start(void **state)
+{
+	struct env *env = filled_env(100);
+	struct fixture_seen all = seen_of(SALT), part = seen_of(SALT);
+	struct journal_options from = {0};
+	struct fixture f;
+
+	(void)state;
+	assert_int_equal(fixture_open(&f, env, NULL, &all), 0);
+	assert_int_equal(fixture_append(&f, SALT, NULL), 101); /* still in memory */
+	part.may_skip = true;
+	assert_int_equal(journal_scan(f.journal, all.positions[60], 101, fixture_seen_frame, &part), 0);
+	assert_false(part.wrong);
+	assert_int_equal(part.seq_first, 60);
+	assert_int_equal(part.count, 42);
+	part = seen_of(SALT);
+	assert_int_equal(journal_scan(f.journal, 0, 30, fixture_seen_frame, &part), 0);
+	assert_int_equal(part.count, 30);
+	assert_int_equal(fixture_close(&f), 0);
+
+	for (uint64_t seq = 1; seq <= 100; seq += 9) {
+		from.start_seq = seq;
+		from.start_position = all.positions[seq];
+		part = seen_of(SALT);
+		assert_int_equal(fixture_open(&f, env, &from, &part), 0);
+		assert_false(part.wrong);
+		assert_int_equal(part.seq_first, seq + 1);
+		assert_int_equal(part.count, 101 - seq);
+		assert_int_equal(f.recovery.damage_count, 0);
+		assert_int_equal(fixture_close(&f), 0);
+		from.start_position += 8;
+		assert_int_equal(fixture_open(&f, env, &from, NULL), -ESTALE);
+		from.start_position -= 8;
+		from.start_seq++;
+		assert_int_equal(fixture_open(&f, env, &from, NULL), -ESTALE);
+	}
+	env_mem_free(env);
+}
+
+/* --- damage ------------------------------------------------------------------- */
+
+enum spoil { SPOIL_FLIP, SPOIL_ZERO_SECTOR, SPOIL_NOISE_BLOCKS, SPOIL_COUNT };
+
+struct wound {
+	char path[32];
+	uint32_t segment;
+	uint64_t offset, len;
+};
+
+static void inflict(struct env *env, const struct wound *w, enum spoil how)
+{
+	uint8_t bytes[3 * 4096] = {0};
+	struct rng rng;
+
+	rng_init(&rng, w->offset + 1);
+	if (how == SPOIL_FLIP) {
+		assert_int_equal(env_mem_read(env, w->path, bytes, 1, w->offset), 1);
+		bytes[0] ^= 1 << rng_below(&rng, 8);
+	} else if (how == SPOIL_NOISE_BLOCKS) {
+		for (size_t i = 0; i < w->len; i++)
+			bytes[i] = (uint8_t)rng_next(&rng);
+	}
+	assert_int_equal(env_mem_patch(env, w->path, bytes, w->len, w->offset), 0);
+}
+
+static bool reported(const struct journal_recovery *r, uint64_t seq)
+{
+	for (size_t i = 0; i < r->damage_count; i++)
+		if (r->damage[i].seq_first && seq >= r->damage[i].seq_first && seq <= r->damage[i].seq_last)
+			return true;
+	return false;
+}
+
+/* Does frame @seq, intact at @position, touch the wound? */
+static bool is_hit(uint64_t position, uint64_t seq, const struct wound *w)
+{
+	uint8_t payload[FIXTURE_PAYLOAD_MAX];
+	uint64_t from = position_offset(position) - FRAME_HEADER_BYTES;
+	uint64_t to = position_offset(position) + fixture_payload(seq, SALT, payload);
+
+	return position_file(position) == w->segment && from < w->offset + w->len && w->offset < to;
+}
+
+static void check_wound(struct env *env, const struct fixture_seen *whole, const struct wound *w)
+{
+	static struct fixture_seen seen;
+	struct fixture f;
+	uint64_t last = 0;
+
+	seen = seen_of(SALT);
+	seen.may_skip = true;
+	assert_int_equal(fixture_open(&f, env, NULL, &seen), 0);
+	assert_false(seen.wrong);
+	for (uint64_t seq = 1; seq <= whole->seq_last; seq++) {
+		bool hit = is_hit(whole->positions[seq], seq, w);
+
+		if (!hit && !seen.positions[seq])
+			fail_msg("%s+%llu: frame %llu was lost though it was not touched", w->path,
+				 (unsigned long long)w->offset, (unsigned long long)seq);
+		if (!seen.positions[seq] && seq < seen.seq_last)
+			assert_true(reported(&f.recovery, seq)); /* never a silent loss */
+		if (seen.positions[seq])
+			assert_false(reported(&f.recovery, seq));
+	}
+	/* Life goes on, and the next recovery tells the same. */
+	last = fixture_append(&f, SALT, NULL);
+	assert_true(last > seen.seq_last);
+	assert_int_equal(fixture_close(&f), 0);
+	uint64_t count = seen.count;
+
+	seen = seen_of(SALT);
+	seen.may_skip = true;
+	assert_int_equal(fixture_open(&f, env, NULL, &seen), 0);
+	assert_false(seen.wrong);
+	assert_int_equal(seen.count, count + 1);
+	assert_int_equal(seen.seq_last, last);
+	assert_int_equal(f.recovery.torn_bytes, 0);
+	for (uint64_t seq = 1; seq < last; seq++)
+		assert_true(seen.positions[seq] || reported(&f.recovery, seq));
+	assert_int_equal(fixture_close(&f), 0);
+}
+
+static void test_damage_everywhere(void **state)
+{
+	static const uint64_t lens[] = {1, 512, 3 * 4096}, strides[] = {331, 1009, 4096 * 2 + 512};
+	struct env *env = filled_env(60);
+	struct fixture_seen whole = seen_of(SALT);
+	struct fixture f;
+
+	(void)state;
+	assert_int_equal(fixture_open(&f, env, NULL, &whole), 0);
+	assert_int_equal(whole.count, 60);
+	assert_int_equal(fixture_close(&f), 0);
+	for (int how = 0; how < SPOIL_COUNT; how++) {
+		for (uint32_t segment = 1; segment <= position_file(whole.positions[60]); segment++) {
+			for (uint64_t at = how * 8; at + lens[how] <= FIXTURE_SEGMENT_BYTES; at += strides[how]) {
+				struct env *copy = env_mem_power_cycle(env, ENV_MEM_LOST, 1); /* all is synced */
+				struct wound w = {.segment = segment, .offset = at, .len = lens[how]};
+
+				(void)snprintf(w.path, sizeof(w.path), "journal/%08x.seg", segment);
+				inflict(copy, &w, (enum spoil)how);
+				check_wound(copy, &whole, &w);
+				env_mem_free(copy);
+			}
+		}
+	}
+	env_mem_free(env);
+}
+
+static void test_missing_segment(void **state)
+{
+	struct env *env = filled_env(90);
+	struct fixture_seen whole = seen_of(SALT), seen = seen_of(SALT);
+	struct fixture f;
+	uint64_t lost = 0;
+
+	(void)state;
+	assert_int_equal(fixture_open(&f, env, NULL, &whole), 0);
+	assert_int_equal(fixture_close(&f), 0);
+	assert_true(position_file(whole.positions[90]) > 2);
+	assert_int_equal(env_unlink(env, "journal/00000002.seg"), 0);
+	seen.may_skip = true;
+	assert_int_equal(fixture_open(&f, env, NULL, &seen), 0);
+	assert_false(seen.wrong);
+	for (uint64_t seq = 1; seq <= 90; seq++) {
+		bool gone = position_file(whole.positions[seq]) == 2;
+
+		lost += gone;
+		assert_int_equal(gone, !seen.positions[seq]);
+		assert_int_equal(gone, reported(&f.recovery, seq));
+	}
+	assert_true(lost > 0);
+	assert_int_equal(f.recovery.damage_count, 1);
+	assert_int_equal(fill(&f, 40), 130); /* over a segment's end, with a number missing before */
+	assert_int_equal(fixture_close(&f), 0);
+	env_mem_free(env);
+}
+
+/* A frame copied into a payload, at whatever place, is content and nothing else. */
+static void test_copied_frames_are_content(void **state)
+{
+	struct env *env = filled_env(20);
+	uint8_t copy[8192];
+	struct iovec iov = {copy, sizeof(copy)};
+	struct journal_recovery recovery;
+	struct journal_options opt = {.segment_bytes = FIXTURE_SEGMENT_BYTES};
+	struct fixture f;
+
+	(void)state;
+	assert_int_equal(env_mem_read(env, "journal/00000001.seg", copy, sizeof(copy), 4096), sizeof(copy));
+	assert_int_equal(fixture_open(&f, env, NULL, NULL), 0);
+	assert_int_equal(journal_reserve(f.journal, sizeof(copy)), 0);
+	uint64_t position = journal_next_position(f.journal, sizeof(copy));
+
+	assert_int_equal(journal_append(f.journal, sizeof(copy), &iov, 1), 21);
+	assert_int_equal(journal_sync(f.journal), 0);
+	assert_int_equal(fill(&f, 1), 22);
+	assert_int_equal(fixture_close(&f), 0);
+	/* Spoil the outer frame's header so that the scan goes through its payload. */
+	char path[32];
+
+	(void)snprintf(path, sizeof(path), "journal/%08x.seg", position_file(position));
+	assert_int_equal(env_mem_patch(env, path, "broken", 6, position_offset(position) - FRAME_HEADER_BYTES), 0);
+	assert_int_equal(store_open(env, 0, NULL, &f.store), 0);
+	assert_int_equal(journal_open(f.store, &opt, NULL, NULL, &recovery, &f.journal), 0);
+	assert_int_equal(recovery.frames, 21);
+	assert_int_equal(recovery.damage_count, 1);
+	assert_int_equal(recovery.damage[0].seq_first, 21);
+	assert_int_equal(recovery.damage[0].seq_last, 21);
+	f.recovery = recovery;
+	assert_int_equal(fixture_close(&f), 0);
+	env_mem_free(env);
+}
+
+/* --- waiting and threads ------------------------------------------------------ */
+
+struct note {
+	struct journal_waiter waiter;
+	_Atomic int calls;
+	int error;
+};
+
+static void on_safe(struct journal_waiter *w, int error)
+{
+	struct note *n = (struct note *)w;
+
+	n->error = error;
+	atomic_fetch_add(&n->calls, 1);
+}
+
+static void test_poison_reaches_everyone(void **state)
+{
+	struct env *env = env_mem_new(1);
+	struct note notes[6] = {0};
+	struct fixture f;
+	uint64_t durable;
+
+	(void)state;
+	assert_int_equal(fixture_open(&f, env, NULL, NULL), 0);
+	assert_int_equal(journal_start(f.journal), 0);
+	durable = fill(&f, 5);
+	env_mem_fail_syncs(env, EIO);
+	for (int i = 0; i < 6; i++) {
+		uint64_t seq = fixture_append(&f, SALT, NULL);
+
+		notes[i].waiter = (struct journal_waiter){.seq = seq ? seq : 99, .fn = on_safe};
+		journal_notify(f.journal, &notes[i].waiter);
+	}
+	assert_int_equal(journal_sync(f.journal), -EIO);
+	env_mem_fail_syncs(env, 0);
+	assert_int_equal(journal_sync(f.journal), -EIO);
+	assert_int_equal(journal_wait(f.journal, durable, JOURNAL_DURABLE), -EIO);
+	assert_int_equal(journal_error(f.journal), -EIO);
+	assert_int_equal(journal_durable_seq(f.journal), durable);
+	assert_int_equal(journal_reserve(f.journal, 1), -EIO);
+	assert_int_equal(fixture_close(&f), -EIO);
+	for (int i = 0; i < 6; i++) {
+		assert_int_equal(notes[i].calls, 1);
+		assert_int_equal(notes[i].error, -EIO);
+	}
+	env_mem_free(env);
+}
+
+struct crowd {
+	struct fixture f;
+	pthread_mutex_t order; /* stands for the engine's lock */
+	enum journal_level level;
+	int rounds;
+	_Atomic int failures;
+};
+
+static void *crowd_member(void *arg)
+{
+	struct crowd *c = arg;
+	uint8_t want[FIXTURE_PAYLOAD_MAX], back[FIXTURE_PAYLOAD_MAX];
+
+	for (int i = 0; i < c->rounds; i++) {
+		uint64_t seq, position;
+		struct iovec iov;
+		size_t len;
+
+		if (journal_reserve(c->f.journal, FIXTURE_PAYLOAD_MAX) < 0) {
+			atomic_fetch_add(&c->failures, 1);
+			continue;
+		}
+		pthread_mutex_lock(&c->order);
+		len = fixture_payload(journal_next_seq(c->f.journal), SALT, want);
+		iov = (struct iovec){want, len};
+		position = journal_next_position(c->f.journal, len);
+		seq = journal_append(c->f.journal, FIXTURE_PAYLOAD_MAX, &iov, 1);
+		pthread_mutex_unlock(&c->order);
+		if (journal_read(c->f.journal, position, back, len) || memcmp(back, want, len) ||
+		    journal_wait(c->f.journal, seq, c->level) || journal_read(c->f.journal, position, back, len) ||
+		    memcmp(back, want, len))
+			atomic_fetch_add(&c->failures, 1);
+		if (c->level == JOURNAL_DURABLE && journal_durable_seq(c->f.journal) < seq)
+			atomic_fetch_add(&c->failures, 1);
+	}
+	return NULL;
+}
+
+static void run_crowd(enum journal_level level, uint32_t interval_ms)
+{
+	struct env *env = env_mem_new(1);
+	struct crowd c = {.level = level, .rounds = 60};
+	static struct fixture_seen seen;
+	struct journal_stats stats;
+	pthread_t threads[16];
+
+	pthread_mutex_init(&c.order, NULL);
+	assert_int_equal(fixture_open(&c.f, env, NULL, NULL), 0);
+	journal_set_sync_interval(c.f.journal, interval_ms);
+	assert_int_equal(journal_start(c.f.journal), 0);
+	for (int i = 0; i < 16; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, crowd_member, &c), 0);
+	for (int i = 0; i < 16; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(c.failures, 0);
+	journal_get_stats(c.f.journal, &stats);
+	assert_int_equal(stats.frames, 16 * c.rounds);
+	assert_int_equal(stats.reserved_bytes, 0);
+	assert_int_equal(fixture_close(&c.f), 0);
+	seen = seen_of(SALT);
+	assert_int_equal(fixture_open(&c.f, env, NULL, &seen), 0);
+	assert_false(seen.wrong);
+	assert_int_equal(seen.count, 16 * c.rounds);
+	assert_int_equal(fixture_close(&c.f), 0);
+	pthread_mutex_destroy(&c.order);
+	env_mem_free(env);
+}
+
+static void test_sixteen_appenders(void **state)
+{
+	(void)state;
+	run_crowd(JOURNAL_DURABLE, 0);
+	run_crowd(JOURNAL_ACKNOWLEDGED, 5);
+	run_crowd(JOURNAL_ACKNOWLEDGED, 0);
+}
+
+/* Frames nobody waits for become durable by themselves, and content is synced before they do. */
+static int count_call(void *arg)
+{
+	atomic_fetch_add((_Atomic int *)arg, 1);
+	return 0;
+}
+
+static void test_nobody_waits(void **state)
+{
+	static const uint32_t intervals[] = {0, 20};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		_Atomic int calls = 0;
+		struct journal_options opt = {.before_sync = count_call, .before_sync_arg = (void *)&calls};
+		struct env *env = env_mem_new(1);
+		struct fixture f;
+
+		assert_int_equal(fixture_open(&f, env, &opt, NULL), 0);
+		journal_set_sync_interval(f.journal, intervals[i]);
+		assert_int_equal(journal_start(f.journal), 0);
+		for (uint64_t round = 1; round <= 3; round++) {
+			const int before = atomic_load(&calls);
+
+			assert_int_equal(fixture_append(&f, SALT, NULL), round);
+			for (int ms = 0; ms < 5000 && journal_durable_seq(f.journal) < round; ms++)
+				nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+			assert_int_equal(journal_durable_seq(f.journal), round);
+			assert_true(atomic_load(&calls) > before);
+			nanosleep(&(struct timespec){.tv_nsec = 120000000}, NULL); /* idle again */
+		}
+		assert_int_equal(fixture_close(&f), 0);
+		env_mem_free(env);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_positions_and_reads),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_reserved_space_suffices),
+		cmocka_unit_test(test_scan_and_start),
+		cmocka_unit_test(test_damage_everywhere),
+		cmocka_unit_test(test_missing_segment),
+		cmocka_unit_test(test_copied_frames_are_content),
+		cmocka_unit_test(test_poison_reaches_everyone),
+		cmocka_unit_test(test_sixteen_appenders),
+		cmocka_unit_test(test_nobody_waits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

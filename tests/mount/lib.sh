@@ -129,7 +129,7 @@ helper() {
 # --- mounting ------------------------------------------------------------------
 
 is_mounted() {
-	grep -qF " $M " /proc/self/mounts
+	grep -qF " ${M// /\\040} " /proc/self/mounts
 }
 
 # project_new: a fresh project directory, not mounted
@@ -206,12 +206,12 @@ is_alive() {
 mnt_clear() {
 	local dir pid
 	for pid in "$(cat "$PID_FILE" 2>/dev/null)" "$(cat "$EXIT_FILE.pid" 2>/dev/null)"; do
-		if [ "$pid" ] && { tr '\0' ' ' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qF "$T/"; then
+		if [ "$pid" ] && { tr '\0' ' ' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qF -e "$T/" -e milestonefs; then
 			kill -9 "$pid" 2>/dev/null
 		fi
 	done
 	# innermost first
-	awk -v top="$1/" 'index($2, top) == 1 { print $2 }' /proc/self/mounts | sort -r | while read -r dir; do
+	awk -v top="$1/" 'index($2, top) == 1 { print $2 }' /proc/self/mounts | sed 's/\\040/ /g' | sort -r | while read -r dir; do
 		fusermount3 -u -z "$dir" 2>/dev/null || umount -l "$dir" 2>/dev/null
 	done
 	return 0

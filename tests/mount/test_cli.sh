@@ -5,9 +5,9 @@
 . "$(dirname "$0")/lib.sh"
 export NO_MOUNT=1
 
-# bg_mount [ARGS...]: mount in the background, as people do
+# bg_mount: mount in the background, as people do
 bg_mount() {
-	timeout 30 "$MILESTONEFS" mount "$@" "$P" >said 2>&1 || fail "mount: status $?: $(tr '\n' ' ' <said)"
+	timeout 30 "$MILESTONEFS" mount "$P" >said 2>&1 || fail "mount: status $?: $(tr '\n' ' ' <said)"
 	mnt_pid >"$PID_FILE"
 	[ -s "$PID_FILE" ] || fail "mount returned, but status/health.yaml has no pid"
 	[ -d "$S" ] || mkdir "$S"

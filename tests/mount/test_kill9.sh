@@ -144,9 +144,6 @@ test_ten_writers_ten_readers() {
 	local tool i pids=() modes=(trunc chunks tmp rw)
 	tool=$(helper selfcheck)
 	for i in $(seq 10); do
-		"$tool" write "$D/f$((i % 5))" 9 "$i" 1 tmp 20000 -
-	done
-	for i in $(seq 10); do
 		timeout 60 "$tool" write "$D/w$i" "$i" 1 1 trunc 20000 -
 		timeout 60 "$tool" write "$D/w$i" "$i" 2 120 "${modes[$((i % 4))]}" 20000 - &
 		pids+=($!)

@@ -224,8 +224,12 @@ static int process_holds(struct process_cache *cache, const struct last_close_qu
 		error = fstat(error, &fds) < 0 ? -errno : 0;
 		counted = process_cache_counts_fds(cache) && fds.st_size > 0;
 	}
-	if (error == 0 && counted)
-		return descriptors_scan(&scan, (uint64_t)fds.st_size);
+	if (error == 0 && counted) {
+		error = descriptors_scan(&scan, (uint64_t)fds.st_size);
+		if (error >= 0)
+			return error;
+		/* A process that dies under the scan answers EACCES too; its stat tells. */
+	}
 	/* No descriptors or none to be seen: a process that exits has lost its table already. */
 	if (error == -ENOENT || error == -ESRCH || proc_stat_read(p->dir, &st) < 0)
 		return -ESRCH;

@@ -29,6 +29,7 @@ struct fs_handles;   /* handle.h */
 struct fs_locks;     /* op_lock.c */
 struct fs_inval;     /* inval.h */
 struct fs_order;     /* session.h: RELEASE order */
+struct fs_loop;	     /* session_internal.h */
 struct vnode_table;  /* vfile.h */
 struct process_cache; /* process.h, if it keeps one */
 struct view_slots;   /* view_slots.h */
@@ -45,6 +46,7 @@ struct fs {
 	struct fs_locks *locks;
 	struct fs_inval *inval;
 	struct fs_order *order;
+	struct fs_loop *loop;
 	struct vnode_table *vnodes;
 	struct process_cache *processes;
 	struct view_slots *views;

@@ -11,17 +11,39 @@
 
 #include "fs.h"
 
+#define SESSION_WORKERS_MAX 512
+
 /** Make the serving session on the descriptor of an already mounted one (kept by the caller). 0 or -errno. */
 int fs_session_open(struct fs *fs, struct fuse_args *args, int fuse_fd);
-/** Serve with @workers threads until unmounted or told to stop. Returns 0 or -errno. */
-int fs_session_loop(struct fs *fs, unsigned workers);
-/** Ask the loop to end (signal-safe through a pipe or flag). */
+/**
+ * Serve with @workers threads until unmounted or told to stop, by fs_session_stop() or one of SIGTERM and SIGINT, which must be
+ * blocked in all threads. @ready (NULL allowed) is called once, on a worker, when INIT was answered; @unmount when told to
+ * stop, while requests are still served, to take the mount away. Requests read are all carried out before it returns 0 or -errno.
+ */
+struct fs_session_calls {
+	void (*ready)(void *arg);
+	void (*unmount)(void *arg);
+	void *arg;
+};
+int fs_session_loop(struct fs *fs, unsigned workers, const struct fs_session_calls *calls);
+/** Ask the loop to end. Any thread, signal handlers too. */
 void fs_session_stop(struct fs *fs);
+/** Late replies (reply.h) need the session, so close it after the engine. */
 void fs_session_close(struct fs *fs);
 
-/** Called by the RELEASE operation once its draft is applied (or there was nothing to publish). */
+/** The `init` operation: what is wanted of the kernel. */
+void fs_session_init(void *userdata, struct fuse_conn_info *conn);
+
+/** RELEASE order (session_order.c). NULL: out of memory. */
+struct fs_order *fs_order_new(void);
+void fs_order_free(struct fs_order *o);
+/** Called by the RELEASE operation once its draft is applied (or there was nothing to publish), before the handle is freed. */
 void fs_order_release_done(struct fs *fs, uint64_t fh);
-/** Called at the start of every operation that looks at live state: waits for RELEASEs read before this request. */
+/** Waits for RELEASEs read before the request this thread works on. The loop does it before it hands a request out, so
+ *  within an operation it costs one load; @req may be NULL. */
 void fs_order_wait(struct fs *fs, fuse_req_t req);
+
+/** The node of the kernel's request this thread works on; 0 on any other thread (autocommit, timers). */
+uint64_t fs_session_request_node(void);
 
 #endif

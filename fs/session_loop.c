@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The loop: N equal threads. One at a time reads (leader), looks at the header, gives the request its place in the order, passes the
+ * reading on and carries the request out. The thread that calls fs_session_loop() serves nothing; it waits for
+ * signals and the end.
+ *
+ * Ending: unmounted, read() says ENODEV and every thread finds that out in turn. Told to stop, the mount is
+ * taken away first; if files are still open so that ENODEV does not come, the threads are interrupted out of read(). Either way
+ * a request that was read is carried out.
+ *
+ * Failure: any other error of read() ends the loop and is returned.
+ */
+#include <errno.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "handle.h"
+#include "log.h"
+#include "session_internal.h"
+
+#define STOP_GRACE_MS 300 /* after unmounting, for files about to be closed */
+#define KICK_SIGNAL SIGUSR2
+#define KICK_MS 2
+
+struct worker {
+	struct fs *fs;
+	pthread_t thread;
+	char *buffer;
+};
+
+static _Thread_local uint64_t request_node;
+
+uint64_t fs_session_request_node(void)
+{
+	return request_node;
+}
+
+/* Under the read lock: where in the order is the request? */
+static void request_take(struct fs *fs, const void *request, size_t len, struct order_ticket *ret)
+{
+	const struct fuse_in_header *h = request;
+	const struct fuse_release_in *release = (const void *)(h + 1);
+	const struct fuse_init_in *init = (const void *)(h + 1);
+	bool publishes = false;
+
+	if (h->opcode == FUSE_RELEASE && len >= sizeof(*h) + sizeof(*release))
+		publishes = handle_release_publishes(release->fh);
+	else if (h->opcode == FUSE_INIT && len >= sizeof(*h) + sizeof(*init) && init->flags & FUSE_INIT_EXT)
+		atomic_store(&fs->loop->init_unique, h->unique);
+	fs_order_take(fs->order, h->nodeid, publishes ? release->fh : 0, publishes, ret);
+	if ((h->opcode == FUSE_RELEASE && !publishes) || h->opcode == FUSE_FORGET || h->opcode == FUSE_BATCH_FORGET ||
+	    h->opcode == FUSE_INTERRUPT)
+		ret->after = 0; /* these look at nothing a RELEASE changes */
+}
+
+static void loop_end(struct fs_loop *l, int error)
+{
+	int none = 0;
+
+	if (error)
+		atomic_compare_exchange_strong(&l->error, &none, error);
+	atomic_store(&l->stopping, true);
+}
+
+/* The next request: its bytes, or 0 to try again, or -1: no more. Sets @ret when there is one. */
+static ssize_t request_read(struct worker *w, struct order_ticket *ret)
+{
+	struct fs_loop *l = w->fs->loop;
+	ssize_t n = -1;
+
+	pthread_mutex_lock(&l->read_lock);
+	if (!atomic_load(&l->stopping)) {
+		n = read(l->fuse_fd, w->buffer, l->buffer_bytes);
+		if (n >= (ssize_t)sizeof(struct fuse_in_header)) {
+			request_take(w->fs, w->buffer, (size_t)n, ret);
+		} else if (n < 0 && (errno == EINTR || errno == EAGAIN || errno == ENOENT)) {
+			n = 0; /* interrupted, or the request was given up meanwhile */
+		} else {
+			loop_end(l, n < 0 && errno == ENODEV ? 0 : n < 0 ? -errno : -EIO);
+			n = -1;
+		}
+	}
+	pthread_mutex_unlock(&l->read_lock);
+	return n;
+}
+
+static void request_serve(struct worker *w, size_t len, const struct order_ticket *t)
+{
+	const struct fuse_in_header *h = (const void *)w->buffer;
+	struct fuse_buf buf = { .size = len, .mem = w->buffer };
+	bool init = h->opcode == FUSE_INIT;
+
+	request_node = h->nodeid;
+	fs_order_enter(w->fs->order, t);
+	atomic_fetch_add_explicit(&w->fs->requests, 1, memory_order_relaxed);
+	fuse_session_process_buf(w->fs->session, &buf);
+	fs_order_leave(w->fs->order, t);
+	request_node = 0;
+	if (init && w->fs->loop->calls && w->fs->loop->calls->ready)
+		w->fs->loop->calls->ready(w->fs->loop->calls->arg);
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+	struct order_ticket ticket;
+	ssize_t n;
+
+	while ((n = request_read(w, &ticket)) >= 0) {
+		if (!n)
+			continue;
+		request_serve(w, (size_t)n, &ticket);
+		if (fuse_session_exited(w->fs->session))
+			loop_end(w->fs->loop, 0);
+	}
+	atomic_fetch_sub(&w->fs->loop->alive, 1);
+	fs_session_stop(w->fs); /* wakes the waiting thread */
+	return NULL;
+}
+
+static void on_kick(int signal)
+{
+	(void)signal; /* only read() is to return */
+}
+
+static int workers_start(struct fs *fs, struct worker *workers, unsigned count)
+{
+	struct sigaction kick = { .sa_handler = on_kick };
+	int r = 0;
+
+	sigemptyset(&kick.sa_mask);
+	(void)sigaction(KICK_SIGNAL, &kick, NULL); /* cannot fail: a valid signal */
+	for (unsigned i = 0; i < count && !r; i++) {
+		workers[i].fs = fs;
+		workers[i].buffer = malloc(fs->loop->buffer_bytes);
+		atomic_fetch_add(&fs->loop->alive, 1);
+		r = workers[i].buffer ? -pthread_create(&workers[i].thread, NULL, worker_main, &workers[i]) : -ENOMEM;
+		if (!r)
+			continue;
+		atomic_fetch_sub(&fs->loop->alive, 1);
+		free(workers[i].buffer);
+		workers[i].buffer = NULL;
+		if (i) { /* fewer will do */
+			log_warning("only %u of %u worker threads could be started: %s", i, count, strerror(-r));
+			return 0;
+		}
+	}
+	return r;
+}
+
+/* Until all have ended, or @timeout_ms (-1: for ever). Returns whether somebody asked to stop. */
+static bool wait_for_end(struct fs *fs, int signal_fd, int timeout_ms)
+{
+	struct pollfd fds[2] = { { .fd = fs->loop->wake_fd, .events = POLLIN }, { .fd = signal_fd, .events = POLLIN } };
+
+	while (atomic_load(&fs->loop->alive)) {
+		struct signalfd_siginfo info;
+		uint64_t count;
+		int n = poll(fds, 2, timeout_ms);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return true;
+		if (fds[1].revents && read(signal_fd, &info, sizeof(info)) == sizeof(info)) {
+			log_info("stopping on signal %u", info.ssi_signo);
+			return true;
+		}
+		if (fds[0].revents && read(fs->loop->wake_fd, &count, sizeof(count)) == sizeof(count) && !atomic_load(&fs->loop->stopping))
+			return true; /* fs_session_stop() */
+	}
+	return false;
+}
+
+/* Interrupt whoever sits in read(); again and again, since the signal may come just before the call. */
+static void workers_stop(struct fs *fs, struct worker *workers, unsigned count)
+{
+	const struct timespec pause = { .tv_nsec = KICK_MS * NS_PER_MS };
+
+	atomic_store(&fs->loop->stopping, true);
+	while (atomic_load(&fs->loop->alive)) {
+		for (unsigned i = 0; i < count; i++)
+			if (workers[i].buffer)
+				(void)pthread_kill(workers[i].thread, KICK_SIGNAL); /* one that has ended needs none */
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
+static int signals_open(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+int fs_session_loop(struct fs *fs, unsigned count, const struct fs_session_calls *calls)
+{
+	cleanup_free struct worker *workers = calloc(count, sizeof(*workers));
+	cleanup_fd int signal_fd = signals_open();
+	int r;
+
+	if (!workers || signal_fd < 0)
+		return workers ? -errno : -ENOMEM;
+	fs->loop->calls = calls;
+	r = workers_start(fs, workers, count);
+	if (!r && wait_for_end(fs, signal_fd, -1)) {
+		if (calls && calls->unmount)
+			calls->unmount(calls->arg);
+		(void)wait_for_end(fs, signal_fd, STOP_GRACE_MS); /* a second signal shortens it */
+	}
+	workers_stop(fs, workers, count);
+	for (unsigned i = 0; i < count; i++) {
+		if (!workers[i].buffer)
+			continue;
+		pthread_join(workers[i].thread, NULL);
+		free(workers[i].buffer);
+	}
+	return r ? r : atomic_load(&fs->loop->error);
+}

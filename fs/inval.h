@@ -8,7 +8,9 @@
 
 #include "fs.h"
 
+/** Start the thread. Set fs->inval to the result. NULL: no memory or no thread. */
 struct fs_inval *fs_inval_start(struct fs *fs);
+/** Give up what is queued and free it. Once the kernel's requests are all answered it cannot block. NULL allowed. */
 void fs_inval_stop(struct fs_inval *i);
 /** Attributes of a node: now. */
 void fs_inval_attr(struct fs *fs, uint64_t node_id);
@@ -16,5 +18,8 @@ void fs_inval_attr(struct fs *fs, uint64_t node_id);
 void fs_inval_data(struct fs *fs, uint64_t node_id);
 /** A directory entry: soon. @name is copied. */
 void fs_inval_entry(struct fs *fs, uint64_t parent_id, const char *name);
+
+/** The engine's observer (arg: struct fs): what the kernel may have cached and did not change itself is made invalid. */
+void fs_observe(void *arg, uint64_t seq, const struct change *changes, size_t count);
 
 #endif

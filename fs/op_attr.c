@@ -165,8 +165,8 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, str
 		to_set |= FUSE_SET_ATTR_MTIME;
 	if (to_set & FUSE_SET_ATTR_SIZE) {
 		r = st->st_size < 0 ? -EINVAL : set_size(req, ino, handle_of(fi), (uint64_t)st->st_size, &seq);
-		if (r == 0)
-			to_set &= ~FUSE_SET_ATTR_MTIME_NOW; /* comes along with O_TRUNC; the truncation sets it */
+		if (to_set & FUSE_SET_ATTR_MTIME_NOW)
+			to_set &= ~(FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW); /* the truncation does that itself */
 	}
 	if (r == 0 && (to_set & attrs))
 		r = set_attrs(req, ino, st, to_set, &attr_seq);

@@ -50,6 +50,8 @@ ssize_t draft_read(struct draft *d, uint64_t offset, void *buf, size_t len);
 uint64_t draft_size(struct draft *d);
 /** Next data (or hole) at or after @offset, as lseek(2) wants; -ENXIO. */
 int64_t draft_seek(struct draft *d, uint64_t offset, bool data);
+/** A draft without own bytes shows the newest version from now on (its process obtained a lock). */
+void draft_refresh(struct draft *d);
 /** Time of the last write, 0 if none. */
 int64_t draft_mtime(struct draft *d);
 

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Drafts: opening, closing, finding. What is written into them is draft_io.c, how they are published draft_commit.c, what
+ * survives a dead daemon draft_recover.c.
+ *
+ * A draft is on the list of its inode while it has holders. A newborn whose last draft closes without having been committed
+ * loses its name: nobody wrote it.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "engine_internal.h"
+
+static struct draft **draft_bucket(struct engine *e, uint64_t ino)
+{
+	return &e->drafts[ino % DRAFT_BUCKETS];
+}
+
+void draft_free(struct draft *d)
+{
+	if (!d)
+		return;
+	extent_map_release(&d->map);
+	extent_map_release(&d->base_extents.map);
+	sha256_free(d->sha);
+	free(d->path);
+	pthread_mutex_destroy(&d->lock);
+	free(d);
+}
+
+static struct draft *draft_find_shared(struct engine *e, uint64_t ino)
+{
+	for (struct draft *d = *draft_bucket(e, ino); d; d = d->next)
+		if (d->ino == ino && d->kind == DRAFT_SHARED)
+			return d;
+	return NULL;
+}
+
+static struct draft *draft_new(struct engine *e, struct node *n, enum draft_kind kind, const struct actor *actor)
+{
+	struct draft *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	pthread_mutex_init(&d->lock, NULL);
+	d->e = e;
+	d->node = n;
+	d->ino = n->ino;
+	d->kind = kind;
+	d->holders = 1;
+	d->actor = *actor;
+	d->started_ns = env_time_ns(e->env);
+	d->base = n->newest;
+	d->created = n->flags & NODE_NEWBORN;
+	d->dirty = kind == DRAFT_WHOLE || d->created;
+	return d;
+}
+
+int draft_open(struct engine *e, uint64_t ino, enum draft_kind kind, const struct actor *actor, struct draft **ret)
+{
+	struct draft *d;
+	struct node *n;
+	int r = 0;
+
+	engine_lock(e);
+	n = tree_node(e->tree, ino);
+	if (!n || !S_ISREG(n->newest->attrs->mode)) {
+		r = -ENOENT;
+	} else if (kind == DRAFT_SHARED && (d = draft_find_shared(e, ino))) {
+		d->holders++;
+		*ret = d;
+	} else if (!(d = draft_new(e, n, kind, actor))) {
+		r = -ENOMEM;
+	} else {
+		d->next = *draft_bucket(e, ino);
+		*draft_bucket(e, ino) = d;
+		e->draft_count++;
+		*ret = d;
+	}
+	engine_unlock(e);
+	return r;
+}
+
+/* Engine lock held: is any draft left on the inode? */
+static bool drafts_on(struct engine *e, uint64_t ino)
+{
+	for (struct draft *d = *draft_bucket(e, ino); d; d = d->next)
+		if (d->ino == ino)
+			return true;
+	return false;
+}
+
+void draft_unref(struct draft *d)
+{
+	struct engine *e = d->e;
+	struct change gone = {.type = CHANGE_UNLINK};
+	struct dentry *name = NULL;
+	bool last;
+
+	engine_lock(e);
+	last = --d->holders == 0;
+	if (last) {
+		struct draft **at = draft_bucket(e, d->ino);
+
+		while (*at != d)
+			at = &(*at)->next;
+		*at = d->next;
+		e->draft_count--;
+		if (d->node->flags & NODE_NEWBORN && d->node->nlink && !drafts_on(e, d->ino)) {
+			name = tree_name_at(d->node, SEQ_LIVE);
+			if (name)
+				gone = (struct change){.type = CHANGE_UNLINK, .ino = d->ino, .parent = name->parent->ino,
+						       .name = name->name->text, .name_len = name->name->len};
+			tree_newborn_unlink(e->tree, d->node);
+		}
+	}
+	engine_unlock(e);
+	if (!last)
+		return;
+	if (name && e->observer)
+		e->observer(e->observer_arg, 0, &gone, 1);
+	if (d->id)
+		arena_draft_end(e->arena, d->id);
+	draft_free(d);
+}
+
+void draft_close(struct draft *d)
+{
+	if (d)
+		draft_unref(d);
+}
+
+enum draft_kind draft_kind_of(const struct draft *d)
+{
+	return __atomic_load_n(&d->kind, __ATOMIC_RELAXED);
+}
+
+bool draft_is_dirty(struct draft *d)
+{
+	bool dirty;
+
+	pthread_mutex_lock(&d->lock);
+	dirty = d->dirty;
+	pthread_mutex_unlock(&d->lock);
+	return dirty;
+}
+
+bool draft_is_written(struct draft *d)
+{
+	bool written;
+
+	pthread_mutex_lock(&d->lock);
+	written = d->written;
+	pthread_mutex_unlock(&d->lock);
+	return written;
+}
+
+struct draft *draft_of_node(struct engine *e, const struct node *n)
+{
+	for (struct draft *d = *draft_bucket(e, n->ino); d; d = d->next)
+		if (d->node == n && __atomic_load_n(&d->dirty, __ATOMIC_RELAXED)) {
+			d->holders++;
+			return d;
+		}
+	return NULL;
+}
+
+void drafts_note_unlinked(struct engine *e, const struct node *n, uint32_t pid)
+{
+	for (struct draft *d = *draft_bucket(e, n->ino); d; d = d->next)
+		if (d->node == n && d->actor.pid == pid)
+			d->unlinked_by_own = true;
+}
+
+void drafts_note_utimens(struct engine *e, const struct node *n)
+{
+	for (struct draft *d = *draft_bucket(e, n->ino); d; d = d->next)
+		if (d->node == n)
+			__atomic_store_n(&d->keep_mtime, true, __ATOMIC_RELAXED);
+}
+
+bool draft_exists(struct engine *e, uint64_t ino)
+{
+	bool found;
+
+	if (!__atomic_load_n(&e->draft_count, __ATOMIC_RELAXED))
+		return false;
+	engine_lock(e);
+	found = drafts_on(e, ino);
+	engine_unlock(e);
+	return found;
+}
+
+bool draft_shared_size(struct engine *e, uint64_t ino, uint64_t *ret_size, int64_t *ret_mtime_ns)
+{
+	struct draft *d;
+
+	if (!__atomic_load_n(&e->draft_count, __ATOMIC_RELAXED))
+		return false;
+	engine_lock(e);
+	d = draft_find_shared(e, ino);
+	if (d)
+		d->holders++;
+	engine_unlock(e);
+	if (!d)
+		return false;
+	*ret_size = draft_size(d);
+	*ret_mtime_ns = draft_mtime(d);
+	draft_unref(d);
+	return true;
+}
+
+/* ---- listing ---- */
+
+void draft_info_release(struct draft_info *i)
+{
+	free(i->path);
+	i->path = NULL;
+}
+
+/* Engine lock held. Fields another thread may be changing are read as they are: this is a status display. */
+static int draft_describe(struct engine *e, struct draft *d, struct draft_info *ret)
+{
+	struct buf path = BUF_INIT;
+
+	*ret = (struct draft_info){.id = d->id, .ino = d->ino, .kind = d->kind, .started_ns = d->started_ns, .recovered = d->recovered,
+				   .actor = d->actor};
+	ret->operation = d->kind == DRAFT_APPEND ? OPERATION_APPEND : d->kind == DRAFT_WHOLE ? OPERATION_WRITE : OPERATION_PATCH;
+	ret->size = d->size;
+	if (d->recovered) {
+		ret->path = strdup(d->path);
+		ret->has_base = d->base_seq != 0;
+	} else {
+		if (tree_path_at(e->tree, d->node, SEQ_LIVE, &path) == -ENOMEM)
+			return -ENOMEM;
+		ret->path = path.data ? buf_take(&path, NULL) : strdup("");
+		ret->has_base = !(d->node->flags & NODE_NEWBORN);
+		if (ret->has_base)
+			(void)sha_cache_get(e->shas, d->ino, d->node->newest->born, &ret->base_sha); /* zeros: not known */
+	}
+	return ret->path ? 0 : -ENOMEM;
+}
+
+static int list_add(struct engine *e, struct draft *d, struct draft_info **list, size_t *capacity, size_t *count)
+{
+	int r;
+
+	if (!d->id)
+		return 0;
+	r = array_reserve(list, capacity, *count + 1, sizeof(**list));
+	if (!r)
+		r = draft_describe(e, d, &(*list)[*count]);
+	if (!r)
+		(*count)++;
+	return r;
+}
+
+int draft_list(struct engine *e, struct draft_info **ret, size_t *ret_count)
+{
+	struct draft_info *list = NULL;
+	size_t capacity = 0, count = 0;
+	int r = 0;
+
+	engine_lock(e);
+	for (size_t i = 0; i < DRAFT_BUCKETS; i++)
+		for (struct draft *d = e->drafts[i]; d && !r; d = d->next)
+			r = list_add(e, d, &list, &capacity, &count);
+	for (struct draft *d = e->recovered; d && !r; d = d->next)
+		r = list_add(e, d, &list, &capacity, &count);
+	engine_unlock(e);
+	if (r) {
+		while (count)
+			draft_info_release(&list[--count]);
+		free(list);
+		return r;
+	}
+	*ret = list;
+	*ret_count = count;
+	return 0;
+}
+
+/* Engine lock held; live drafts get a holder. */
+static struct draft *draft_by_id(struct engine *e, uint64_t id)
+{
+	for (size_t i = 0; i < DRAFT_BUCKETS; i++)
+		for (struct draft *d = e->drafts[i]; d; d = d->next)
+			if (d->id == id) {
+				d->holders++;
+				return d;
+			}
+	for (struct draft *d = e->recovered; d; d = d->next)
+		if (d->id == id)
+			return d;
+	return NULL;
+}
+
+int draft_info_get(struct engine *e, uint64_t id, struct draft_info *ret)
+{
+	struct draft *d;
+	int r;
+
+	engine_lock(e);
+	d = id ? draft_by_id(e, id) : NULL;
+	r = d ? draft_describe(e, d, ret) : -ENOENT;
+	engine_unlock(e);
+	if (d && !d->recovered)
+		draft_unref(d);
+	return r;
+}
+
+ssize_t draft_read_by_id(struct engine *e, uint64_t id, uint64_t offset, void *buf, size_t len)
+{
+	struct draft *d;
+	ssize_t n;
+
+	engine_lock(e);
+	d = id ? draft_by_id(e, id) : NULL;
+	engine_unlock(e);
+	if (!d)
+		return -ENOENT;
+	n = draft_read(d, offset, buf, len);
+	if (!d->recovered)
+		draft_unref(d);
+	return n;
+}

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Writing into a draft and reading through it. Bytes go to the store before a write is answered: short ones to the draft arena, long
+ * ones as blocks of the content store, which a later commit only has to refer to.
+ *
+ * The map of a draft lies over its base: what it does not cover shows the base (WHOLE has none). Zeros that a truncation or punch made are
+ * extents at EXTENT_ZERO, so that the base does not shine through.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "engine_internal.h"
+
+/* The first bytes of a draft are preceded by a description, so that whoever finds them after a crash knows what they are. */
+static int draft_begin(struct draft *d)
+{
+	struct engine *e = d->e;
+	struct buf head = BUF_INIT, path = BUF_INIT;
+	struct arena_record r = {.type = ARENA_DRAFT_BEGIN};
+	uint64_t base_seq;
+	int err;
+
+	if (d->id)
+		return 0;
+	engine_lock(e);
+	r.draft_id = e->next_draft_id++;
+	err = tree_path_at(e->tree, d->node, SEQ_LIVE, &path);
+	base_seq = d->node->flags & NODE_NEWBORN ? 0 : d->node->newest->born;
+	buf_put_u8(&head, 1);
+	buf_put_u8(&head, (uint8_t)d->kind);
+	buf_put_le64(&head, d->ino);
+	buf_put_le64(&head, base_seq);
+	buf_put_le64(&head, (uint64_t)d->started_ns);
+	buf_put_le32(&head, d->node->newest->attrs->mode);
+	buf_put_le32(&head, d->node->newest->attrs->uid);
+	buf_put_le32(&head, d->node->newest->attrs->gid);
+	engine_unlock(e);
+	buf_put_le32(&head, d->actor.pid);
+	buf_put_le32(&head, d->actor.uid);
+	buf_append(&head, d->actor.agent, sizeof(d->actor.agent));
+	buf_append(&head, d->actor.comm, sizeof(d->actor.comm));
+	buf_append(&head, path.data ? path.data : "", path.len + 1);
+	if (err == -ENOMEM || head.error)
+		err = -ENOMEM;
+	else
+		err = 0;
+	r.data = head.data;
+	r.len = head.len;
+	if (!err)
+		err = arena_draft_append(e->arena, &r, NULL);
+	if (!err)
+		__atomic_store_n(&d->id, r.draft_id, __ATOMIC_RELAXED);
+	buf_release(&head);
+	buf_release(&path);
+	return err;
+}
+
+static void draft_touch(struct draft *d, const struct actor *actor)
+{
+	if (actor->pid)
+		d->actor = *actor;
+	d->mtime_ns = env_time_ns(d->e->env);
+	d->dirty = d->written = true;
+	d->refused = false;
+	__atomic_store_n(&d->keep_mtime, false, __ATOMIC_RELAXED);
+}
+
+/* Store the bytes; fill one extent a block (at most @max). */
+static int draft_store(struct draft *d, uint64_t offset, const char *data, size_t len, struct extent *out, size_t *ret_count)
+{
+	struct arena *a = d->e->arena;
+	size_t count = 0;
+
+	while (len) {
+		size_t n = MIN(len, (size_t)ARENA_RECORD_MAX);
+		struct extent *x = &out[count++];
+		struct arena_record r = {.draft_id = d->id, .type = ARENA_DRAFT_WRITE, .file_offset = offset, .data = data, .len = n};
+		int err;
+
+		*x = (struct extent){.file_offset = offset, .len = n, .raw_len = (uint32_t)n, .stored_len = (uint32_t)n};
+		if (n >= DRAFT_BLOCK_MIN) {
+			uint8_t ref[16];
+
+			err = arena_content_append(a, d->id, data, n, &x->position);
+			put_le64(ref, x->position);
+			put_le64(ref + 8, n);
+			r.type = ARENA_DRAFT_REF;
+			r.data = ref;
+			r.len = sizeof(ref);
+			if (!err)
+				err = arena_draft_append(a, &r, NULL);
+		} else {
+			err = arena_draft_append(a, &r, &x->position);
+		}
+		if (err)
+			return err;
+		offset += n;
+		data += n;
+		len -= n;
+	}
+	*ret_count = count;
+	return 0;
+}
+
+/* Hash along while a large file is written in order; otherwise the commit reads it once more. */
+static void draft_hash(struct draft *d, uint64_t offset, const void *data, size_t len)
+{
+	if (d->kind != DRAFT_WHOLE)
+		return;
+	if (!d->sha && offset == 0 && d->size == 0 && len >= DRAFT_BLOCK_MIN) {
+		d->sha = sha256_new();
+		d->sha_next = 0;
+	}
+	if (!d->sha)
+		return;
+	if (d->sha_next != offset) {
+		sha256_free(d->sha);
+		d->sha = NULL;
+		return;
+	}
+	sha256_update(d->sha, data, len);
+	d->sha_next += len;
+}
+
+int draft_write(struct draft *d, const struct actor *actor, uint64_t offset, const void *data, size_t len)
+{
+	struct extent stored[16];
+	size_t count;
+	int r;
+
+	if (!len)
+		return 0;
+	if (len > ARENA_RECORD_MAX * (ARRAY_SIZE(stored) - 1))
+		return -EINVAL;
+	if (offset > (uint64_t)INT64_MAX - len)
+		return -EFBIG;
+	pthread_mutex_lock(&d->lock);
+	if (d->kind == DRAFT_APPEND)
+		offset = d->size;
+	r = journal_error(d->e->journal) ? -EROFS : draft_begin(d);
+	if (!r)
+		r = extent_map_reserve(&d->map, len / ARENA_RECORD_MAX + 1);
+	if (!r)
+		r = draft_store(d, offset, data, len, stored, &count);
+	if (!r) {
+		draft_hash(d, offset, data, len);
+		for (size_t i = 0; i < count; i++)
+			extent_map_insert(&d->map, &stored[i]);
+		d->size = MAX(d->size, offset + len);
+		draft_touch(d, actor);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return r;
+}
+
+/* Size of what lies below the draft, now. */
+static uint64_t base_size(struct draft *d)
+{
+	uint64_t size;
+
+	if (d->kind == DRAFT_WHOLE || !d->node)
+		return 0;
+	if (d->kind == DRAFT_PATCH)
+		return d->base->size;
+	engine_lock(d->e);
+	size = d->node->newest->size;
+	engine_unlock(d->e);
+	return size;
+}
+
+static uint64_t draft_size_locked(struct draft *d)
+{
+	if (d->kind == DRAFT_APPEND)
+		return base_size(d) + d->size;
+	if (d->kind == DRAFT_WHOLE || d->size_set)
+		return d->size;
+	return MAX(base_size(d), d->size);
+}
+
+uint64_t draft_size(struct draft *d)
+{
+	uint64_t size;
+
+	pthread_mutex_lock(&d->lock);
+	size = draft_size_locked(d);
+	pthread_mutex_unlock(&d->lock);
+	return size;
+}
+
+int64_t draft_mtime(struct draft *d)
+{
+	int64_t t;
+
+	pthread_mutex_lock(&d->lock);
+	t = d->mtime_ns;
+	pthread_mutex_unlock(&d->lock);
+	return t;
+}
+
+static int draft_note_truncate(struct draft *d, uint64_t size)
+{
+	struct arena_record r = {.type = ARENA_DRAFT_TRUNCATE, .file_offset = size};
+	int err = draft_begin(d);
+
+	r.draft_id = d->id;
+	return err ? err : arena_draft_append(d->e->arena, &r, NULL);
+}
+
+static void map_zero(struct draft *d, uint64_t offset, uint64_t len)
+{
+	struct extent zero = {.file_offset = offset, .len = len, .position = EXTENT_ZERO};
+
+	extent_map_insert(&d->map, &zero);
+}
+
+int draft_truncate(struct draft *d, const struct actor *actor, uint64_t size)
+{
+	uint64_t now;
+	int r;
+
+	if (size > (uint64_t)INT64_MAX)
+		return -EFBIG;
+	pthread_mutex_lock(&d->lock);
+	if (d->kind == DRAFT_APPEND) { /* ftruncate on an append handle: from here on it is a patch of the file as it is */
+		uint64_t shift = base_size(d);
+
+		for (size_t i = 0; i < d->map.count; i++)
+			d->map.items[i].file_offset += shift;
+		engine_lock(d->e);
+		d->base = d->node->newest;
+		engine_unlock(d->e);
+		d->size += shift;
+		d->kind = DRAFT_PATCH;
+	}
+	now = draft_size_locked(d);
+	r = draft_note_truncate(d, size);
+	if (!r)
+		r = extent_map_reserve(&d->map, 2);
+	if (!r) {
+		if (size == 0 && d->kind != DRAFT_SHARED) {
+			d->kind = DRAFT_WHOLE;
+			d->map.count = 0;
+			d->map.data_bytes = 0;
+		} else if (size < now || d->kind != DRAFT_WHOLE) {
+			map_zero(d, MIN(size, now), EXTENT_TO_END - MIN(size, now));
+		}
+		d->size = size;
+		d->size_set = true;
+		sha256_free(d->sha);
+		d->sha = NULL;
+		draft_touch(d, actor);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return r;
+}
+
+int draft_punch(struct draft *d, const struct actor *actor, uint64_t offset, uint64_t len)
+{
+	uint64_t size;
+	char *zeros;
+	int r = 0;
+
+	pthread_mutex_lock(&d->lock);
+	size = draft_size_locked(d);
+	pthread_mutex_unlock(&d->lock);
+	if (offset >= size)
+		return 0;
+	len = MIN(len, size - offset);
+	if (draft_kind_of(d) == DRAFT_APPEND)
+		return -EPERM; /* as on a file that is append-only */
+	zeros = calloc(1, MIN(len, (uint64_t)4096));
+	if (!zeros)
+		return -ENOMEM;
+	/* The arena has no record of a hole: one short write makes the draft exist, the map says the rest. */
+	r = draft_write(d, actor, offset, zeros, (size_t)MIN(len, (uint64_t)1));
+	free(zeros);
+	if (r)
+		return r;
+	pthread_mutex_lock(&d->lock);
+	r = extent_map_reserve(&d->map, 2);
+	if (!r) {
+		map_zero(d, offset, len);
+		sha256_free(d->sha);
+		d->sha = NULL;
+	}
+	pthread_mutex_unlock(&d->lock);
+	return r;
+}
+
+/* ---- reading ---- */
+
+static int base_read(struct draft *d, const struct version *base, uint64_t offset, char *buf, size_t len)
+{
+	ssize_t n = 0;
+
+	if (base && d->kind != DRAFT_WHOLE)
+		n = engine_read(d->e, base, &d->base_extents, offset, buf, len);
+	if (n < 0)
+		return (int)n;
+	memset(buf + n, 0, len - (size_t)n);
+	return 0;
+}
+
+/* [offset, offset+len) as if the draft's map lay over @base; draft.lock held; the range is within the size. */
+static int view_read(struct draft *d, const struct version *base, uint64_t offset, char *buf, size_t len)
+{
+	struct extent found[16];
+	uint64_t at = offset, end = offset + len;
+
+	while (at < end) {
+		uint64_t covered;
+		size_t n = extent_map_range(&d->map, at, end - at, found, ARRAY_SIZE(found), &covered);
+		int r = 0;
+
+		if (covered > end)
+			covered = end;
+		for (size_t i = 0; i < n && !r; i++) {
+			if (found[i].file_offset > at)
+				r = base_read(d, base, at, buf + (at - offset), (size_t)(found[i].file_offset - at));
+			if (!r)
+				r = extent_read(d->e, &found[i], 0, buf + (found[i].file_offset - offset), (size_t)found[i].len);
+			at = found[i].file_offset + found[i].len;
+		}
+		if (!r && at < covered)
+			r = base_read(d, base, at, buf + (at - offset), (size_t)(covered - at));
+		if (r)
+			return r;
+		at = covered;
+	}
+	return 0;
+}
+
+static const struct version *newest_of(struct draft *d)
+{
+	const struct version *v;
+
+	engine_lock(d->e);
+	v = d->node->newest;
+	engine_unlock(d->e);
+	return v;
+}
+
+static ssize_t append_read(struct draft *d, uint64_t offset, char *buf, size_t len)
+{
+	const struct version *base = newest_of(d);
+	size_t below = offset < base->size ? (size_t)MIN((uint64_t)len, base->size - offset) : 0;
+	size_t above;
+	int r = 0;
+
+	if (below) {
+		ssize_t n = engine_read(d->e, base, &d->base_extents, offset, buf, below);
+
+		if (n < 0)
+			return n;
+	}
+	offset = offset + below - base->size; /* now relative to the appended bytes */
+	if (below == len || offset >= d->size)
+		return (ssize_t)below;
+	above = (size_t)MIN((uint64_t)(len - below), d->size - offset);
+	r = view_read(d, NULL, offset, buf + below, above);
+	return r ? r : (ssize_t)(below + above);
+}
+
+ssize_t draft_read(struct draft *d, uint64_t offset, void *buf, size_t len)
+{
+	uint64_t size;
+	ssize_t n;
+
+	pthread_mutex_lock(&d->lock);
+	if (d->kind == DRAFT_APPEND && d->node) {
+		n = append_read(d, offset, buf, len);
+	} else {
+		const struct version *base = d->kind == DRAFT_SHARED && d->node ? newest_of(d) : d->base;
+
+		size = d->node ? draft_size_locked(d) : d->size;
+		len = offset < size ? (size_t)MIN((uint64_t)len, size - offset) : 0;
+		n = len ? view_read(d, base, offset, buf, len) : 0;
+		n = n ? n : (ssize_t)len;
+	}
+	pthread_mutex_unlock(&d->lock);
+	return n;
+}
+
+int draft_view_read(struct draft *d, const struct version *base, uint64_t offset, void *buf, size_t len)
+{
+	return view_read(d, base, offset, buf, len);
+}
+
+/* ---- SEEK_DATA, SEEK_HOLE ---- */
+
+/* End of the run of data (or hole) that @at lies in, and which of both it is. */
+static int run_at(struct draft *d, const struct version *base, uint64_t at, uint64_t size, bool *ret_data, uint64_t *ret_end)
+{
+	struct extent x;
+	uint64_t covered;
+	ssize_t n = (ssize_t)extent_map_range(&d->map, at, size - at, &x, 1, &covered);
+
+	if (n && x.file_offset == at) {
+		*ret_data = x.position != EXTENT_ZERO;
+		*ret_end = at + x.len;
+		return 0;
+	}
+	*ret_end = n ? x.file_offset : size;
+	if (!base || d->kind == DRAFT_WHOLE || at >= base->size) {
+		*ret_data = false;
+		return 0;
+	}
+	*ret_end = MIN(*ret_end, base->size);
+	engine_lock(d->e);
+	n = tree_extents(base, &d->base_extents, at, *ret_end - at, &x, 1, &covered);
+	engine_unlock(d->e);
+	if (n < 0)
+		return (int)n;
+	*ret_data = n && x.file_offset == at;
+	if (*ret_data)
+		*ret_end = at + x.len;
+	else if (n)
+		*ret_end = x.file_offset;
+	return 0;
+}
+
+int64_t draft_seek(struct draft *d, uint64_t offset, bool data)
+{
+	const struct version *base;
+	uint64_t size, at = offset;
+	int64_t found = -ENXIO;
+
+	pthread_mutex_lock(&d->lock);
+	size = draft_size_locked(d);
+	base = d->kind == DRAFT_SHARED || d->kind == DRAFT_APPEND ? newest_of(d) : d->base;
+	if (d->kind == DRAFT_APPEND) { /* appended bytes are one run of data after the base */
+		found = offset >= size ? -ENXIO : (int64_t)(data ? offset : size);
+		at = size;
+	}
+	while (at < size) {
+		bool is_data = false;
+		uint64_t end = size;
+		int r = run_at(d, base, at, size, &is_data, &end);
+
+		if (r) {
+			found = r;
+			break;
+		}
+		if (is_data == data) {
+			found = (int64_t)at;
+			break;
+		}
+		at = end;
+	}
+	if (found == -ENXIO && !data && offset < size)
+		found = (int64_t)size; /* the end of a file counts as a hole */
+	pthread_mutex_unlock(&d->lock);
+	return found;
+}

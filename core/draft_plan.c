@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a commit of a draft would publish: gathered, checked by the rules and hashed outside the engine lock, so that neither parsing nor
+ * reading a large file keeps anybody waiting.
+ *
+ * A plan is made against the newest version (its base). For whole files and plain appends it does not matter if the base moves on before the
+ * plan is staged; for patches and for whatever a rule looked at together with the base it does, and the plan is made again.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "engine_internal.h"
+
+#define JSONL_TAIL_BYTES (64u << 10)
+#define OLD_SHA_BYTES_MAX (1u << 20)
+
+void draft_plan_release(struct draft_plan *p)
+{
+	record_blocks_release(&p->blocks);
+	free(p->extents);
+	free(p->text);
+	*p = (struct draft_plan){0};
+}
+
+static enum rule_kind strictest_rule(const struct rule_options *ro, char *const *paths, size_t count)
+{
+	enum rule_kind kind = RULE_KIND_NONE;
+
+	for (size_t i = 0; i < count; i++)
+		kind = MAX(kind, rule_kind_of(ro, paths[i]));
+	return kind;
+}
+
+/* ---- text for the rules ---- */
+
+static int text_reserve(struct draft_plan *p, uint64_t len)
+{
+	p->text = malloc((size_t)len + 1);
+	if (!p->text)
+		return -ENOMEM;
+	p->text_len = (size_t)len;
+	p->text[len] = '\0';
+	return 0;
+}
+
+/* The whole file as it would be. */
+static int text_whole(struct draft *d, struct draft_plan *p)
+{
+	uint64_t below = d->kind == DRAFT_APPEND && p->base ? p->base->size : 0;
+	int r = text_reserve(p, below + (d->kind == DRAFT_APPEND ? p->append_len : p->size));
+	ssize_t n;
+
+	if (r)
+		return r;
+	if (d->kind != DRAFT_APPEND)
+		return draft_view_read(d, p->base, 0, p->text, p->text_len);
+	if (below) {
+		n = engine_read(d->e, p->base, &d->base_extents, 0, p->text, (size_t)below);
+		if (n != (ssize_t)below)
+			return n < 0 ? (int)n : -EIO;
+		p->base_matters = true;
+	}
+	return draft_view_read(d, NULL, 0, p->text + below, (size_t)p->append_len);
+}
+
+/* Appended lines, with the unfinished last line of the base before them. *@ret_before: bytes of the base in the text. */
+static int text_lines(struct draft *d, struct draft_plan *p, size_t *ret_before)
+{
+	char tail[4096];
+	uint64_t size = p->base ? p->base->size : 0;
+	size_t before = 0;
+	int r;
+
+	if (size) {
+		ssize_t n = engine_read(d->e, p->base, &d->base_extents, size - MIN(size, sizeof(tail)), tail, MIN(size, sizeof(tail)));
+
+		if (n <= 0)
+			return n < 0 ? (int)n : -EIO;
+		while (before < (size_t)n && tail[n - 1 - (ssize_t)before] != '\n')
+			before++;
+		if (before == (size_t)n && size > sizeof(tail))
+			before = (size_t)MIN(size, (uint64_t)JSONL_TAIL_BYTES);
+	}
+	r = text_reserve(p, before + p->append_len);
+	if (!r && before) {
+		ssize_t n = engine_read(d->e, p->base, &d->base_extents, size - before, p->text, before);
+
+		r = n == (ssize_t)before ? 0 : -EIO;
+		p->base_matters = true;
+	}
+	if (!r)
+		r = draft_view_read(d, NULL, 0, p->text + before, (size_t)p->append_len);
+	*ret_before = before;
+	return r;
+}
+
+/* ---- rules ---- */
+
+static const char *line_start(const char *text, size_t len, uint32_t line)
+{
+	const char *at = text;
+
+	while (--line && at) {
+		at = memchr(at, '\n', len - (size_t)(at - text));
+		at = at ? at + 1 : NULL;
+	}
+	return at;
+}
+
+/* A stream of lines publishes up to the first line that is not whole and valid; the rest stays a draft. */
+static void plan_cut(struct draft_plan *p, size_t before, uint32_t bad_line)
+{
+	const char *end = bad_line ? line_start(p->text, p->text_len, bad_line) : NULL;
+	size_t keep = end ? (size_t)(end - p->text) : 0;
+
+	p->text_len = keep;
+	p->append_len = keep > before ? keep - before : 0;
+	p->reason = (struct reason){0};
+}
+
+static int plan_check(struct draft *d, const struct rule_options *ro, char *const *paths, size_t count, size_t before, int flags,
+		      struct draft_plan *p)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < count && !r; i++) {
+		struct rule_input in = {.path = paths[i], .text = p->text, .len = p->text_len};
+
+		r = rule_check(ro, &in, &p->reason);
+		if (r == -EBADMSG && flags & DRAFT_STREAM) {
+			if (p->rule != RULE_KIND_LINES || d->kind != DRAFT_APPEND)
+				return -EAGAIN;
+			plan_cut(p, before, p->reason.line);
+			r = 0;
+		}
+		if (r == -EBADMSG && !rule_must_refuse(ro, paths[i], engine_had_valid(d->e, paths[i], d->node))) {
+			p->malformed = true;
+			r = 0;
+		}
+	}
+	if (r == -EBADMSG) {
+		p->refuse = true;
+		return 0;
+	}
+	return r;
+}
+
+/* Does a rule want to see text, and is it small enough to be shown? Fills reason and refuse when it is too large for a schema. */
+static bool plan_wants_text(const struct rule_options *ro, struct draft *d, struct draft_plan *p)
+{
+	uint64_t total = d->kind == DRAFT_APPEND ? p->append_len : p->size;
+
+	if (p->rule == RULE_KIND_NONE)
+		return false;
+	if (d->kind == DRAFT_APPEND && p->rule != RULE_KIND_LINES && p->base)
+		total += p->base->size;
+	if (!ro->bytes_max || total <= ro->bytes_max)
+		return true;
+	if (p->rule == RULE_KIND_SCHEMA) {
+		(void)reason_set(&p->reason, 0, "size", "%llu bytes are more than rules.rule_bytes_max allows (%zu)", (unsigned long long)total, ro->bytes_max);
+		p->refuse = true;
+	}
+	return false;
+}
+
+static int plan_rules(struct draft *d, const struct rule_options *ro, char *const *paths, size_t count, int flags, struct draft_plan *p)
+{
+	size_t before = 0;
+	int r;
+
+	if (!plan_wants_text(ro, d, p))
+		return 0;
+	if (d->kind == DRAFT_APPEND && p->rule == RULE_KIND_LINES) {
+		if (flags & DRAFT_STREAM) { /* only whole lines can be looked at */
+			r = text_lines(d, p, &before);
+			if (r)
+				return r;
+			while (p->text_len > before && p->text[p->text_len - 1] != '\n')
+				p->text_len--;
+			p->append_len = p->text_len - before;
+			return p->append_len ? plan_check(d, ro, paths, count, before, flags, p) : 0;
+		}
+		r = text_lines(d, p, &before);
+	} else {
+		r = text_whole(d, p);
+		p->base_matters = p->base_matters || d->kind == DRAFT_PATCH || d->kind == DRAFT_SHARED;
+	}
+	return r ? r : plan_check(d, ro, paths, count, before, flags, p);
+}
+
+/* ---- extents ---- */
+
+static int plan_add_extent(struct draft_plan *p, const struct extent *x)
+{
+	int r = array_reserve(&p->extents, &p->extent_capacity, p->extent_count + 1, sizeof(*p->extents));
+
+	if (!r)
+		p->extents[p->extent_count++] = *x;
+	return r;
+}
+
+static int plan_add_bytes(struct draft *d, struct draft_plan *p, bool in_frame, uint64_t offset, const char *data, size_t len)
+{
+	struct extent x = {.file_offset = offset, .len = len};
+	int r;
+
+	if (in_frame) {
+		r = record_blocks_add(&p->blocks, data, len, &x);
+	} else {
+		r = arena_content_append(d->e->arena, d->id, data, len, &x.position);
+		x.raw_len = x.stored_len = (uint32_t)len;
+	}
+	x.file_offset = offset;
+	x.len = len;
+	return r ? r : plan_add_extent(p, &x);
+}
+
+/* One run of bytes that lie in the draft arena, in pieces. */
+static int plan_add_run(struct draft *d, struct draft_plan *p, bool in_frame, uint64_t start, uint64_t end)
+{
+	size_t piece = in_frame ? COMMIT_INLINE_MAX : ARENA_RECORD_MAX;
+	cleanup_free char *data = malloc((size_t)MIN(end - start, (uint64_t)piece));
+
+	if (!data)
+		return -ENOMEM;
+	while (start < end) {
+		size_t n = (size_t)MIN(end - start, (uint64_t)piece);
+		int r = draft_view_read(d, NULL, start, data, n);
+
+		if (!r)
+			r = plan_add_bytes(d, p, in_frame, start, data, n);
+		if (r)
+			return r;
+		start += n;
+	}
+	return 0;
+}
+
+static uint64_t arena_bytes(const struct draft *d, uint64_t end)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < d->map.count && d->map.items[i].file_offset < end; i++)
+		if (d->map.items[i].position != EXTENT_ZERO && position_kind(d->map.items[i].position) == POSITION_DRAFT)
+			sum += d->map.items[i].len;
+	return sum;
+}
+
+static bool in_arena(const struct extent *x)
+{
+	return x->position != EXTENT_ZERO && position_kind(x->position) == POSITION_DRAFT;
+}
+
+static bool has_content_blocks(const struct draft *d)
+{
+	for (size_t i = 0; i < d->map.count; i++)
+		if (d->map.items[i].position != EXTENT_ZERO && !in_arena(&d->map.items[i]))
+			return true;
+	return false;
+}
+
+/* What was written up to @end: arena bytes into blocks (short in all: in the frame), content blocks as they are, zeros as holes. */
+static int plan_extents(struct draft *d, struct draft_plan *p, uint64_t end)
+{
+	bool in_frame = arena_bytes(d, end) <= COMMIT_INLINE_MAX;
+	int r = 0;
+
+	for (size_t i = 0; i < d->map.count && d->map.items[i].file_offset < end && !r;) {
+		struct extent x = d->map.items[i];
+		size_t next = i + 1;
+
+		extent_clip(&x, 0, end);
+		if (in_arena(&x)) {
+			uint64_t stop = x.file_offset + x.len;
+
+			while (next < d->map.count && in_arena(&d->map.items[next]) && d->map.items[next].file_offset == stop && stop < end)
+				stop = MIN(end, stop + d->map.items[next++].len);
+			r = plan_add_run(d, p, in_frame, x.file_offset, stop);
+		} else if (x.position != EXTENT_ZERO) {
+			r = plan_add_extent(p, &x);
+		} else if (!p->whole) {
+			x = (struct extent){.file_offset = x.file_offset, .len = x.len};
+			r = plan_add_extent(p, &x);
+		}
+		i = next;
+	}
+	return r;
+}
+
+/* A small whole file is one block, holes and all. */
+static int plan_small_whole(struct draft *d, struct draft_plan *p)
+{
+	int r = 0;
+
+	if (!p->text)
+		r = text_whole(d, p);
+	if (r || !p->size)
+		return r;
+	return plan_add_bytes(d, p, true, 0, p->text, (size_t)p->size);
+}
+
+/* ---- hashes ---- */
+
+static int hash_view(struct draft *d, const struct version *base, uint64_t len, struct sha256 *ret)
+{
+	cleanup_free char *chunk = malloc((size_t)MIN(len + 1, (uint64_t)ARENA_RECORD_MAX));
+	struct sha256_state *s = sha256_new();
+	int r = chunk && s ? 0 : -ENOMEM;
+
+	for (uint64_t at = 0; at < len && !r;) {
+		size_t n = (size_t)MIN(len - at, (uint64_t)ARENA_RECORD_MAX);
+
+		r = draft_view_read(d, base, at, chunk, n);
+		if (!r)
+			sha256_update(s, chunk, n);
+		at += n;
+	}
+	if (!r)
+		sha256_peek(s, ret);
+	sha256_free(s);
+	return r;
+}
+
+static int hash_append(struct draft *d, struct draft_plan *p)
+{
+	int r = hash_view(d, NULL, p->append_len, &p->bytes_sha);
+
+	p->have_bytes_sha = r == 0;
+	if (r || (p->base && p->base->size > DRAFT_BLOCK_MIN))
+		return r;
+	/* A short file is hashed whole. */
+	if (p->rule == RULE_KIND_NONE || p->rule == RULE_KIND_LINES) {
+		free(p->text);
+		p->text = NULL;
+		r = text_whole(d, p);
+	}
+	if (!r && p->text) {
+		sha256_of(p->text, p->text_len, &p->sha);
+		p->have_sha = p->base_matters = true;
+	}
+	return r;
+}
+
+static int plan_hash(struct draft *d, struct draft_plan *p)
+{
+	if (d->kind == DRAFT_APPEND)
+		return hash_append(d, p);
+	if (p->text && p->text_len == p->size) {
+		sha256_of(p->text, p->text_len, &p->sha);
+		p->have_sha = true;
+		return 0;
+	}
+	if (!p->whole)
+		return 0;
+	p->have_sha = true;
+	if (d->sha && d->sha_next == p->size) {
+		sha256_peek(d->sha, &p->sha);
+		return 0;
+	}
+	return hash_view(d, p->base, p->size, &p->sha);
+}
+
+void draft_plan_old_sha(struct draft *d, struct draft_plan *p)
+{
+	if (!p->base)
+		return;
+	if (sha_cache_get(d->e->shas, d->ino, p->base->born, &p->old_sha))
+		p->have_old_sha = true;
+	else if (p->base->size <= OLD_SHA_BYTES_MAX)
+		p->have_old_sha = engine_content_sha(d->e, d->node, p->base, &p->old_sha) == 0;
+}
+
+static void plan_begin(struct draft *d, struct draft_plan *p)
+{
+	bool newborn;
+
+	engine_lock(d->e);
+	newborn = d->node->flags & NODE_NEWBORN;
+	p->base = newborn ? NULL : d->node->newest;
+	engine_unlock(d->e);
+	if (d->kind == DRAFT_WHOLE && d->created && !newborn)
+		d->kind = DRAFT_PATCH; /* somebody else committed the file first */
+	p->whole = d->kind == DRAFT_WHOLE || (newborn && d->kind != DRAFT_APPEND);
+	if (d->kind == DRAFT_APPEND)
+		p->append_len = d->size;
+	else if (p->whole || d->size_set)
+		p->size = d->size;
+	else
+		p->size = MAX(p->base->size, d->size);
+}
+
+int draft_prepare(struct draft *d, char *const *paths, size_t path_count, int flags, struct draft_plan *p)
+{
+	struct rule_options ro;
+	int r;
+
+	*p = (struct draft_plan){0};
+	config_rule_options(engine_config(d->e), &ro);
+	plan_begin(d, p);
+	p->rule = strictest_rule(&ro, paths, path_count);
+	r = plan_rules(d, &ro, paths, path_count, flags, p);
+	if (r || p->refuse)
+		return r;
+	if (d->kind != DRAFT_APPEND && p->whole && p->size <= COMMIT_INLINE_MAX && !has_content_blocks(d))
+		r = plan_small_whole(d, p);
+	else
+		r = plan_extents(d, p, d->kind == DRAFT_APPEND ? p->append_len : MIN(p->size, EXTENT_TO_END));
+	if (!r)
+		r = plan_hash(d, p);
+	if (!r)
+		draft_plan_old_sha(d, p);
+	return r;
+}
+
+int draft_own_extents(struct draft *d, struct draft_plan *p)
+{
+	return plan_extents(d, p, d->size);
+}

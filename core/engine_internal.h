@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * L8. What the engine's files share; nobody else includes it. See engine.h for the locks.
+ */
+#ifndef MILESTONEFS_ENGINE_INTERNAL_H
+#define MILESTONEFS_ENGINE_INTERNAL_H
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+#include "draft.h"
+#include "engine.h"
+#include "layout.h"
+
+/** Bytes of changed content up to which a commit carries them in its own frame; more goes to the content store. */
+#define COMMIT_INLINE_MAX (256u << 10)
+/** Writes at least this long go straight to the content store. */
+#define DRAFT_BLOCK_MIN (64u << 10)
+/** What a frame needs beside content: paths, names, attributes, events. */
+#define TXN_RESERVE_BASE (64u << 10)
+
+/** Where a transaction's frame is, and when it was made. */
+struct txn_ref {
+	uint64_t position; /**< of the payload; that of the one before: lost to damage */
+	int64_t time_ns;
+};
+
+/* ---- block_cache.c: decompressed blocks, so that small reads of a large lz4 block don't unpack it each time ---- */
+struct block_cache;
+struct block_cache *block_cache_new(size_t bytes_max);
+void block_cache_free(struct block_cache *c);
+/** Copy [skip, skip+len) of the raw block at @position if it is cached. */
+bool block_cache_get(struct block_cache *c, uint64_t position, size_t skip, void *buf, size_t len);
+/** Remember a raw block (copied). */
+void block_cache_put(struct block_cache *c, uint64_t position, const void *data, size_t len);
+
+/* ---- sha_cache.c: SHA-256 of file versions; lossy, so always recomputable ---- */
+struct sha_cache;
+struct sha_cache *sha_cache_new(void);
+void sha_cache_free(struct sha_cache *c);
+bool sha_cache_get(struct sha_cache *c, uint64_t ino, uint64_t born, struct sha256 *ret);
+void sha_cache_put(struct sha_cache *c, uint64_t ino, uint64_t born, const struct sha256 *sha);
+
+/** A ruled name that went away lately: created again within 2 s it keeps its identity (DESIGN, fine print). */
+#define REMOVED_RECENTLY_MAX 16
+#define REMOVED_RECENTLY_NS (2 * NS_PER_S)
+struct removed_name {
+	char *path;
+	uint64_t ino;
+	int64_t time_ns; /**< monotonic */
+};
+
+/** An agent's registered process. */
+struct agent_pid {
+	uint32_t pid;
+	char agent[ACTOR_ID_BYTES];
+	uint64_t ino; /**< of its file */
+};
+
+struct ended_draft {
+	uint64_t id, seq;
+};
+
+#define DRAFT_BUCKETS 256
+#define COMMIT_LOCKS 64
+
+struct engine {
+	struct env *env;
+	struct store *store;
+	struct journal *journal;
+	struct arena *arena;
+	struct engine_options options;
+	struct journal_recovery recovery;
+
+	pthread_mutex_t lock;
+	/* under lock */
+	struct tree *tree;
+	struct event_logs *logs;
+	struct config *config; /**< replaced whole; old ones stay valid until close (retired) */
+	struct config **retired;
+	size_t retired_count, retired_capacity;
+	struct txn_ref *txns; /**< [seq - 1] */
+	size_t txn_capacity;
+	uint64_t *rollbacks; /**< sequence numbers of OPERATION_ROLLBACK, ascending */
+	size_t rollback_count, rollback_capacity;
+	uint64_t head_seq;
+	int64_t last_time_ns;
+	struct buf scratch, encoded;
+	struct draft *drafts[DRAFT_BUCKETS]; /**< live ones by inode number */
+	size_t draft_count;
+	uint64_t next_draft_id;
+	struct draft *recovered; /**< found in the arena at start */
+	struct ended_draft *ended; /**< drafts published by transactions not yet known to be safe */
+	size_t ended_count, ended_capacity;
+	struct removed_name removed[REMOVED_RECENTLY_MAX];
+	size_t removed_next;
+	struct agent_pid *agent_pids;
+	size_t agent_pid_count, agent_pid_capacity;
+	struct buf problems; /**< sentences for health, from recovery */
+	struct reason *recover_reason; /**< during recovery only */
+	uint64_t commits, refusals, conflicts, bytes_committed, drafts_pending;
+	uint64_t index_seq, replayed;
+	bool index_running, index_wanted, stopping;
+	uint64_t resume_draft_id; /**< drafts below it that the index does not list are over */
+	/* own locks or atomic */
+	pthread_cond_t index_cond; /**< with lock */
+	pthread_t index_thread;
+	bool index_started;
+	pthread_mutex_t commit_locks[COMMIT_LOCKS]; /**< by inode: one ruled commit of a file at a time; after draft.lock, before lock */
+	struct block_cache *blocks;
+	struct sha_cache *shas;
+	engine_observer_fn observer;
+	void *observer_arg;
+	int64_t opened_ns, recovery_ns;
+};
+
+/* ---- txn.c: one transaction being made ---- */
+
+struct txn {
+	struct engine *e;
+	struct request *q;
+	enum operation operation;
+	int64_t started_ns; /**< 0: now */
+	uint64_t draft_id;
+	const struct version *base; /**< the target's version before it; NULL none */
+	struct sha256 base_sha;	    /**< zeros: unknown */
+	const char *path;
+	struct change *changes;
+	size_t change_count, change_capacity;
+	struct event *events;
+	size_t event_count, event_capacity;
+	struct record_blocks blocks;
+	struct record_rollback *rollback;
+	void **owned; /**< memory that goes with it */
+	size_t owned_count, owned_capacity;
+	size_t reserved_bytes; /**< of journal room */
+	bool reserved, staged;
+	uint64_t seq;
+	uint64_t blocks_position; /**< after staging */
+	int error;		  /**< -ENOMEM while building, sticky */
+};
+
+void txn_init(struct txn *t, struct engine *e, struct request *q, enum operation op);
+/** Promise journal room for the blocks so far, TXN_RESERVE_BASE and @extra_bytes. No lock held. 0, -ENOSPC, -EFBIG, -EROFS (poisoned or read-only). */
+int txn_reserve(struct txn *t, size_t extra_bytes);
+/** Zeroed; never NULL (a sticky error and a dummy on -ENOMEM). Pointers are valid until the next add. */
+struct change *txn_add_change(struct txn *t);
+struct event *txn_add_event(struct txn *t, enum event_type type, const char *path);
+/** Members of data for the last event, printf-like. */
+void txn_event_more(struct txn *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+char *txn_strdup(struct txn *t, const char *s);
+/** Memory that lives as long as the transaction. NULL: sticky -ENOMEM. */
+void *txn_alloc(struct txn *t, size_t bytes);
+/** Seal, append, apply. Engine lock held. Sets t->seq and q->seq. 0, -ENOMEM, or -ENOSPC when it outgrew its reservation; nothing changed then. */
+int txn_stage(struct txn *t);
+/** After unlocking: tell the observer, give back what was not used, free. */
+void txn_finish(struct txn *t);
+
+/** Remember a replayed or staged record: transaction index, event logs, draft ids. Under the lock; memory was reserved. */
+int engine_reserve_refs(struct engine *e, uint64_t seq);
+void engine_note_record(struct engine *e, const struct record *r, uint64_t payload_position);
+/** Was the frame of @seq lost to damage? Under the lock. */
+bool engine_seq_lost(const struct engine *e, uint64_t seq);
+/** A sentence for health and the log of recovery, printf-like with newline added. Under the lock (or during recovery). */
+void engine_problem(struct engine *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/** Reload what a commit to settings or agents' files changed. No lock held. */
+void engine_after_commit(struct engine *e, const struct change *changes, size_t count);
+/** Reload settings from status/config.yaml if there. No lock held. */
+int engine_reload_config(struct engine *e);
+/** Refresh the agents' pids from one file. */
+void engine_reload_agent(struct engine *e, uint64_t ino);
+
+/* ---- engine.c, engine_recover.c, index.c ---- */
+/** Store, arena (collecting drafts) and journal (replaying through @fn). */
+int engine_open_stores(struct engine *e, journal_replay_fn fn, struct reason *reason);
+int engine_recover(struct engine *e, struct reason *reason);
+int index_load(struct engine *e, uint64_t *ret_position, uint64_t *ret_seq);
+/** Write a snapshot of everything up to the durable head. No lock held; takes it in short slices. */
+int index_write(struct engine *e);
+int index_start(struct engine *e);
+void index_stop(struct engine *e);
+/** Under the lock, after a commit: is it time? */
+void index_consider(struct engine *e);
+
+/* ---- engine_read.c ---- */
+/** Bytes [skip, skip+len) of what an extent shows. No lock needed. */
+int extent_read(struct engine *e, const struct extent *x, uint64_t skip, void *buf, size_t len);
+
+/* ---- namespace helpers ---- */
+/** A live directory by number, or NULL with *@ret_error -ENOENT / -ENOTDIR. Lock held. */
+struct node *engine_live_dir(struct engine *e, uint64_t ino, int *ret_error);
+/** Path of an entry to be, in txn memory. Lock held. */
+char *engine_child_path(struct txn *t, const struct node *parent, const char *name);
+/** Remember that a ruled name went away; and find one that did within 2 s: its inode or 0. Lock held. */
+void engine_note_removed(struct engine *e, const char *path, uint64_t ino);
+uint64_t engine_removed_recently(struct engine *e, const char *path);
+/** Owner and mode of something made in @parent (setgid directories hand down their group). */
+void engine_inherit(const struct node *parent, const struct request *q, uint32_t *mode, uint32_t *gid);
+/** Fill event fields for the version change of a file. */
+void event_set_old_sha(struct event *ev, const struct sha256 *sha);
+void event_set_new_sha(struct event *ev, const struct sha256 *sha);
+int engine_check_writable(struct engine *e, struct request *q);
+
+/* ---- draft internals ---- */
+struct draft {
+	struct engine *e;
+	struct draft *next; /**< bucket chain or list of recovered; engine lock */
+	uint32_t holders;   /**< engine lock */
+	enum draft_kind kind; /**< draft.lock */
+	struct node *node;
+	uint64_t ino;
+	pthread_mutex_t lock;
+	/* under draft.lock */
+	uint64_t id; /**< 0: no bytes in the arena yet */
+	struct actor actor;
+	int64_t started_ns, mtime_ns;
+	struct extent_map map; /**< what was written; EXTENT_ZERO covers zeros. APPEND: offsets from the end of the base */
+	uint64_t size;	       /**< WHOLE: the file's; PATCH, SHARED: end of what was written or set; APPEND: bytes */
+	bool size_set;	       /**< PATCH, SHARED: truncated or extended: size is the file's */
+	bool dirty, written, refused;
+	bool created;	 /**< opened on a newborn: if somebody else commits the file first, this is a patch of it */
+	bool keep_mtime; /**< utimens came after the last write */
+	const struct version *base; /**< what its reader sees below; SHARED and APPEND: the newest */
+	struct version_extents base_extents;
+	struct sha256_state *sha; /**< of a WHOLE draft written in order from 0; NULL otherwise */
+	uint64_t sha_next;
+	/* engine lock */
+	bool unlinked_by_own; /**< its last name was removed by its own process */
+	/* recovered only, immutable */
+	bool recovered;
+	char *path;
+	uint32_t mode, uid, gid;
+	uint64_t base_seq;
+};
+
+/** Position of bytes that are zeros, in draft maps. */
+#define EXTENT_ZERO UINT64_C(1)
+
+/** What draft_prepare() found out, outside the engine lock, for one commit. */
+struct draft_plan {
+	struct record_blocks blocks;
+	struct extent *extents; /**< absolute file offsets (APPEND: relative to the end of the base) */
+	size_t extent_count, extent_capacity;
+	uint64_t append_len;	/**< APPEND: bytes published by this plan */
+	const struct version *base; /**< newest version it was made against; NULL for a newborn */
+	bool base_matters;	/**< the plan is void if the base is no longer the newest */
+	bool malformed;		/**< accepted all the same */
+	struct reason reason;	/**< of malformed, or of a refusal */
+	bool refuse;
+	char *text;		/**< what the rules looked at (to be kept when refused); owned */
+	size_t text_len;
+	uint64_t size;		/**< of the file afterwards; APPEND: unused */
+	bool whole;		/**< the extents are the whole file */
+	enum rule_kind rule;
+	bool have_sha, have_old_sha, have_bytes_sha;
+	struct sha256 sha, old_sha, bytes_sha;
+};
+/** [offset, offset+len) as if the draft's map lay over @base; draft.lock held; gaps beyond the base are zeros. 0 or -errno. */
+int draft_view_read(struct draft *d, const struct version *base, uint64_t offset, void *buf, size_t len);
+/** Gather, check and hash what @d would publish under @paths. draft.lock held, engine lock not. 0 or error; plan->refuse tells of rules. */
+int draft_prepare(struct draft *d, char *const *paths, size_t path_count, int flags, struct draft_plan *plan);
+/** Add the CONTENT change (with the creation of a newborn) and its events to a transaction; engine lock held. -EAGAIN when the base moved and matters. */
+int draft_add_to_txn(struct draft *d, struct draft_plan *plan, struct txn *t, const char *path);
+/** Is the plan still true of the newest version? Engine lock held. */
+bool draft_plan_holds(const struct draft *d, const struct draft_plan *plan);
+/** The plan's transaction was staged. draft.lock held, engine lock not. */
+void draft_committed(struct draft *d, struct draft_plan *plan, struct txn *t);
+void draft_plan_release(struct draft_plan *plan);
+/** Hash of the base, if it is known or cheap. No lock needed but draft.lock. */
+void draft_plan_old_sha(struct draft *d, struct draft_plan *plan);
+/** Extents of what the draft itself holds, base left out; for keeping it. draft.lock held. */
+int draft_own_extents(struct draft *d, struct draft_plan *plan);
+/** The one private dirty draft of a node (a reference is taken), or NULL. Engine lock held. */
+struct draft *draft_of_node(struct engine *e, const struct node *n);
+void draft_unref(struct draft *d);
+/** Keep @text (or the draft's own bytes when NULL) as OPERATION_ROLLBACK. draft.lock held, engine lock not. */
+int draft_keep_refused(struct draft *d, struct request *q, struct draft_plan *plan, enum event_type type, enum operation wanted, int error, const char *path);
+/** Tell drafts of a node: a name was removed by @pid; utimens came. Engine lock held. */
+void drafts_note_unlinked(struct engine *e, const struct node *n, uint32_t pid);
+void drafts_note_utimens(struct engine *e, const struct node *n);
+/** Publish transactions' drafts as ended once they are safe. */
+void drafts_reap(struct engine *e);
+void draft_note_ended(struct engine *e, uint64_t id, uint64_t seq);
+/** Arena recovery: collects drafts left behind. */
+int draft_recover_record(void *arg, const struct arena_record *r, uint64_t position);
+void drafts_forget_consumed(struct engine *e, uint64_t draft_id);
+void drafts_finish_recovery(struct engine *e);
+void draft_free(struct draft *d);
+/**
+ * May version @v be known as @path (rename, link)? 0 (with *@ret_malformed, NULL allowed, set when only accepted because the name never
+ * had a well-formed version), -EBADMSG with the reason, -EIO. @replaced: what the name stands for now, or NULL. No lock held.
+ */
+int engine_check_content(struct engine *e, struct request *q, const char *path, const struct version *v, const struct node *replaced,
+			 bool *ret_malformed);
+/** Was there ever well-formed, non-empty content at this name? Reads content; engine lock not held. */
+bool engine_had_valid(struct engine *e, const char *path, const struct node *node);
+
+#endif

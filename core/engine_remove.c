@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Names going away: unlink and rmdir, and what is remembered of a ruled name for two seconds so that remove-and-create is a
+ * replacement. An inode without names stays readable by number (open handles, history).
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "engine_internal.h"
+
+void engine_note_removed(struct engine *e, const char *path, uint64_t ino)
+{
+	struct rule_options ro;
+	struct removed_name *slot;
+	char *copy;
+
+	config_rule_options(e->config, &ro);
+	if (!rule_applies(&ro, path))
+		return;
+	copy = strdup(path);
+	if (!copy)
+		return; /* only the two seconds' grace is lost */
+	slot = &e->removed[e->removed_next++ % REMOVED_RECENTLY_MAX];
+	free(slot->path);
+	*slot = (struct removed_name){copy, ino, env_monotonic_ns(e->env)};
+}
+
+uint64_t engine_removed_recently(struct engine *e, const char *path)
+{
+	int64_t now = env_monotonic_ns(e->env);
+	uint64_t ino = 0;
+	int64_t newest = 0;
+
+	for (size_t i = 0; i < REMOVED_RECENTLY_MAX; i++) {
+		const struct removed_name *s = &e->removed[i];
+
+		if (s->path && now - s->time_ns <= REMOVED_RECENTLY_NS && s->time_ns >= newest && !strcmp(s->path, path)) {
+			ino = s->ino;
+			newest = s->time_ns;
+		}
+	}
+	return ino;
+}
+
+static int find_entry(struct txn *t, uint64_t parent, const char *name, struct dentry **ret, char **ret_path)
+{
+	int r = 0;
+	struct node *dir = engine_live_dir(t->e, parent, &r);
+	struct dentry *d = dir ? tree_lookup(t->e->tree, dir, name, strlen(name), engine_live_seq(t->e)) : NULL;
+
+	if (!d)
+		return r ? r : -ENOENT;
+	*ret_path = engine_child_path(t, dir, name);
+	if (!*ret_path)
+		return -ENOMEM;
+	t->path = *ret_path;
+	*ret = d;
+	return layout_check_remove(*ret_path, &t->q->reason);
+}
+
+static void add_unlink(struct txn *t, const struct dentry *d)
+{
+	struct change *c = txn_add_change(t);
+
+	*c = (struct change){.type = CHANGE_UNLINK, .ino = d->node->ino, .parent = d->parent->ino, .name = d->name->text, .name_len = d->name->len};
+}
+
+static int unlink_stage(struct txn *t, uint64_t parent, const char *name)
+{
+	struct engine *e = t->e;
+	struct dentry *d;
+	struct node *n;
+	struct event *ev;
+	char *path;
+	int r = find_entry(t, parent, name, &d, &path);
+
+	if (r)
+		return r;
+	n = d->node;
+	if (S_ISDIR(n->newest->attrs->mode))
+		return -EISDIR;
+	if (n->nlink == 1)
+		drafts_note_unlinked(e, n, t->q->actor.pid);
+	if (n->flags & NODE_NEWBORN) {
+		tree_newborn_unlink(e->tree, n);
+		return 0;
+	}
+	add_unlink(t, d);
+	t->base = n->newest;
+	ev = txn_add_event(t, EVENT_FILE_REMOVED, path);
+	if (sha_cache_get(e->shas, n->ino, n->newest->born, &t->base_sha))
+		event_set_old_sha(ev, &t->base_sha);
+	engine_note_removed(e, path, n->ino);
+	return txn_stage(t);
+}
+
+int engine_unlink(struct engine *e, struct request *q, uint64_t parent, const char *name)
+{
+	struct txn t;
+	int r;
+
+	q->seq = 0;
+	txn_init(&t, e, q, OPERATION_REMOVE);
+	r = txn_reserve(&t, 0);
+	if (!r) {
+		engine_lock(e);
+		r = unlink_stage(&t, parent, name);
+		engine_unlock(e);
+	}
+	txn_finish(&t);
+	return r;
+}
+
+static int rmdir_stage(struct txn *t, uint64_t parent, const char *name)
+{
+	struct dentry *d;
+	char *path;
+	int r = find_entry(t, parent, name, &d, &path);
+
+	if (r)
+		return r;
+	if (!S_ISDIR(d->node->newest->attrs->mode))
+		return -ENOTDIR;
+	if (!tree_dir_is_empty(d->node))
+		return -ENOTEMPTY;
+	add_unlink(t, d);
+	txn_add_event(t, layout_flags_of(path) & LAYOUT_SESSION ? EVENT_SESSION_REMOVED : EVENT_DIRECTORY_REMOVED, path);
+	return txn_stage(t);
+}
+
+int engine_rmdir(struct engine *e, struct request *q, uint64_t parent, const char *name)
+{
+	struct txn t;
+	int r;
+
+	q->seq = 0;
+	txn_init(&t, e, q, OPERATION_RMDIR);
+	r = txn_reserve(&t, 0);
+	if (!r) {
+		engine_lock(e);
+		r = rmdir_stage(&t, parent, name);
+		engine_unlock(e);
+	}
+	txn_finish(&t);
+	return r;
+}

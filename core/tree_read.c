@@ -249,14 +249,18 @@ int tree_list(const struct tree *t, const struct node *dir, uint64_t seq, struct
 #define SCAN_MAX 256
 
 /* Do all log entries from @from to @to lie at or behind @size? */
-static bool log_only_appends(const struct content *c, uint32_t from, uint32_t to, uint64_t size)
+static bool log_lies_behind(const struct content *c, uint32_t from, uint32_t to, uint64_t size)
 {
-	if (from >= c->appends_from)
-		return true;
 	for (uint32_t i = from; i < to; i++)
 		if (c->log[i].file_offset < size)
 			return false;
 	return true;
+}
+
+/* The same for entries written after a version of @size that has @from of them: then where appends began answers for any number. */
+static bool log_only_appends(const struct content *c, uint32_t from, uint32_t to, uint64_t size)
+{
+	return from >= c->appends_from || log_lies_behind(c, from, to, size);
 }
 
 /* Does the content's resolved map say what @v holds, below @v's size? */
@@ -340,8 +344,8 @@ bool tree_version_extends(const struct version *older, const struct version *new
 	if (older->log_count)
 		return older->content == c && older->log_count <= newer->log_count &&
 		       log_only_appends(c, older->log_count, newer->log_count, size);
-	if (!older->position)
-		return log_only_appends(c, 0, newer->log_count, size);
+	if (!older->position) /* zeros, and @newer need not descend from it */
+		return log_lies_behind(c, 0, newer->log_count, size);
 	block = tree_inline_extent(older);
 	return c->log[0].position == block.position && c->log[0].len == block.len && !c->log[0].file_offset && !c->log[0].skip &&
 	       log_only_appends(c, 1, newer->log_count, size);

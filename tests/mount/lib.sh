@@ -147,9 +147,10 @@ project_at() {
 
 # mnt_start [-o OPTIONS]: serve $P in the foreground, log kept; returns when it serves
 mnt_start() {
-	rm -f "$EXIT_FILE" "$PID_FILE"
+	rm -f "$EXIT_FILE.pid" "$EXIT_FILE" "$PID_FILE"
 	# shellcheck disable=SC2016
-	setsid "$BASH" -c '"${@:2}" & echo $! >"$1.pid"; wait $!; echo $? >"$1.new"; mv "$1.new" "$1"' mnt "$EXIT_FILE" \
+	setsid "$BASH" -c '"${@:2}" & c=$!; echo $c >"$1.pid"; wait $c; s=$?
+		if [ "$(cat "$1.pid")" = $c ]; then echo $s >"$1.new"; mv "$1.new" "$1"; fi' mnt "$EXIT_FILE" \
 		"$MILESTONEFS" mount -f "$@" "$P" >>"$LOG" 2>&1 </dev/null &
 	local end=$((${EPOCHREALTIME/./} + 20 * FACTOR * 1000000)) pid
 	until is_mounted && pid=$(mnt_pid 2>/dev/null) && [ "$pid" ]; do

@@ -129,7 +129,7 @@ test_fsync_publishes_and_is_durable() {
 test_tail_f_sees_within_two_seconds() {
 	local i
 	echo start >"$D/f.log"
-	tail -n +1 -f "$D/f.log" >seen &
+	tail -n +1 -s 0.2 -f "$D/f.log" >seen &
 	exec 3>>"$D/f.log"
 	for i in 1 2 3; do
 		echo "line $i" >&3

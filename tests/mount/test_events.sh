@@ -7,7 +7,7 @@ VERIFY=$TOP_DIR/scripts/verify-events.sh
 
 # event_of PATH: the last event about the path (below the mount), one line
 event_of() {
-	tac "$M/state/events/all.jsonl" | jq -c --arg p "$1" 'select(.data.path == $p)' 2>/dev/null | head -n 1 || true
+	tac "$M/state/events/all.jsonl" | jq -c --arg p "$1" 'select(.data.path == $p or .data.new_path == $p)' 2>/dev/null | head -n 1 || true
 }
 
 path_of() {

@@ -141,13 +141,13 @@ test_exit_without_close_is_a_close() {
 test_group_redirections() {
 	echo old >"$D/f.txt"
 	(
-		sleep 0.2
+		sleep 0.4
 		echo a
-		sleep 0.6
+		sleep 1
 		/bin/echo b
 	) >"$D/f.txt" &
 	local writer=$!
-	stays 0.6 grep -qx old "$D/f.txt"
+	stays 0.9 grep -qx old "$D/f.txt"
 	wait $writer
 	file_is "$D/f.txt" $'a\nb'
 	{

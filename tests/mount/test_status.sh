@@ -15,7 +15,7 @@ test_health() {
 	echo x >"$D/f.txt"
 	head_after=$(sed -nE 's/^ *head[a-z_]*: *([0-9]+).*/\1/p' "$M/status/health.yaml" | head -n 1)
 	[ "$head_after" -gt "$head_before" ] || fail "head $head_before, then $head_after after a save"
-	eq "$head_after" "$(tail -n 1 "$M/state/events/all.jsonl" | jq .data.tx_seq)" "head and the last event's tx_seq"
+	[ "$head_after" -ge "$(tail -n 1 "$M/state/events/all.jsonl" | jq .data.tx_seq)" ] || fail "the last event is beyond the head"
 }
 
 test_yaml_files_are_yaml() {

@@ -75,7 +75,7 @@ test_valid_forms_are_accepted() {
 	printf 'a: &x {k: "é"}\nb: *x\nc: |\n  text: [\n' >"$D/anchor.yaml"
 	printf '"just a string"' >"$D/s.json"
 	printf '{"a": "\\u00e9é", "n": -1.5e3, "t": [true, false, null]}' >"$D/t.json"
-	printf '{"a":1}\n\n[2]\n' >"$D/blank.jsonl"
+	printf '{"a":1}\n[2]\n' >"$D/lines.jsonl"
 	mnt_remount
 	eq 5 "$(find "$D" -type f -size +0 | wc -l)" files
 	eq "" "$(events_grep '.event_type == "malformed_accepted" and (.data.path | test("valid_forms"))')" "events of malformed content"

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "inval.h"
 #include "log.h"
 #include "proc_read.h"
 
@@ -61,6 +62,8 @@ int handle_publish(struct fs *fs, struct handle *h, int flags, uint64_t *ret_seq
 		if (r != -EBADMSG && r != -ESTALE)
 			atomic_store(&h->unsettled, true);
 		log_handle_refusal(fs, h, "save of", &q, r);
+	} else if (q.seq && handles_mapped(fs->handles, h->node_id) && draft_kind_of(h->draft) != DRAFT_SHARED) {
+		fs_inval_data(fs, h->node_id); /* other processes' mappings follow the live file; a shared draft's do already */
 	}
 	return r;
 }

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * MKDIR, MKNOD, SYMLINK, LINK, UNLINK, RMDIR, RENAME: one transaction each, answered when acknowledged.
+ *
+ * Virtual names are reserved: nothing is made, removed or replaced over them. Everything else is
+ * the engine's to judge; why it refused is logged.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "entry.h"
+#include "node_id.h"
+#include "ops.h"
+#include "publish.h"
+#include "reply.h"
+#include "session.h"
+
+/* Answer a request that made an entry, or did not. */
+static void answer_made(fuse_req_t req, const char *operation, const char *name, struct request *q, int r, const struct tree_attr *attr)
+{
+	struct fs *fs = fs_of(req);
+	struct fuse_entry_param e;
+
+	if (r < 0) {
+		log_refusal(operation, name, q, r);
+		reply_error_after(fs, req, q->seq, JOURNAL_ACKNOWLEDGED, r);
+		return;
+	}
+	entry_fill_live(fs, (uint32_t)fuse_req_ctx(req)->pid, attr, &e);
+	reply_entry_after(fs, req, q->seq, &e);
+}
+
+static void answer_done(fuse_req_t req, const char *operation, const char *name, struct request *q, int r)
+{
+	if (r < 0)
+		log_refusal(operation, name, q, r);
+	reply_error_after(fs_of(req), req, q->seq, JOURNAL_ACKNOWLEDGED, r);
+}
+
+void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+{
+	struct fs *fs = fs_of(req);
+	struct tree_attr attr;
+	struct request q;
+	int r;
+
+	fs_order_wait(fs, req);
+	fs_request_init(req, &q);
+	r = entry_check_change(fs, parent, name, -EEXIST);
+	if (r == 0)
+		r = engine_mknod(fs->engine, &q, parent, name, mode, rdev, &attr);
+	answer_made(req, "mknod", name, &q, r, &attr);
+}
+
+void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	struct fs *fs = fs_of(req);
+	struct tree_attr attr;
+	struct request q;
+	int r;
+
+	fs_order_wait(fs, req);
+	fs_request_init(req, &q);
+	r = entry_check_change(fs, parent, name, -EEXIST);
+	if (r == 0)
+		r = engine_mkdir(fs->engine, &q, parent, name, mode, &attr);
+	answer_made(req, "mkdir", name, &q, r, &attr);
+}
+
+void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+	struct fs *fs = fs_of(req);
+	struct tree_attr attr;
+	struct request q;
+	int r;
+
+	fs_order_wait(fs, req);
+	fs_request_init(req, &q);
+	r = entry_check_change(fs, parent, name, -EEXIST);
+	if (r == 0)
+		r = engine_symlink(fs->engine, &q, parent, name, target, &attr);
+	answer_made(req, "symlink", name, &q, r, &attr);
+}
+
+void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name)
+{
+	struct fs *fs = fs_of(req);
+	struct tree_attr attr;
+	struct request q;
+	int r;
+
+	fs_order_wait(fs, req);
+	fs_request_init(req, &q);
+	r = node_id_is_live(ino) ? entry_check_change(fs, new_parent, new_name, -EEXIST) : -EROFS;
+	if (r == 0)
+		r = engine_link(fs->engine, &q, ino, new_parent, new_name, &attr);
+	answer_made(req, "link", new_name, &q, r, &attr);
+}
+
+void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct fs *fs = fs_of(req);
+	struct request q;
+	int r;
+
+	fs_order_wait(fs, req);
+	fs_request_init(req, &q);
+	r = entry_check_change(fs, parent, name, -EROFS);
+	if (r == 0)
+		r = engine_unlink(fs->engine, &q, parent, name);
+	answer_done(req, "unlink", name, &q, r);
+}
+
+void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct fs *fs = fs_of(req);
+	struct request q;
+	int r;
+
+	fs_order_wait(fs, req);
+	fs_request_init(req, &q);
+	r = entry_check_change(fs, parent, name, -EROFS);
+	if (r == 0)
+		r = engine_rmdir(fs->engine, &q, parent, name);
+	answer_done(req, "rmdir", name, &q, r);
+}
+
+/* --- drafts that a dead daemon left: mv pending/ID.draft to committed/ or rollbacks/ ------------------------------- */
+
+/* The draft that a virtual entry of transactions/pending stands for; 0 none. */
+static uint64_t pending_draft(struct fs *fs, uint64_t parent, const char *name)
+{
+	const struct vnode *v = entry_virtual_child(fs, parent, name, NULL);
+	char number[32];
+	uint64_t id;
+	size_t len;
+
+	if (!v || strncmp(v->path, "transactions/pending/", strlen("transactions/pending/")) || !v->params[0])
+		return 0;
+	len = strcspn(v->params[0], ".");
+	if (len >= sizeof(number))
+		return 0;
+	memcpy(number, v->params[0], len);
+	number[len] = '\0';
+	return parse_u64(number, &id) == 0 ? id : 0;
+}
+
+/* Returns 1 when the rename is none of these. */
+static int rename_pending(struct fs *fs, struct request *q, uint64_t parent, const char *name, uint64_t new_parent)
+{
+	uint64_t id = node_id_is_live(parent) && node_id_is_live(new_parent) ? pending_draft(fs, parent, name) : 0;
+	cleanup_buf struct buf to = BUF_INIT;
+
+	if (!id || entry_live_path(fs, new_parent, &to) < 0 || !to.data)
+		return 1;
+	if (!strcmp(to.data, "transactions/committed"))
+		return draft_publish_recovered(fs->engine, id, q);
+	if (!strcmp(to.data, "transactions/rollbacks"))
+		return draft_discard_recovered(fs->engine, id, q);
+	return 1;
+}
+
+void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent, const char *new_name, unsigned int flags)
+{
+	struct fs *fs = fs_of(req);
+	struct request q;
+	int r;
+
+	fs_order_wait(fs, req);
+	fs_request_init(req, &q);
+	r = rename_pending(fs, &q, parent, name, new_parent);
+	if (r == 1) {
+		r = entry_check_change(fs, parent, name, -EROFS);
+		if (r == 0)
+			r = entry_check_change(fs, new_parent, new_name, -EROFS);
+		if (r == 0)
+			r = engine_rename(fs->engine, &q, parent, name, new_parent, new_name, flags);
+	}
+	answer_done(req, "rename", name, &q, r);
+}

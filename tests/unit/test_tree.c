@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The tree by example: what the random test (tests/prop) does not say by name, large numbers, memory, speed.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cmocka_all.h"
+#include "tree.h"
+#include "tree_fixture.h"
+#include "util.h"
+
+static int new_tree(void **state)
+{
+	*state = tree_new(0, 0, 0);
+	return *state ? 0 : -1;
+}
+
+static int free_tree(void **state)
+{
+	tree_free(*state);
+	return 0;
+}
+
+static int one(struct tree *t, uint64_t seq, struct change c)
+{
+	return fix_apply(t, seq, &c, 1);
+}
+
+static struct dentry *look(struct tree *t, uint64_t dir, const char *name, uint64_t seq)
+{
+	return tree_lookup(t, tree_node(t, dir), name, strlen(name), seq);
+}
+
+static void test_root(void **state)
+{
+	struct tree *t = *state;
+	struct tree_attr a;
+
+	assert_int_equal(tree_attr_at(t, tree_node(t, 1), SEQ_LIVE, INT64_MAX, &a), 0);
+	assert_int_equal(a.mode, S_IFDIR | 0755);
+	assert_int_equal(a.nlink, 2);
+	assert_null(tree_node(t, 2));
+	assert_null(tree_node(t, UINT64_MAX));
+	assert_int_equal(one(t, 1, fix_name(CHANGE_UNLINK, 1, 1, ".")), -EIO);
+	assert_int_equal(one(t, 1, fix_name(CHANGE_LINK, 1, 1, "root")), -EIO);
+}
+
+static void test_names_have_limits(void **state)
+{
+	struct tree *t = *state;
+	char longest[257];
+	struct change c;
+
+	memset(longest, 'n', 256);
+	longest[256] = '\0';
+	assert_int_equal(one(t, 1, fix_create(2, 1, longest, S_IFREG)), -EIO);
+	assert_int_equal(one(t, 1, fix_create(2, 1, longest + 1, S_IFREG)), 0);
+	c = fix_create(3, 1, "with", S_IFREG);
+	c.name = "nul\0in", c.name_len = 6;
+	assert_int_equal(one(t, 1, c), -EIO);
+	assert_int_equal(one(t, 1, fix_create(UINT64_C(1) << 40, 1, "far", S_IFREG)), -EIO);
+	assert_int_equal(one(t, 1, fix_create((UINT64_C(1) << 40) - 1, 1, "far", S_IFREG)), 0);
+	assert_non_null(look(t, 1, "far", 1));
+}
+
+static void test_entry_of_one_transaction_is_invisible(void **state)
+{
+	struct tree *t = *state;
+	struct change c[] = {fix_create(2, 1, "f", S_IFREG), fix_name(CHANGE_UNLINK, 2, 1, "f")};
+	struct dentry **list;
+	size_t count;
+
+	assert_int_equal(fix_apply(t, 5, c, 2), 0);
+	for (uint64_t seq = 4; seq <= 6; seq++) {
+		assert_null(look(t, 1, "f", seq));
+		assert_int_equal(tree_list(t, tree_node(t, 1), seq, &list, &count), 0);
+		assert_int_equal(count, 0);
+		free(list);
+	}
+	assert_null(tree_node(t, 2)->names);
+}
+
+static void test_directory_moves(void **state)
+{
+	struct tree *t = *state;
+	struct change move[] = {fix_name(CHANGE_UNLINK, 3, 2, "sub"), fix_name(CHANGE_LINK, 3, 4, "moved")};
+	struct change into_itself[] = {fix_name(CHANGE_UNLINK, 4, 1, "b"), fix_name(CHANGE_LINK, 4, 3, "b")};
+	struct buf path = BUF_INIT;
+
+	assert_int_equal(one(t, 1, fix_create(2, 1, "a", S_IFDIR)), 0);
+	assert_int_equal(one(t, 2, fix_create(3, 2, "sub", S_IFDIR)), 0);
+	assert_int_equal(one(t, 3, fix_create(4, 1, "b", S_IFDIR)), 0);
+	assert_int_equal(one(t, 4, fix_create(5, 3, "file", S_IFREG)), 0);
+	assert_int_equal(one(t, 5, fix_name(CHANGE_UNLINK, 3, 2, "sub")), -EIO); /* not empty, not linked again */
+	assert_int_equal(fix_apply(t, 5, move, 2), 0);
+	assert_int_equal(tree_node(t, 2)->nlink, 2);
+	assert_int_equal(tree_node(t, 4)->nlink, 3);
+	assert_int_equal(tree_path_at(t, tree_node(t, 5), SEQ_LIVE, &path), 0);
+	assert_string_equal(path.data, "b/moved/file");
+	buf_clear(&path);
+	assert_int_equal(tree_path_at(t, tree_node(t, 5), 4, &path), 0);
+	assert_string_equal(path.data, "a/sub/file");
+	buf_release(&path);
+	assert_int_equal(fix_apply(t, 6, into_itself, 2), -EIO);
+}
+
+/* Saves within one tick of the clock never share an mtime, chmod between them or not. */
+static void test_mtime_tells_versions_apart(void **state)
+{
+	struct tree *t = *state;
+	int64_t last = -1;
+	struct extent e;
+
+	assert_int_equal(one(t, 1, fix_create(2, 1, "f", S_IFREG)), 0);
+	for (uint64_t seq = 2; seq < 20; seq++) {
+		struct change c = fix_content(2, CONTENT_REPLACE, 0, 10, seq, &e);
+
+		if (seq % 3 == 0)
+			c = (struct change){.type = CHANGE_ATTR, .ino = 2, .attr_mask = ATTR_MODE | (seq % 2 ? ATTR_MTIME : 0), .mtime_ns = 77};
+		assert_int_equal(tree_reserve(t, &c, 1), 0);
+		assert_int_equal(tree_apply(t, seq, 5000, &c), 0);
+		if (c.type == CHANGE_CONTENT) {
+			assert_true(tree_node(t, 2)->newest->mtime_ns > last);
+			last = tree_node(t, 2)->newest->mtime_ns;
+		}
+	}
+}
+
+static void test_shrink_and_grow_reads_zeros(void **state)
+{
+	struct tree *t = *state;
+	struct change shrink = {.type = CHANGE_CONTENT, .ino = 2, .size = 4}, grow = {.type = CHANGE_CONTENT, .ino = 2, .size = 10};
+	struct version_extents scratch = {0};
+	struct extent e, out[4];
+	uint64_t covered;
+
+	assert_int_equal(one(t, 1, fix_create(2, 1, "f", S_IFREG)), 0);
+	assert_int_equal(one(t, 2, fix_content(2, CONTENT_REPLACE, 0, 10, 7, &e)), 0);
+	assert_int_equal(tree_node(t, 2)->newest->log_count, 0);
+	assert_int_equal(one(t, 3, shrink), 0);
+	assert_int_equal(one(t, 4, grow), 0);
+	assert_int_equal(tree_extents(tree_node(t, 2)->newest, &scratch, 0, 100, out, 4, &covered), 1);
+	assert_int_equal(out[0].len, 4);
+	assert_int_equal(covered, 100);
+	assert_int_equal(tree_extents(tree_version_at(tree_node(t, 2), 2), &scratch, 0, 100, out, 4, &covered), 1);
+	assert_int_equal(out[0].len, 10);
+	extent_map_release(&scratch.map);
+}
+
+static void test_bad_extents(void **state)
+{
+	struct tree *t = *state;
+	const struct extent bad[] = {
+		{0, 10, 5, 9, 9, 0},	       /* longer than its block */
+		{5, 10, 5, 10, 10, 0},	       /* beyond the size */
+		{UINT64_MAX - 2, 10, 5, 10, 10, 0}, /* overflow */
+		{0, 10, 5, 10, 11, 0},	       /* stored longer than raw */
+		{0, 0, 5, 10, 10, 0},	       /* nothing */
+		{0, 10, 5, 10, 10, UINT32_MAX},
+	};
+
+	assert_int_equal(one(t, 1, fix_create(2, 1, "f", S_IFREG)), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct change c = {.type = CHANGE_CONTENT, .ino = 2, .size = 10, .extents = &bad[i], .extent_count = 1};
+
+		assert_int_equal(one(t, 2, c), -EIO);
+		c.content_flags = CONTENT_REPLACE;
+		assert_int_equal(one(t, 2, c), -EIO);
+	}
+	assert_int_equal(tree_node(t, 2)->newest->born, 1);
+}
+
+static void test_newborn_xattr_limit(void **state)
+{
+	struct tree *t = *state;
+	struct change create = fix_create(tree_take_ino(t), 1, "new", S_IFREG), out[TREE_NEWBORN_CHANGES];
+	struct node *n;
+	char name[16];
+
+	assert_int_equal(tree_newborn_create(t, &create, 10, &n), 0);
+	assert_int_equal(tree_newborn_create(t, &create, 10, &n), -EIO);
+	for (int i = 0; i < TREE_NEWBORN_CHANGES; i++) {
+		struct change c = {.type = CHANGE_XATTR, .ino = n->ino, .name = name, .value = "v", .value_len = 1};
+
+		c.name_len = (uint32_t)snprintf(name, sizeof(name), "user.%d", i);
+		assert_int_equal(tree_newborn_change(t, n, 10, &c), i < TREE_NEWBORN_CHANGES - 1 ? 0 : -ENOSPC);
+	}
+	assert_int_equal(tree_newborn_describe(t, n, out, ARRAY_SIZE(out)), TREE_NEWBORN_CHANGES);
+	assert_null(look(t, 1, "new", 100));
+	assert_non_null(look(t, 1, "new", SEQ_LIVE));
+	assert_int_equal(fix_apply(t, 1, out, ARRAY_SIZE(out)), 0);
+	assert_non_null(look(t, 1, "new", 1));
+	assert_null(look(t, 1, "new", 0));
+}
+
+/* ---- large numbers ---- */
+
+#define MILLION 1000000
+
+/* tmp + rename over one name: neither live nor old look-ups may get slow. */
+static void test_million_renames(void **state)
+{
+	struct tree *t = *state;
+	double start = fix_seconds(), took;
+
+	for (uint64_t i = 0; i < MILLION / 4; i++) {
+		uint64_t ino = 2 + i, seq = 1 + 2 * i;
+		struct change c[] = {fix_name(CHANGE_UNLINK, ino - 1, 1, "f"), fix_name(CHANGE_UNLINK, ino, 1, "f.tmp"), fix_name(CHANGE_LINK, ino, 1, "f")};
+
+		assert_int_equal(one(t, seq, fix_create(ino, 1, "f.tmp", S_IFREG)), 0);
+		assert_int_equal(fix_apply(t, seq + 1, i ? c : c + 1, i ? 3 : 2), 0);
+		assert_null(look(t, 1, "f.tmp", SEQ_LIVE));
+	}
+	took = fix_seconds() - start;
+	print_message("250,000 × create + rename over: %.2f s\n", took);
+	start = fix_seconds();
+	for (uint64_t i = 0; i < MILLION; i++) {
+		uint64_t seq = 2 + i * 7919 % (MILLION / 2 - 2);
+		struct dentry *d = look(t, 1, "f", seq);
+
+		assert_true(d && d->node->ino == 2 + (seq - 2) / 2);
+	}
+	print_message("look-up of a name among 250,000 dead ones, at a past transaction: %.0f ns\n", (fix_seconds() - start) * 1e9 / MILLION);
+	assert_true(fix_seconds() - start < 20);
+}
+
+static void make_files(struct tree *t, uint64_t files)
+{
+	for (uint64_t i = 0; i < files; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "file-%06u.yaml", (unsigned)i);
+		if (i % 1000 == 0) {
+			char dir[32];
+
+			snprintf(dir, sizeof(dir), "dir-%u", (unsigned)(i / 1000));
+			assert_int_equal(one(t, i + 1, fix_create(2 + files + i / 1000, 1, dir, S_IFDIR | 0755)), 0);
+		}
+		assert_int_equal(one(t, i + 1, fix_create(2 + i, 2 + files + i / 1000, name, S_IFREG | 0644)), 0);
+	}
+}
+
+static void test_memory_and_speed(void **state)
+{
+	const uint64_t files = MILLION / 10;
+	struct tree *t = *state;
+	struct tree_stats s;
+	double start, took, per_file, per_version;
+	uint64_t base, ino = 0;
+	struct extent e;
+
+	make_files(t, files);
+	tree_get_stats(t, &s);
+	base = s.total_bytes;
+	per_file = (double)base / (double)files;
+	start = fix_seconds();
+	for (uint64_t i = 0; i < MILLION; i++) {
+		struct change c = fix_content(2 + i * 7919 % files, CONTENT_REPLACE, 0, 1024, i + 1, &e);
+
+		if (tree_reserve(t, &c, 1) || tree_apply(t, files + i, (int64_t)i, &c))
+			fail();
+	}
+	took = fix_seconds() - start;
+	tree_get_stats(t, &s);
+	per_version = (double)(s.total_bytes - base) / MILLION;
+	print_message("%.0f bytes a file, %.1f a version; %.2f M saves/s\n", per_file, per_version, MILLION / took / 1e6);
+	start = fix_seconds();
+	for (uint64_t i = 0; i < MILLION; i++) {
+		char name[32];
+		uint64_t f = i * 104729 % files;
+		struct dentry *d;
+
+		snprintf(name, sizeof(name), "file-%06u.yaml", (unsigned)f);
+		d = look(t, 2 + files + f / 1000, name, files + i);
+		ino += tree_version_at(d->node, files + i)->born != 0;
+	}
+	took = fix_seconds() - start;
+	assert_int_equal(ino, MILLION);
+	print_message("look-up of name and version at a past transaction: %.0f ns\n", took * 1e9 / MILLION);
+	assert_true(per_file <= 256);
+	assert_true(per_version <= 96);
+}
+
+static void test_million_appends(void **state)
+{
+	struct tree *t = *state;
+	struct version_extents scratch = {0};
+	double start = fix_seconds();
+	struct extent e, out;
+	uint64_t covered;
+
+	assert_int_equal(one(t, 1, fix_create(2, 1, "log", S_IFREG)), 0);
+	for (uint64_t i = 0; i < MILLION; i++) {
+		struct change c = fix_content(2, 0, i * 200, 200, i + 1, &e);
+
+		if (tree_reserve(t, &c, 1) || tree_apply(t, 2 + i, 1, &c))
+			fail();
+	}
+	print_message("append to a file: %.2f M/s\n", MILLION / (fix_seconds() - start) / 1e6);
+	for (uint64_t i = 0; i < MILLION; i += 1009) {
+		const struct version *v = tree_version_at(tree_node(t, 2), 2 + i);
+
+		assert_int_equal(tree_extents(v, &scratch, i * 200, 1000, &out, 1, &covered), 1);
+		assert_int_equal(out.position, i + 1);
+		assert_true(tree_version_extends(v, tree_node(t, 2)->newest));
+		assert_false(tree_version_extends(tree_node(t, 2)->newest, v));
+	}
+	assert_null(scratch.map.items); /* an append-only file needs no map of its own for the past */
+	assert_true(fix_seconds() - start < 60);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, new_tree, free_tree)
+	const struct CMUnitTest tests[] = {
+		TEST(test_root),
+		TEST(test_names_have_limits),
+		TEST(test_entry_of_one_transaction_is_invisible),
+		TEST(test_directory_moves),
+		TEST(test_mtime_tells_versions_apart),
+		TEST(test_shrink_and_grow_reads_zeros),
+		TEST(test_bad_extents),
+		TEST(test_newborn_xattr_limit),
+		TEST(test_million_renames),
+		TEST(test_memory_and_speed),
+		TEST(test_million_appends),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -226,7 +226,7 @@ int arena_draft_append(struct arena *a, const struct arena_record *r, uint64_t *
 	const size_t bytes = (size_t)FRAME_BYTES(r->len);
 	cleanup_free uint8_t *heap = NULL;
 	uint8_t *record = stack;
-	struct draft_file f;
+	struct draft_file f = {0};
 	uint32_t remove = 0;
 	int e;
 
@@ -389,8 +389,8 @@ int arena_content_append(struct arena *a, uint64_t draft_id, const void *data, s
 {
 	const struct arena_record r = {.draft_id = draft_id, .type = ARENA_CONTENT_BLOCK, .data = data, .len = len};
 	cleanup_free uint8_t *record = NULL;
-	uint64_t offset;
-	uint32_t number;
+	uint64_t offset = 0;
+	uint32_t number = 0;
 	bool crowded;
 	int e;
 

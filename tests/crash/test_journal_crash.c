@@ -11,6 +11,7 @@
 
 #include "env_mem.h"
 #include "journal_fixture.h"
+#include "position.h"
 #include "rng.h"
 
 #define SCRIPT_FRAMES 70
@@ -235,6 +236,80 @@ static void test_failure_at_every_operation(void **state)
 	assert_true(poisoned > 100);
 }
 
+/* What one recovery showed is on disk, even where a sync of the life before had failed: power may go right after it. */
+static void test_recovered_is_durable(void **state)
+{
+	uint64_t gained = 0;
+	bool done = false;
+
+	(void)state;
+	for (uint64_t n = 1; !done; n++) {
+		struct env *env = env_mem_new(n);
+		struct env_mem_stats stats;
+		struct fixture_seen seen = {.old_seq_last = UINT64_MAX, .old_salt = OLD_SALT};
+		struct fixture f;
+		struct progress p;
+
+		env_mem_fail_at(env, n, EIO);
+		run_script(env, SCRIPT_INTERVAL, &p);
+		env_mem_stats(env, &stats);
+		done = stats.ops < n;
+		env_mem_kill(env);
+		if (!done && fixture_open(&f, env, NULL, &seen) == 0) {
+			gained += seen.seq_last > p.durable;
+			p.durable = seen.seq_last;
+			check_all_variants(env, &p);
+			(void)fixture_close(&f);
+		}
+		env_mem_free(env);
+	}
+	assert_true(gained > 10);
+}
+
+static uint64_t append_filled(struct fixture *f, uint8_t byte, size_t len)
+{
+	static uint8_t bytes[FIXTURE_PAYLOAD_MAX];
+	struct iovec iov = {bytes, len};
+
+	memset(bytes, byte, len);
+	assert_int_equal(journal_reserve(f->journal, len), 0);
+	return journal_append(f->journal, len, &iov, 1);
+}
+
+/* Frames of a later segment that were cut off do not come back when new ones reach their number. */
+static void test_discarded_frames_stay_away(void **state)
+{
+	struct env *first = env_mem_new(1), *env;
+	struct fixture f;
+	uint64_t position;
+
+	(void)state;
+	assert_int_equal(fixture_open(&f, first, NULL, NULL), 0);
+	journal_set_sync_interval(f.journal, 1000);
+	append_filled(&f, 1, FIXTURE_PAYLOAD_MAX);
+	position = journal_next_position(f.journal, FIXTURE_PAYLOAD_MAX);
+	for (uint64_t seq = 2; seq <= 6; seq++)
+		assert_int_equal(append_filled(&f, 1, FIXTURE_PAYLOAD_MAX), seq);
+	assert_int_equal(journal_durable_seq(f.journal), 0);
+	assert_int_equal(journal_wait(f.journal, 6, JOURNAL_ACKNOWLEDGED), 0);
+	env = env_mem_power_cycle(first, ENV_MEM_KEPT, 1); /* all of it is there, nothing proven durable */
+	assert_int_equal(fixture_close(&f), 0);
+	env_mem_free(first);
+	assert_int_equal(env_mem_patch(env, "journal/00000001.seg", "hole", 4, (position & POSITION_OFFSET_MAX) + 100), 0);
+
+	assert_int_equal(fixture_open(&f, env, NULL, NULL), 0);
+	assert_int_equal(f.recovery.seq_last, 1);
+	assert_int_equal(f.recovery.damage_count, 0);
+	assert_true(f.recovery.torn_bytes > 4 * FIXTURE_PAYLOAD_MAX);
+	assert_int_equal(append_filled(&f, 2, 100), 2);
+	assert_int_equal(append_filled(&f, 2, 100), 3);
+	assert_int_equal(fixture_close(&f), 0);
+	assert_int_equal(fixture_open(&f, env, NULL, NULL), 0);
+	assert_int_equal(f.recovery.seq_last, 3); /* and not the old 4 to 6 */
+	assert_int_equal(fixture_close(&f), 0);
+	env_mem_free(env);
+}
+
 /* The disk is full for a while. */
 static void test_no_space(void **state)
 {
@@ -269,6 +344,8 @@ int main(void)
 		cmocka_unit_test(test_power_cut_while_recovering),
 		cmocka_unit_test(test_kill_at_every_operation),
 		cmocka_unit_test(test_failure_at_every_operation),
+		cmocka_unit_test(test_recovered_is_durable),
+		cmocka_unit_test(test_discarded_frames_stay_away),
 		cmocka_unit_test(test_no_space),
 	};
 

@@ -183,10 +183,11 @@ static int64_t day_of(int64_t time_ns)
 	return time_ns / NS_PER_DAY - (time_ns % NS_PER_DAY < 0);
 }
 
-void event_logs_add(struct event_logs *l, const struct event *e, uint64_t frame_position, uint64_t tx_seq, uint32_t ordinal,
-		    int64_t time_ns)
+void event_logs_add(struct event_logs *l, const struct event *e, uint64_t frame_position, uint64_t tx_seq,
+	uint32_t ordinal, int64_t time_ns)
 {
-	struct event_log_entry entry = {.frame_position = frame_position, .line_bytes = e->line_bytes, .ordinal = ordinal};
+	struct event_log_entry entry = {
+		.frame_position = frame_position, .line_bytes = e->line_bytes, .ordinal = ordinal};
 	struct event_log_session *s = session_find(l, e->session);
 	uint32_t index = (uint32_t)l->count;
 
@@ -204,7 +205,7 @@ struct range {
 	const struct event_log_entry *entries;
 	const uint32_t *events; /* NULL: the global log itself */
 	const uint64_t *sums;
-	size_t first, end;   /* indices into events, or entries */
+	size_t first, end;     /* indices into events, or entries */
 	uint64_t bytes_before; /* the first; offsets of the log count from there */
 	uint64_t bytes;
 };
@@ -256,7 +257,8 @@ static bool log_range(struct event_logs *l, const struct event_log_key *key, str
 	s = session_find(l, key->session);
 	if (!s || !s->count)
 		return false;
-	*ret = (struct range){.entries = l->entries, .events = s->events, .sums = s->sums.items, .end = s->count, .bytes = s->bytes};
+	*ret = (struct range){
+		.entries = l->entries, .events = s->events, .sums = s->sums.items, .end = s->count, .bytes = s->bytes};
 	return true;
 }
 
@@ -306,7 +308,8 @@ int event_logs_days(struct event_logs *l, int (*fn)(void *arg, const char *day),
 		int stop;
 
 		/* Its last moment is a time that 64 bits hold even where its first is not. */
-		time_format_day(l->days[i].day < 0 ? (l->days[i].day + 1) * NS_PER_DAY - 1 : l->days[i].day * NS_PER_DAY, text);
+		time_format_day(
+			l->days[i].day < 0 ? (l->days[i].day + 1) * NS_PER_DAY - 1 : l->days[i].day * NS_PER_DAY, text);
 		stop = fn(arg, text);
 		if (stop)
 			return stop;
@@ -314,8 +317,8 @@ int event_logs_days(struct event_logs *l, int (*fn)(void *arg, const char *day),
 	return 0;
 }
 
-size_t event_log_slice(struct event_logs *l, const struct event_log_key *key, uint64_t offset, uint64_t len, struct event_ref *out,
-		       size_t max, uint64_t *ret_skip)
+size_t event_log_slice(struct event_logs *l, const struct event_log_key *key, uint64_t offset, uint64_t len,
+	struct event_ref *out, size_t max, uint64_t *ret_skip)
 {
 	struct range r;
 	uint64_t have;

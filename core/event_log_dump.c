@@ -38,9 +38,9 @@ struct mark_session {
 struct event_logs_mark {
 	uint32_t event_count;
 	uint32_t session_count;
-	uint32_t events_done;	/* entries written */
+	uint32_t events_done;   /* entries written */
 	uint32_t sessions_done; /* sessions all of whose indices are written */
-	uint32_t indices_done;	/* of the next session */
+	uint32_t indices_done;  /* of the next session */
 	struct mark_session sessions[];
 };
 
@@ -184,7 +184,7 @@ static int load_header(struct loader *r, struct event_logs *l)
 	r->session_count = take32(r);
 	if (!need(r, (uint64_t)r->day_count * DUMP_DAY_BYTES + (uint64_t)r->session_count * DUMP_SESSION_BYTES_MIN +
 			     (uint64_t)r->event_count * (DUMP_EVENT_BYTES + 4)) ||
-	    r->day_count > r->event_count)
+		r->day_count > r->event_count)
 		return -EBADMSG;
 	return event_logs_reserve_global(l, r->event_count);
 }
@@ -197,7 +197,8 @@ static int load_days(struct loader *r, struct event_logs *l)
 		uint32_t first = take32(r);
 		const struct event_log_day *before = i ? &l->days[i - 1] : NULL;
 
-		if (day < INT64_MIN / (86400 * NS_PER_S) - 1 || day > INT64_MAX / (86400 * NS_PER_S) || first >= r->event_count)
+		if (day < INT64_MIN / (86400 * NS_PER_S) - 1 || day > INT64_MAX / (86400 * NS_PER_S) ||
+			first >= r->event_count)
 			return -EBADMSG;
 		if (before ? day <= before->day || first <= before->first : first != 0)
 			return -EBADMSG;

@@ -28,9 +28,9 @@ struct event_log_sums {
 };
 
 struct event_log_day {
-	int64_t day;	       /**< since 1970-01-01 */
+	int64_t day;           /**< since 1970-01-01 */
 	uint64_t bytes_before; /**< of the global log */
-	uint32_t first;	       /**< event */
+	uint32_t first;        /**< event */
 };
 
 /** A session's log. Never freed before all logs are: pointers to its chain are held by callers. */
@@ -54,7 +54,7 @@ struct event_logs {
 	size_t day_count, day_capacity;
 	struct event_log_session *sessions; /**< hash by id */
 	struct event_log_session *recent;   /**< asked for last; most events are of the session of the one before */
-	uint64_t seq_last;		    /**< newest transaction with an event */
+	uint64_t seq_last;                  /**< newest transaction with an event */
 };
 
 /** Make all logs empty, keeping @l itself. */

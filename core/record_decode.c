@@ -24,9 +24,9 @@
 #include "util.h"
 
 #define KNOWN_FLAGS (RECORD_HAS_BASE_SHA | RECORD_BASE_SHA_OF_EVENT | RECORD_HAS_ROLLBACK)
-#define KNOWN_EVENT_BITS                                                                                               \
-	(EVENT_HAS_OLD_SHA | EVENT_HAS_NEW_SHA | EVENT_HAS_SIZE | RECORD_EVENT_OPERATION | RECORD_EVENT_PATH |         \
-	 RECORD_EVENT_SESSION | RECORD_EVENT_NEW_PATH | RECORD_EVENT_MORE | RECORD_EVENT_CUSTOM_TYPE)
+#define KNOWN_EVENT_BITS                                                                                       \
+	(EVENT_HAS_OLD_SHA | EVENT_HAS_NEW_SHA | EVENT_HAS_SIZE | RECORD_EVENT_OPERATION | RECORD_EVENT_PATH | \
+		RECORD_EVENT_SESSION | RECORD_EVENT_NEW_PATH | RECORD_EVENT_MORE | RECORD_EVENT_CUSTOM_TYPE)
 #define KNOWN_ATTR_BITS (ATTR_MODE | ATTR_UID | ATTR_GID | ATTR_ATIME | ATTR_MTIME | ATTR_KEEP_CTIME)
 #define KNOWN_CONTENT_BITS (CONTENT_REPLACE | CONTENT_KEEP_MTIME)
 
@@ -37,7 +37,7 @@ static void get_name(struct reader *r, struct change *c)
 {
 	c->name = get_value(r, &c->name_len);
 	if (c->name_len < 1 || c->name_len > RECORD_NAME_BYTES_MAX || memchr(c->name, 0, c->name_len) ||
-	    (c->type != CHANGE_XATTR && memchr(c->name, '/', c->name_len)))
+		(c->type != CHANGE_XATTR && memchr(c->name, '/', c->name_len)))
 		fail(r, -EBADMSG);
 }
 
@@ -249,7 +249,7 @@ static int header_check(const uint8_t *p, size_t len, struct header *ret)
 	if (least > h.meta_bytes - h.bytes)
 		return -EBADMSG;
 	if ((h.flags & RECORD_HAS_BASE_SHA && h.flags & RECORD_BASE_SHA_OF_EVENT) ||
-	    (operation == OPERATION_ROLLBACK) != !!(h.flags & RECORD_HAS_ROLLBACK))
+		(operation == OPERATION_ROLLBACK) != !!(h.flags & RECORD_HAS_ROLLBACK))
 		return -EBADMSG;
 	*ret = h;
 	return 0;
@@ -283,9 +283,9 @@ static struct record *lay_out(void *memory, const struct header *h, struct reade
 	r->text = (char *)(r->extents + h->extent_count);
 	return rec;
 }
-_Static_assert(sizeof(struct record) % 8 == 0 && sizeof(struct record_rollback) % 8 == 0 && sizeof(struct change) % 8 == 0 &&
-		       sizeof(struct event) % 8 == 0 && _Alignof(struct record) <= 8,
-	       "the parts lie one behind the other");
+_Static_assert(sizeof(struct record) % 8 == 0 && sizeof(struct record_rollback) % 8 == 0 &&
+		       sizeof(struct change) % 8 == 0 && sizeof(struct event) % 8 == 0 && _Alignof(struct record) <= 8,
+	"the parts lie one behind the other");
 
 static void get_header(struct reader *r, const struct header *h, struct record *rec)
 {
@@ -331,8 +331,8 @@ static int decode(struct reader *r, const struct header *h, struct record *rec)
 }
 
 /* @h has passed header_check(); @memory has memory_bytes() of it. */
-static int decode_into_memory(void *memory, const struct header *h, const uint8_t *payload, size_t len, uint64_t position,
-			      uint64_t seq, struct record **ret)
+static int decode_into_memory(void *memory, const struct header *h, const uint8_t *payload, size_t len,
+	uint64_t position, uint64_t seq, struct record **ret)
 {
 	struct reader r = {
 		.p = payload,
@@ -374,7 +374,7 @@ void record_free(struct record *r)
 }
 
 int record_decode_into(struct record_arena *a, const uint8_t *payload, size_t len, uint64_t position, uint64_t seq,
-		       struct record **ret)
+	struct record **ret)
 {
 	struct header h;
 	int error = header_check(payload, len, &h);

@@ -7,8 +7,8 @@
 const char *operation_name(enum operation op)
 {
 	switch (op) {
-#define X(id, name, text)                                                                                              \
-	case OPERATION_##name:                                                                                         \
+#define X(id, name, text)      \
+	case OPERATION_##name: \
 		return text;
 		OPERATION_LIST(X)
 #undef X

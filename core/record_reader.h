@@ -15,11 +15,11 @@
 #include "util.h"
 
 struct reader {
-	const uint8_t *p, *end;	  /* of the meta area */
-	int error;		  /* sticky */
-	struct extent *extents;	  /* the next free ones */
+	const uint8_t *p, *end; /* of the meta area */
+	int error;              /* sticky */
+	struct extent *extents; /* the next free ones */
 	uint32_t extents_left;
-	char *text;		  /* the next free byte */
+	char *text;               /* the next free byte */
 	uint64_t blocks_position; /* where the block area begins */
 	uint64_t blocks_len;
 };
@@ -130,7 +130,8 @@ static inline void get_extent(struct reader *r, struct extent *e)
 	}
 	if (position_kind(e->position) != POSITION_JOURNAL || position_file(e->position) != POSITION_FILE_MAX)
 		return;
-	if (position_offset(e->position) > r->blocks_len || e->stored_len > r->blocks_len - position_offset(e->position)) {
+	if (position_offset(e->position) > r->blocks_len ||
+		e->stored_len > r->blocks_len - position_offset(e->position)) {
 		fail(r, -EBADMSG);
 		return;
 	}

@@ -81,6 +81,8 @@ struct event_chain {
  */
 int event_seal(struct event *e, const struct event_context *ctx, uint32_t ordinal, struct event_chain *session, struct event_chain *global,
 	       struct buf *scratch);
+/** Upper bound of the line, before sealing. With so much room in @scratch, event_seal() cannot fail. */
+size_t event_line_bytes_max(const struct event *e, const struct event_context *ctx);
 /** Move the chains on past a sealed event read from the journal. */
 void event_follow(const struct event *e, struct event_chain *session, struct event_chain *global);
 /**

@@ -19,12 +19,19 @@
 
 static struct event blank(enum event_type type)
 {
-	return (struct event){.type = type, .session = "", .operation = "write", .path = "", .new_path = "", .more = "", .custom_type = ""};
+	return (struct event){.type = type,
+		.session = "",
+		.operation = "write",
+		.path = "",
+		.new_path = "",
+		.more = "",
+		.custom_type = ""};
 }
 
 static struct actor agent_actor(void)
 {
-	return (struct actor){.agent = "coder-1", .session = "never-shown", .pid = 4242, .uid = 1000, .gid = 1000, .comm = "bash"};
+	return (struct actor){
+		.agent = "coder-1", .session = "never-shown", .pid = 4242, .uid = 1000, .gid = 1000, .comm = "bash"};
 }
 
 /* Seal alone on fresh chains and return the line without its newline; the caller frees it. */
@@ -34,7 +41,13 @@ static char *line_of(struct event *e, const struct event_context *ctx, uint32_t 
 	struct event_chain session = {0}, global = {0};
 	struct buf out = BUF_INIT;
 
+	char *room;
+
+	assert_int_equal(buf_reserve(&scratch, event_line_bytes_max(e, ctx)), 0);
+	room = scratch.data;
 	assert_int_equal(event_seal(e, ctx, ordinal, &session, &global, &scratch), 0);
+	assert_ptr_equal(scratch.data, room); /* it was enough */
+	assert_true(e->line_bytes + 64 <= event_line_bytes_max(e, ctx));
 	event_render(e, ctx, ordinal, &out);
 	assert_int_equal(out.error, 0);
 	assert_int_equal(out.len, e->line_bytes);
@@ -88,8 +101,9 @@ static void assert_line(struct event *e, const struct event_context *ctx, const 
 
 	sha256_hex(&e->global_checksum, global);
 	sha256_hex(&e->checksum, checksum);
-	snprintf(expected, sizeof(expected), "%s,\"global_checksum\":\"%s\"},\"sequence_number\":%s,\"checksum\":\"%s\"}", head, global,
-		 sequence, checksum);
+	snprintf(expected, sizeof(expected),
+		"%s,\"global_checksum\":\"%s\"},\"sequence_number\":%s,\"checksum\":\"%s\"}", head, global, sequence,
+		checksum);
 	assert_string_equal(line, expected);
 	assert_chains(line, e, ZEROS, ZEROS);
 	free(line);
@@ -108,12 +122,14 @@ static void test_golden_save(void **state)
 	e.size = 12;
 	memset(e.new_sha.bytes, 0xab, SHA256_BYTES);
 	assert_line(&e, &ctx,
-		    "{\"event_id\":\"evt-42-0\",\"timestamp\":\"2026-11-22T10:00:00.123456Z\",\"session_id\":\"s1\","
-		    "\"event_type\":\"file_written\",\"agent_id\":\"coder-1\",\"data\":{\"operation\":\"write\","
-		    "\"path\":\"state/sessions/s1/state/plan.yaml\",\"actor\":{\"agent\":\"coder-1\",\"pid\":4242,\"uid\":1000,\"comm\":\"bash\"},"
-		    "\"old_sha256\":null,\"new_sha256\":\"abababababababababababababababababababababababababababababababab\",\"size\":12,"
-		    "\"tx_seq\":42",
-		    "1");
+		"{\"event_id\":\"evt-42-0\",\"timestamp\":\"2026-11-22T10:00:00.123456Z\",\"session_id\":\"s1\","
+		"\"event_type\":\"file_written\",\"agent_id\":\"coder-1\",\"data\":{\"operation\":\"write\","
+		"\"path\":\"state/sessions/s1/state/"
+		"plan.yaml\",\"actor\":{\"agent\":\"coder-1\",\"pid\":4242,\"uid\":1000,\"comm\":\"bash\"},"
+		"\"old_sha256\":null,\"new_sha256\":"
+		"\"abababababababababababababababababababababababababababababababab\",\"size\":12,"
+		"\"tx_seq\":42",
+		"1");
 	/* The whole of it once and for all: written down, so that the recipe can't change unnoticed. */
 	{
 		char hex[SHA256_HEX_BYTES];
@@ -137,12 +153,13 @@ static void test_golden_rename_by_nobody(void **state)
 	e.new_path = "bad\xff\xfe/x";
 	e.more = "\"agent_id\":\"a\",\"n\":[1,2]";
 	assert_line(&e, &ctx,
-		    "{\"event_id\":\"evt-1-0\",\"timestamp\":\"1970-01-01T00:00:00.000000Z\",\"session_id\":\"global\","
-		    "\"event_type\":\"renamed\",\"agent_id\":\"system\",\"data\":{\"operation\":\"rename\","
-		    "\"path\":\"a\\\"b\\\\c\\n\\u007f\xc3\xa4\",\"new_path\":\"bad\xef\xbf\xbd\xef\xbf\xbd/x\",\"new_path_hex\":\"626164fffe2f78\","
-		    "\"actor\":{\"agent\":null,\"pid\":0,\"uid\":0,\"comm\":\"unknown\"},"
-		    "\"old_sha256\":null,\"new_sha256\":null,\"size\":null,\"agent_id\":\"a\",\"n\":[1,2],\"tx_seq\":1",
-		    "1");
+		"{\"event_id\":\"evt-1-0\",\"timestamp\":\"1970-01-01T00:00:00.000000Z\",\"session_id\":\"global\","
+		"\"event_type\":\"renamed\",\"agent_id\":\"system\",\"data\":{\"operation\":\"rename\","
+		"\"path\":\"a\\\"b\\\\c\\n\\u007f\xc3\xa4\",\"new_path\":\"bad\xef\xbf\xbd\xef\xbf\xbd/"
+		"x\",\"new_path_hex\":\"626164fffe2f78\","
+		"\"actor\":{\"agent\":null,\"pid\":0,\"uid\":0,\"comm\":\"unknown\"},"
+		"\"old_sha256\":null,\"new_sha256\":null,\"size\":null,\"agent_id\":\"a\",\"n\":[1,2],\"tx_seq\":1",
+		"1");
 }
 
 static void test_custom(void **state)
@@ -158,18 +175,22 @@ static void test_custom(void **state)
 	e.path = "\x80";
 	e.flags = EVENT_HAS_OLD_SHA;
 	assert_line(&e, &ctx,
-		    "{\"event_id\":\"evt-7-0\",\"timestamp\":\"1969-12-31T23:59:59.999999Z\",\"session_id\":\"global\","
-		    "\"event_type\":\"build \\\"finished\\\"\",\"agent_id\":\"coder-1\",\"data\":{\"operation\":\"log_event\","
-		    "\"path\":\"\xef\xbf\xbd\",\"path_hex\":\"80\",\"actor\":{\"agent\":\"coder-1\",\"pid\":4242,\"uid\":1000,\"comm\":\"bash\"},"
-		    "\"old_sha256\":\"" ZEROS "\",\"new_sha256\":null,\"size\":null,\"custom\":{\"checksum\":\"x\",\"global_checksum\":\"y\"},\"tx_seq\":7",
-		    "1");
+		"{\"event_id\":\"evt-7-0\",\"timestamp\":\"1969-12-31T23:59:59.999999Z\",\"session_id\":\"global\","
+		"\"event_type\":\"build "
+		"\\\"finished\\\"\",\"agent_id\":\"coder-1\",\"data\":{\"operation\":\"log_event\","
+		"\"path\":\"\xef\xbf\xbd\",\"path_hex\":\"80\",\"actor\":{\"agent\":\"coder-1\",\"pid\":4242,\"uid\":"
+		"1000,\"comm\":\"bash\"},"
+		"\"old_sha256\":\"" ZEROS "\",\"new_sha256\":null,\"size\":null,\"custom\":{\"checksum\":\"x\","
+		"\"global_checksum\":\"y\"},\"tx_seq\":7",
+		"1");
 }
 
 /* jq -c . of each line is the line: every event type, and strings of all kinds. */
 static void test_jq_agrees(void **state)
 {
-	static const char *const paths[] = {"", "a", "\x01\x1f\b\f\r\t\n\"\\/", "\xff", "caf\xc3\xa9/\xe2\x98\x83/\xf0\x9f\x98\x80", "\xed\xa0\x80",
-					    "x\x7fy", "\xc2\x80\xe2\x80\xa8\xef\xbb\xbf"};
+	static const char *const paths[] = {"", "a", "\x01\x1f\b\f\r\t\n\"\\/", "\xff",
+		"caf\xc3\xa9/\xe2\x98\x83/\xf0\x9f\x98\x80", "\xed\xa0\x80", "x\x7fy",
+		"\xc2\x80\xe2\x80\xa8\xef\xbb\xbf"};
 	char in[] = "/tmp/test_event_XXXXXX", command[200];
 	cleanup_buf struct buf all = BUF_INIT, back = BUF_INIT;
 	struct actor actor = agent_actor();
@@ -181,23 +202,24 @@ static void test_jq_agrees(void **state)
 	(void)state;
 	if (system("jq --version >/dev/null 2>&1") != 0)
 		skip();
-#define EVENT(id, name, text)                                                                                          \
-	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {                                                               \
-		struct event e = blank(EVENT_##name);                                                                  \
-		struct event_context ctx = {.tx_seq = 1 + i, .time_ns = TIME_NS + (int64_t)i * NS_PER_S, .actor = &actor}; \
-		char *line;                                                                                            \
-		e.path = paths[i];                                                                                     \
-		e.new_path = paths[ARRAY_SIZE(paths) - 1 - i];                                                         \
-		e.flags = (uint32_t)i;                                                                                 \
-		e.size = UINT64_C(1) << (i * 6);                                                                       \
-		assert_string_equal(event_type_name(EVENT_##name), text);                                              \
-		assert_int_equal(EVENT_##name, id);                                                                    \
-		line = line_of(&e, &ctx, (uint32_t)i);                                                                 \
-		assert_chains(line, &e, ZEROS, ZEROS);                                                                 \
-		assert_non_null(strstr(line, "\"event_type\":\"" text "\""));                                          \
-		buf_append_str(&all, line);                                                                            \
-		buf_append_str(&all, "\n");                                                                            \
-		free(line);                                                                                            \
+#define EVENT(id, name, text)                                                                          \
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {                                               \
+		struct event e = blank(EVENT_##name);                                                  \
+		struct event_context ctx = {                                                           \
+			.tx_seq = 1 + i, .time_ns = TIME_NS + (int64_t)i * NS_PER_S, .actor = &actor}; \
+		char *line;                                                                            \
+		e.path = paths[i];                                                                     \
+		e.new_path = paths[ARRAY_SIZE(paths) - 1 - i];                                         \
+		e.flags = (uint32_t)i;                                                                 \
+		e.size = UINT64_C(1) << (i * 6);                                                       \
+		assert_string_equal(event_type_name(EVENT_##name), text);                              \
+		assert_int_equal(EVENT_##name, id);                                                    \
+		line = line_of(&e, &ctx, (uint32_t)i);                                                 \
+		assert_chains(line, &e, ZEROS, ZEROS);                                                 \
+		assert_non_null(strstr(line, "\"event_type\":\"" text "\""));                          \
+		buf_append_str(&all, line);                                                            \
+		buf_append_str(&all, "\n");                                                            \
+		free(line);                                                                            \
 	}
 #include "event_list.h"
 #undef EVENT
@@ -326,18 +348,22 @@ static void test_speed(void **state)
 		bytes += e.line_bytes;
 	}
 	render_s = now_s() - started;
-	print_message("seal %.0f events/s; render %.0f MB/s, %.3f us a line of %u bytes\n", ROUNDS / seal_s, (double)bytes / render_s / 1e6,
-		      render_s / ROUNDS * 1e6, e.line_bytes);
+	print_message("seal %.0f events/s; render %.0f MB/s, %.3f us a line of %u bytes\n", ROUNDS / seal_s,
+		(double)bytes / render_s / 1e6, render_s / ROUNDS * 1e6, e.line_bytes);
 	assert_true(ROUNDS / seal_s > 1000);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_golden_save), cmocka_unit_test(test_golden_rename_by_nobody),
-		cmocka_unit_test(test_custom),	    cmocka_unit_test(test_jq_agrees),
-		cmocka_unit_test(test_chains),	    cmocka_unit_test(test_unknown_type),
-		cmocka_unit_test(test_id),	    cmocka_unit_test(test_speed),
+		cmocka_unit_test(test_golden_save),
+		cmocka_unit_test(test_golden_rename_by_nobody),
+		cmocka_unit_test(test_custom),
+		cmocka_unit_test(test_jq_agrees),
+		cmocka_unit_test(test_chains),
+		cmocka_unit_test(test_unknown_type),
+		cmocka_unit_test(test_id),
+		cmocka_unit_test(test_speed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,7 +38,13 @@ static const char *const session_names[] = {"", "s1", "s2", "rare"};
 
 static struct event blank(const char *session)
 {
-	return (struct event){.type = EVENT_FILE_WRITTEN, .session = session, .operation = "write", .path = "p", .new_path = "", .more = "", .custom_type = ""};
+	return (struct event){.type = EVENT_FILE_WRITTEN,
+		.session = session,
+		.operation = "write",
+		.path = "p",
+		.new_path = "",
+		.more = "",
+		.custom_type = ""};
 }
 
 /* One transaction of a few events, in both. */
@@ -47,7 +53,8 @@ static void add_transaction(struct event_logs *l, struct model *m)
 	size_t count = 1 + rng_below(&m->g, 4);
 	struct event events[4];
 
-	m->time_ns += (int64_t)rng_below(&m->g, 100) ? (int64_t)rng_below(&m->g, 100 * NS_PER_S) : (int64_t)rng_below(&m->g, 5) * DAY_NS;
+	m->time_ns += (int64_t)rng_below(&m->g, 100) ? (int64_t)rng_below(&m->g, 100 * NS_PER_S)
+						     : (int64_t)rng_below(&m->g, 5) * DAY_NS;
 	m->seq += 1 + rng_below(&m->g, 3);
 	for (size_t i = 0; i < count; i++)
 		events[i] = blank(session_names[rng_below(&m->g, 50) ? rng_below(&m->g, 3) : 3]);
@@ -57,7 +64,9 @@ static void add_transaction(struct event_logs *l, struct model *m)
 		uint64_t position = m->seq * 1000;
 
 		events[i].line_bytes = 1 + (uint32_t)rng_below(&m->g, 900);
-		*e = (struct model_event){.ref = {.frame_position = position, .ordinal = (uint32_t)i}, .line_bytes = events[i].line_bytes, .tx_seq = m->seq};
+		*e = (struct model_event){.ref = {.frame_position = position, .ordinal = (uint32_t)i},
+			.line_bytes = events[i].line_bytes,
+			.tx_seq = m->seq};
 		strcpy(e->session, events[i].session);
 		time_format_day(m->time_ns, e->day);
 		event_logs_add(l, &events[i], position, m->seq, (uint32_t)i, m->time_ns);
@@ -69,7 +78,8 @@ static struct event_logs *fill(struct model *m, uint64_t seed, size_t transactio
 	struct event_logs *l = event_logs_new();
 
 	assert_non_null(l);
-	*m = (struct model){.events = calloc(transactions * 4 + 1, sizeof(*m->events)), .time_ns = FIRST_NS - 3 * DAY_NS};
+	*m = (struct model){
+		.events = calloc(transactions * 4 + 1, sizeof(*m->events)), .time_ns = FIRST_NS - 3 * DAY_NS};
 	rng_init(&m->g, rng_seed_of_run(seed));
 	for (size_t i = 0; i < transactions; i++)
 		add_transaction(l, m);
@@ -82,8 +92,8 @@ static bool in_log(const struct model_event *e, const struct event_log_key *key)
 }
 
 /* What a slice should be, by walking everything. */
-static size_t naive_slice(const struct model *m, const struct event_log_key *key, uint64_t offset, uint64_t len, struct event_ref *out,
-			  size_t max, uint64_t *ret_skip)
+static size_t naive_slice(const struct model *m, const struct event_log_key *key, uint64_t offset, uint64_t len,
+	struct event_ref *out, size_t max, uint64_t *ret_skip)
 {
 	uint64_t start = 0;
 	size_t n = 0;
@@ -126,7 +136,8 @@ static void random_slices(struct event_logs *l, struct model *m, const struct ev
 		rng_assert(&m->g, n == naive_slice(m, key, offset, len, expected, max, &expected_skip));
 		rng_assert(&m->g, skip == expected_skip);
 		for (size_t k = 0; k < n; k++)
-			rng_assert(&m->g, got[k].frame_position == expected[k].frame_position && got[k].ordinal == expected[k].ordinal);
+			rng_assert(&m->g, got[k].frame_position == expected[k].frame_position &&
+						  got[k].ordinal == expected[k].ordinal);
 	}
 }
 
@@ -180,15 +191,18 @@ static void test_slices(void **state)
 /* An hour put back does not reopen a day that has ended, and malformed days are unknown. */
 static void test_days(void **state)
 {
-	static const char *const bad[] = {"", "2026-11-2", "2026-11-22T00:00:00Z", "2026-11-22 ", "2026-13-01", "today"};
+	static const char *const bad[] = {
+		"", "2026-11-2", "2026-11-22T00:00:00Z", "2026-11-22 ", "2026-13-01", "today"};
 	static const struct {
 		int64_t time_ns;
 		uint32_t bytes;
-	} rows[] = {{-1, 1}, {0, 2}, {FIRST_NS - 1, 4}, {FIRST_NS, 8}, {FIRST_NS - 5 * NS_PER_S, 16}, {FIRST_NS + DAY_NS, 32}};
+	} rows[] = {{-1, 1}, {0, 2}, {FIRST_NS - 1, 4}, {FIRST_NS, 8}, {FIRST_NS - 5 * NS_PER_S, 16},
+		{FIRST_NS + DAY_NS, 32}};
 	static const struct {
 		const char *day;
 		uint64_t bytes, events;
-	} expected[] = {{"1969-12-31", 1, 1}, {"1970-01-01", 2, 1}, {"2026-11-21", 4, 1}, {"2026-11-22", 24, 2}, {"2026-11-23", 32, 1}};
+	} expected[] = {{"1969-12-31", 1, 1}, {"1970-01-01", 2, 1}, {"2026-11-21", 4, 1}, {"2026-11-22", 24, 2},
+		{"2026-11-23", 32, 1}};
 	struct event_logs *l = event_logs_new();
 	struct day_list list = {.count = 0};
 	uint64_t bytes, events;
@@ -263,7 +277,8 @@ static void test_dump_and_load(void **state)
 	same_as_model(loaded, &m, 100);
 	assert_chain(event_logs_global_chain(loaded), event_logs_global_chain(l));
 	for (size_t i = 0; i < ARRAY_SIZE(session_names); i++)
-		assert_chain(event_logs_session_chain(loaded, session_names[i]), event_logs_session_chain(l, session_names[i]));
+		assert_chain(event_logs_session_chain(loaded, session_names[i]),
+			event_logs_session_chain(l, session_names[i]));
 	assert_int_equal(event_logs_dump(loaded, m.seq + 1, &again), 0);
 	assert_int_equal(again.len, dump.len);
 	assert_memory_equal(again.data, dump.data, dump.len);
@@ -346,6 +361,51 @@ static void test_load_malformed(void **state)
 	free(m.events);
 }
 
+/* Days and a session's events must ascend, and a session be there once. */
+static void test_load_disorder(void **state)
+{
+	struct event_logs *l = event_logs_new(), *loaded = event_logs_new();
+	cleanup_buf struct buf dump = BUF_INIT;
+	static const int64_t times[] = {0, DAY_NS, 2 * DAY_NS};
+	static const struct {
+		size_t offset;
+		uint32_t value;
+	} rows[] = {
+		{64 + 12 + 8, 2},
+		{64 + 8, 1},
+		{64 + 12, 0},
+		{64 + 36 + 47 + 2, 'a'},
+		{64 + 36 + 2 * 47 + 48, 1},
+		{64 + 36 + 2 * 47 + 48 + 4, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
+		struct event e = blank(i < 2 ? "a" : "b");
+
+		assert_int_equal(event_logs_reserve(l, &e, 1), 0);
+		event_logs_add(l, &e, 1, i + 1, 0, times[i]);
+	}
+	assert_int_equal(event_logs_dump(l, 3, &dump), 0);
+	assert_int_equal(dump.len, 64 + 36 + 2 * 47 + 48 + 12);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		uint8_t *copy = malloc(dump.len);
+
+		memcpy(copy, dump.data, dump.len);
+		if (rows[i].value == 'a')
+			copy[rows[i].offset] = 'a';
+		else
+			put_le32(copy + rows[i].offset, rows[i].value);
+		assert_memory_not_equal(copy, dump.data, dump.len);
+		if (event_logs_load(loaded, copy, dump.len) != -EBADMSG)
+			fail_msg("row %zu accepted", i);
+		free(copy);
+	}
+	assert_int_equal(event_logs_load(loaded, (uint8_t *)dump.data, dump.len), 0);
+	event_logs_free(l);
+	event_logs_free(loaded);
+}
+
 static void test_too_many(void **state)
 {
 	struct event_logs *l = event_logs_new();
@@ -389,14 +449,15 @@ static void test_speed(void **state)
 	event_log_size(l, &(struct event_log_key){0}, &bytes, &events);
 	started = now_s();
 	for (int i = 0; i < SLICES; i++)
-		assert_true(event_log_slice(l, &(struct event_log_key){0}, rng_below(&g, bytes), 4096, refs, 64, &skip) > 0);
+		assert_true(event_log_slice(
+				    l, &(struct event_log_key){0}, rng_below(&g, bytes), 4096, refs, 64, &skip) > 0);
 	slice_s = now_s() - started;
 	assert_int_equal(event_logs_dump(l, EVENTS, &dump), 0);
 	started = now_s();
 	assert_int_equal(event_logs_load(loaded, (uint8_t *)dump.data, dump.len), 0);
 	load_s = now_s() - started;
-	print_message("add %.1f M events/s, slice %.2f us, load %.1f M events/s, %.1f bytes an event in the dump\n", EVENTS / add_s / 1e6,
-		      slice_s / SLICES * 1e6, EVENTS / load_s / 1e6, (double)dump.len / EVENTS);
+	print_message("add %.1f M events/s, slice %.2f us, load %.1f M events/s, %.1f bytes an event in the dump\n",
+		EVENTS / add_s / 1e6, slice_s / SLICES * 1e6, EVENTS / load_s / 1e6, (double)dump.len / EVENTS);
 	assert_true(EVENTS / add_s > 1000);
 	event_logs_free(l);
 	event_logs_free(loaded);
@@ -405,9 +466,15 @@ static void test_speed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_slices),	      cmocka_unit_test(test_days),	     cmocka_unit_test(test_chains),
-		cmocka_unit_test(test_dump_and_load), cmocka_unit_test(test_dump_in_slices), cmocka_unit_test(test_load_malformed),
-		cmocka_unit_test(test_too_many),      cmocka_unit_test(test_speed),
+		cmocka_unit_test(test_slices),
+		cmocka_unit_test(test_days),
+		cmocka_unit_test(test_chains),
+		cmocka_unit_test(test_dump_and_load),
+		cmocka_unit_test(test_dump_in_slices),
+		cmocka_unit_test(test_load_malformed),
+		cmocka_unit_test(test_load_disorder),
+		cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_speed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

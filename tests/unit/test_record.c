@@ -65,7 +65,8 @@ static struct extent *random_extents(struct rng *g, struct pool *p, struct recor
 			e[i].len = rng_coin(g) ? EXTENT_TO_END - e[i].file_offset : rng_below(g, 1u << 30);
 			break;
 		case 1: /* elsewhere */
-			e[i].position = position_make((enum position_kind)rng_below(g, 3), 1 + (uint32_t)rng_below(g, 100), 77);
+			e[i].position =
+				position_make((enum position_kind)rng_below(g, 3), 1 + (uint32_t)rng_below(g, 100), 77);
 			e[i].raw_len = 5000;
 			e[i].stored_len = rng_coin(g) ? 5000 : 1;
 			e[i].skip = (uint32_t)rng_below(g, 5000);
@@ -91,7 +92,8 @@ static void random_name(struct rng *g, struct pool *p, struct change *c, char fi
 	c->name_len = (uint32_t)len;
 }
 
-static void random_change(struct rng *g, struct pool *p, struct record_blocks *blocks, enum change_type type, struct change *c)
+static void random_change(
+	struct rng *g, struct pool *p, struct record_blocks *blocks, enum change_type type, struct change *c)
 {
 	*c = (struct change){.type = type, .ino = rng_next(g)};
 	if (type == CHANGE_CREATE || type == CHANGE_LINK || type == CHANGE_UNLINK) {
@@ -169,9 +171,11 @@ static void random_rollback(struct rng *g, struct pool *p, struct record_blocks 
 	r->rollback = b;
 }
 
-static void random_record(struct rng *g, struct pool *p, struct record_blocks *blocks, enum operation operation, struct record *r)
+static void random_record(
+	struct rng *g, struct pool *p, struct record_blocks *blocks, enum operation operation, struct record *r)
 {
-	static const char *const paths[] = {"", "state/sessions/s1/state/a", "state/sessions/s1", "state/sessions/", "x"};
+	static const char *const paths[] = {
+		"", "state/sessions/s1/state/a", "state/sessions/s1", "state/sessions/", "x"};
 
 	p->used = 0;
 	*r = (struct record){.operation = operation, .seq = 5};
@@ -318,7 +322,8 @@ static void there_and_back(struct rng *g, struct pool *pool, enum operation oper
 	assert_int_equal(record_decode((uint8_t *)payload.data, payload.len, PAYLOAD_POSITION, r.seq, &decoded), 0);
 	same_record(&r, decoded);
 	record_free(decoded);
-	assert_int_equal(record_decode_into(arena, (uint8_t *)payload.data, payload.len, PAYLOAD_POSITION, r.seq, &decoded), 0);
+	assert_int_equal(
+		record_decode_into(arena, (uint8_t *)payload.data, payload.len, PAYLOAD_POSITION, r.seq, &decoded), 0);
 	same_record(&r, decoded);
 	record_blocks_release(&blocks);
 }
@@ -344,8 +349,8 @@ static void test_round_trip(void **state)
 static void test_operations(void **state)
 {
 	(void)state;
-#define X(id, name, text)                                                                                              \
-	assert_int_equal(OPERATION_##name, id);                                                                        \
+#define X(id, name, text)                       \
+	assert_int_equal(OPERATION_##name, id); \
 	assert_string_equal(operation_name(OPERATION_##name), text);
 	OPERATION_LIST(X)
 #undef X
@@ -373,16 +378,37 @@ static void save_make(struct save *s, size_t content_bytes)
 		content[i] = (char)rng_next(&g);
 	*s = (struct save){.extent = {.len = content_bytes}};
 	assert_int_equal(record_blocks_add(&s->blocks, content, content_bytes, &s->extent), 0);
-	s->change = (struct change){.type = CHANGE_CONTENT, .ino = 77, .content_flags = CONTENT_REPLACE, .size = content_bytes,
-				    .extents = &s->extent, .extent_count = 1};
-	s->event = (struct event){.type = EVENT_FILE_WRITTEN, .session = "s1", .operation = "write", .path = path, .new_path = "",
-				  .more = "", .custom_type = "", .flags = EVENT_HAS_OLD_SHA | EVENT_HAS_NEW_SHA | EVENT_HAS_SIZE,
-				  .size = content_bytes, .sequence_number = 12, .line_bytes = 700};
+	s->change = (struct change){.type = CHANGE_CONTENT,
+		.ino = 77,
+		.content_flags = CONTENT_REPLACE,
+		.size = content_bytes,
+		.extents = &s->extent,
+		.extent_count = 1};
+	s->event = (struct event){.type = EVENT_FILE_WRITTEN,
+		.session = "s1",
+		.operation = "write",
+		.path = path,
+		.new_path = "",
+		.more = "",
+		.custom_type = "",
+		.flags = EVENT_HAS_OLD_SHA | EVENT_HAS_NEW_SHA | EVENT_HAS_SIZE,
+		.size = content_bytes,
+		.sequence_number = 12,
+		.line_bytes = 700};
 	s->event.old_sha = s->event.new_sha = s->event.checksum = s->event.global_checksum = random_sha(&g);
-	s->record = (struct record){.seq = 9, .time_ns = 1234567890123456789, .started_ns = 1234567890123450000,
-				    .operation = OPERATION_WRITE, .path = path, .draft_id = 3, .base_seq = 8,
-				    .actor = {.agent = "coder-1", .session = "s1", .pid = 4242, .uid = 1000, .gid = 1000, .comm = "bash"},
-				    .base_sha = s->event.old_sha, .changes = &s->change, .change_count = 1, .events = &s->event, .event_count = 1};
+	s->record = (struct record){.seq = 9,
+		.time_ns = 1234567890123456789,
+		.started_ns = 1234567890123450000,
+		.operation = OPERATION_WRITE,
+		.path = path,
+		.draft_id = 3,
+		.base_seq = 8,
+		.actor = {.agent = "coder-1", .session = "s1", .pid = 4242, .uid = 1000, .gid = 1000, .comm = "bash"},
+		.base_sha = s->event.old_sha,
+		.changes = &s->change,
+		.change_count = 1,
+		.events = &s->event,
+		.event_count = 1};
 	free(content);
 }
 
@@ -456,11 +482,13 @@ static void test_flipped_bytes(void **state)
 	for (size_t i = 0; i < meta; i++)
 		for (int bit = 0; bit < 8; bit++) {
 			payload.data[i] ^= (char)(1 << bit);
-			refused += record_decode_into(&arena, (uint8_t *)payload.data, payload.len, PAYLOAD_POSITION, 9, &decoded) != 0;
+			refused += record_decode_into(&arena, (uint8_t *)payload.data, payload.len, PAYLOAD_POSITION, 9,
+					   &decoded) != 0;
 			payload.data[i] ^= (char)(1 << bit);
 		}
 	assert_true(refused > 400);
-	assert_int_equal(record_decode_into(&arena, (uint8_t *)payload.data, payload.len, PAYLOAD_POSITION, 9, &decoded), 0);
+	assert_int_equal(
+		record_decode_into(&arena, (uint8_t *)payload.data, payload.len, PAYLOAD_POSITION, 9, &decoded), 0);
 	record_arena_release(&arena);
 	save_release(&s);
 }
@@ -496,8 +524,8 @@ static void test_refusals(void **state)
 	extent = change + 10 + 16;
 	event = extent + RECORD_EXTENT_BYTES;
 	assert_int_equal(decode_with(&payload, 0, 1, 1), 0);
-	assert_int_equal(decode_with(&payload, 0, 2, 1), -EPROTONOSUPPORT);	   /* version */
-	assert_int_equal(decode_with(&payload, 1, 8 | 2, 1), -EPROTONOSUPPORT);	   /* flags */
+	assert_int_equal(decode_with(&payload, 0, 2, 1), -EPROTONOSUPPORT);     /* version */
+	assert_int_equal(decode_with(&payload, 1, 8 | 2, 1), -EPROTONOSUPPORT); /* flags */
 	assert_int_equal(decode_with(&payload, 1, 1 | 2, 1), -EBADMSG);
 	assert_int_equal(decode_with(&payload, 1, 2 | 4, 1), -EBADMSG); /* a rollback that is none */
 	assert_int_equal(decode_with(&payload, 2, 79, 2), -EBADMSG);
@@ -519,13 +547,15 @@ static void test_refusals(void **state)
 	assert_int_equal(decode_with(&payload, change + 10, 4, 4), -EPROTONOSUPPORT);
 	assert_int_equal(decode_with(&payload, extent, UINT64_MAX, 8), -EBADMSG);
 	assert_int_equal(decode_with(&payload, extent + 8, 101, 8), -EBADMSG);
-	assert_int_equal(decode_with(&payload, extent + 16, position_make(POSITION_JOURNAL, POSITION_FILE_MAX, 1), 8), -EBADMSG);
-	assert_int_equal(decode_with(&payload, extent + 16, position_make(POSITION_JOURNAL, 5, 1), 8), 0); /* another frame's */
-	assert_int_equal(decode_with(&payload, extent + 24, 99, 4), -EBADMSG);	 /* raw < stored */
-	assert_int_equal(decode_with(&payload, extent + 28, 0, 4), -EBADMSG);	 /* nothing stored */
-	assert_int_equal(decode_with(&payload, extent + 32, 1, 4), -EBADMSG);	 /* skip + len > raw */
-	assert_int_equal(decode_with(&payload, event, 0, 2), -EBADMSG);		 /* type */
-	assert_int_equal(decode_with(&payload, event, 60000, 2), 0);		 /* a newer writer's only renders */
+	assert_int_equal(
+		decode_with(&payload, extent + 16, position_make(POSITION_JOURNAL, POSITION_FILE_MAX, 1), 8), -EBADMSG);
+	assert_int_equal(
+		decode_with(&payload, extent + 16, position_make(POSITION_JOURNAL, 5, 1), 8), 0); /* another frame's */
+	assert_int_equal(decode_with(&payload, extent + 24, 99, 4), -EBADMSG);                    /* raw < stored */
+	assert_int_equal(decode_with(&payload, extent + 28, 0, 4), -EBADMSG);                     /* nothing stored */
+	assert_int_equal(decode_with(&payload, extent + 32, 1, 4), -EBADMSG);                     /* skip + len > raw */
+	assert_int_equal(decode_with(&payload, event, 0, 2), -EBADMSG);                           /* type */
+	assert_int_equal(decode_with(&payload, event, 60000, 2), 0); /* a newer writer's only renders */
 	assert_int_equal(decode_with(&payload, event + 2, 8 | 7, 2), -EPROTONOSUPPORT);
 	assert_int_equal(decode_with(&payload, event + 2, 6, 2), -EBADMSG); /* no old_sha for flag 2 */
 	save_release(&s);
@@ -540,9 +570,12 @@ static void test_names(void **state)
 		char to;
 		int error;
 	} rows[] = {
-		{CHANGE_LINK, "name", 1, '/', -EBADMSG},   {CHANGE_UNLINK, "name", 0, '\0', -EBADMSG},
-		{CHANGE_CREATE, "name", 3, '/', -EBADMSG}, {CHANGE_XATTR, "name", 2, '/', 0},
-		{CHANGE_XATTR, "name", 2, '\0', -EBADMSG}, {CHANGE_LINK, "name", 1, 'x', 0},
+		{CHANGE_LINK, "name", 1, '/', -EBADMSG},
+		{CHANGE_UNLINK, "name", 0, '\0', -EBADMSG},
+		{CHANGE_CREATE, "name", 3, '/', -EBADMSG},
+		{CHANGE_XATTR, "name", 2, '/', 0},
+		{CHANGE_XATTR, "name", 2, '\0', -EBADMSG},
+		{CHANGE_LINK, "name", 1, 'x', 0},
 	};
 
 	(void)state;
@@ -555,9 +588,43 @@ static void test_names(void **state)
 		assert_int_equal(record_encode(&r, NULL, &payload), 0);
 		name = memmem(payload.data, payload.len, "name", 4);
 		assert_non_null(name);
-		assert_int_equal(decode_with(&payload, (size_t)(name - payload.data) + rows[i].bad, (uint8_t)rows[i].to, 1), rows[i].error);
-		assert_int_equal(decode_with(&payload, (size_t)(name - payload.data) - 2, 0, 2), -EBADMSG); /* an empty one */
+		assert_int_equal(
+			decode_with(&payload, (size_t)(name - payload.data) + rows[i].bad, (uint8_t)rows[i].to, 1),
+			rows[i].error);
+		assert_int_equal(
+			decode_with(&payload, (size_t)(name - payload.data) - 2, 0, 2), -EBADMSG); /* an empty one */
 	}
+}
+
+/* Bytes of the meta area that belong to nothing; and a component too long to be a session is none. */
+static void test_meta_area_is_full(void **state)
+{
+	struct event e = {.type = EVENT_FILE_REMOVED,
+		.session = "",
+		.operation = "remove",
+		.new_path = "",
+		.more = "",
+		.custom_type = ""};
+	struct record r = {.operation = OPERATION_REMOVE, .events = &e, .event_count = 1}, *decoded;
+	cleanup_buf struct buf payload = BUF_INIT;
+	char path[200] = "state/sessions/";
+
+	(void)state;
+	for (size_t len = 128; len <= 129; len++) {
+		memset(path + 15, 'x', len);
+		r.path = e.path = path;
+		e.session = len == 128 ? path + 15 : "";
+		buf_clear(&payload);
+		assert_int_equal(record_encode(&r, NULL, &payload), 0);
+		assert_int_equal(payload.len, RECORD_HEADER_BYTES + 3 * 2 + 2 + strlen(path) +
+						      RECORD_EVENT_BYTES_MIN); /* no session stored */
+		assert_int_equal(record_decode((uint8_t *)payload.data, payload.len, PAYLOAD_POSITION, 9, &decoded), 0);
+		assert_string_equal(decoded->events[0].session, e.session);
+		record_free(decoded);
+	}
+	buf_put_u8(&payload, 0);
+	put_le32(payload.data + 4, (uint32_t)payload.len);
+	assert_int_equal(record_decode((uint8_t *)payload.data, payload.len, PAYLOAD_POSITION, 9, &decoded), -EBADMSG);
 }
 
 /* A later version's longer header is skipped. */
@@ -619,6 +686,15 @@ static void test_blocks(void **state)
 			free(data);
 			free(back);
 		}
+	{
+		char data[4096] = {0}; /* saves some 15 %: not worth it */
+		struct extent e = {0};
+
+		for (size_t k = 600; k < sizeof(data); k++)
+			data[k] = (char)rng_next(&g);
+		assert_int_equal(record_blocks_add(&b, data, sizeof(data), &e), 0);
+		assert_int_equal(e.stored_len, sizeof(data));
+	}
 	record_blocks_release(&b);
 }
 
@@ -646,7 +722,9 @@ static void test_speed(void **state)
 	encode(&s.record, &s.blocks, &payload, &meta);
 	started = now_s();
 	for (int i = 0; i < ROUNDS; i++)
-		assert_int_equal(record_decode_into(&arena, (uint8_t *)payload.data, payload.len, PAYLOAD_POSITION, 9, &decoded), 0);
+		assert_int_equal(
+			record_decode_into(&arena, (uint8_t *)payload.data, payload.len, PAYLOAD_POSITION, 9, &decoded),
+			0);
 	decode_s = now_s() - started;
 	started = now_s();
 	for (int i = 0; i < ROUNDS; i++) {
@@ -654,7 +732,8 @@ static void test_speed(void **state)
 		assert_int_equal(record_encode(&s.record, &s.blocks, &out), 0);
 	}
 	encode_s = now_s() - started;
-	print_message("decode %.2f M records/s, encode %.2f M records/s\n", ROUNDS / decode_s / 1e6, ROUNDS / encode_s / 1e6);
+	print_message(
+		"decode %.2f M records/s, encode %.2f M records/s\n", ROUNDS / decode_s / 1e6, ROUNDS / encode_s / 1e6);
 	assert_true(ROUNDS / decode_s > 1000);
 	record_arena_release(&arena);
 	save_release(&s);
@@ -663,11 +742,17 @@ static void test_speed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_operations),	   cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_plain_save_is_small), cmocka_unit_test(test_truncation),
-		cmocka_unit_test(test_flipped_bytes),	   cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_names),		   cmocka_unit_test(test_longer_header),
-		cmocka_unit_test(test_blocks),		   cmocka_unit_test(test_speed),
+		cmocka_unit_test(test_operations),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_plain_save_is_small),
+		cmocka_unit_test(test_truncation),
+		cmocka_unit_test(test_flipped_bytes),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_longer_header),
+		cmocka_unit_test(test_meta_area_is_full),
+		cmocka_unit_test(test_blocks),
+		cmocka_unit_test(test_speed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,7 +30,7 @@ struct lines {
 struct fixture {
 	char dir[64];
 	struct lines all, session; /* of "one", in all */
-	char output[20000];	   /* of the last run */
+	char output[20000];        /* of the last run */
 };
 
 static void lines_release(struct lines *l)
@@ -62,9 +62,17 @@ static void make_logs(size_t count, struct lines *all, struct lines *session)
 	all->count = session->count = 0;
 	for (size_t i = 0; i < count; i++) {
 		size_t s = (i * 7 / 3) % 3;
-		struct event e = {.type = EVENT_FILE_WRITTEN, .session = names[s], .operation = "write", .path = "state/\xc3\xa4\\ 'q' \"%s\"/\xff", .new_path = "",
-				  .more = i % 50 == 7 ? long_text : "", .custom_type = "", .flags = EVENT_HAS_SIZE, .size = 1000 + i};
-		struct event_context ctx = {.tx_seq = 1 + i / 2, .time_ns = TIME_NS + (int64_t)i * NS_PER_S, .actor = &actor};
+		struct event e = {.type = EVENT_FILE_WRITTEN,
+			.session = names[s],
+			.operation = "write",
+			.path = "state/\xc3\xa4\\ 'q' \"%s\"/\xff",
+			.new_path = "",
+			.more = i % 50 == 7 ? long_text : "",
+			.custom_type = "",
+			.flags = EVENT_HAS_SIZE,
+			.size = 1000 + i};
+		struct event_context ctx = {
+			.tx_seq = 1 + i / 2, .time_ns = TIME_NS + (int64_t)i * NS_PER_S, .actor = &actor};
 
 		buf_clear(&out);
 		assert_int_equal(event_seal(&e, &ctx, (uint32_t)(i % 2), &chains[s], &global, &scratch), 0);
@@ -266,7 +274,8 @@ static void test_malformed(void **state)
 {
 	struct fixture *f = *state;
 	static const char *const bad[] = {"", "{", "no", "[1]", "\"x\"", "null", "{}{}"};
-	static const char *const fields[] = {"event_id", "timestamp", "session_id", "event_type", "sequence_number", "checksum"};
+	static const char *const fields[] = {
+		"event_id", "timestamp", "session_id", "event_type", "sequence_number", "checksum"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct lines l = lines_copy(&f->session);
@@ -342,8 +351,12 @@ static void test_speed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_accepts),	  cmocka_unit_test(test_edits), cmocka_unit_test(test_cuts_and_swaps),
-		cmocka_unit_test(test_malformed), cmocka_unit_test(test_ends),	cmocka_unit_test(test_usage),
+		cmocka_unit_test(test_accepts),
+		cmocka_unit_test(test_edits),
+		cmocka_unit_test(test_cuts_and_swaps),
+		cmocka_unit_test(test_malformed),
+		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_usage),
 		cmocka_unit_test(test_speed),
 	};
 

@@ -29,7 +29,7 @@ struct progress {
 	bool broken_promise;	/* a wait said 0 after one had failed, or a frame is not where it was said */
 };
 
-static void script_wait(struct fixture *f, uint64_t seq, enum journal_level level, enum script_kind kind,
+static void script_wait(struct journal_fixture *f, uint64_t seq, enum journal_level level, enum script_kind kind,
 			struct progress *p)
 {
 	int r = journal_wait(f->journal, seq, level);
@@ -47,19 +47,19 @@ static void script_wait(struct fixture *f, uint64_t seq, enum journal_level leve
 /* Appends in groups of 1 to 4, so batches have several frames; every few groups a promise is kept across a flush. */
 static void run_script(struct env *env, enum script_kind kind, struct progress *p)
 {
-	struct fixture f;
+	struct journal_fixture f;
 	struct rng rng;
 
 	*p = (struct progress){0};
 	rng_init(&rng, 7);
-	if (fixture_open(&f, env, NULL, NULL) < 0)
+	if (journal_fixture_open(&f, env, NULL, NULL) < 0)
 		return;
 	journal_set_sync_interval(f.journal, kind == SCRIPT_INTERVAL ? 1000 : 0);
 	for (int i = 0; i < SCRIPT_FRAMES; i++) {
 		uint64_t dice = rng_below(&rng, 8);
 		bool kept = true;
-		uint64_t seq = dice == 0 ? fixture_append_promised(&f, OLD_SALT, &kept)
-					 : fixture_append(&f, OLD_SALT, NULL);
+		uint64_t seq = dice == 0 ? journal_fixture_append_promised(&f, OLD_SALT, &kept)
+					 : journal_fixture_append(&f, OLD_SALT, NULL);
 
 		p->broken_promise |= !kept;
 		if (!seq)
@@ -68,21 +68,21 @@ static void run_script(struct env *env, enum script_kind kind, struct progress *
 		if (dice < 4)
 			script_wait(&f, seq, dice == 3 ? JOURNAL_DURABLE : JOURNAL_ACKNOWLEDGED, kind, p);
 	}
-	if (fixture_close(&f) == 0 && !p->error)
+	if (journal_fixture_close(&f) == 0 && !p->error)
 		p->durable = p->acknowledged = p->appended;
 }
 
 /* Recover @env, judge it, append some more, recover again. @must: numbers up to this one have to be there. */
 static void check_recovery(struct env *env, uint64_t must, uint64_t appended)
 {
-	static struct fixture_seen seen, again;
-	struct fixture f;
+	static struct journal_fixture_seen seen, again;
+	struct journal_fixture f;
 	uint64_t last = 0;
 
 	if (must == 0 && store_present(env) == 0)
 		return;
-	seen = (struct fixture_seen){.old_seq_last = UINT64_MAX, .old_salt = OLD_SALT};
-	assert_int_equal(fixture_open(&f, env, NULL, &seen), 0);
+	seen = (struct journal_fixture_seen){.old_seq_last = UINT64_MAX, .old_salt = OLD_SALT};
+	assert_int_equal(journal_fixture_open(&f, env, NULL, &seen), 0);
 	assert_false(seen.wrong);
 	assert_int_equal(f.recovery.damage_count, 0);
 	assert_int_equal(seen.seq_last, f.recovery.seq_last);
@@ -91,20 +91,20 @@ static void check_recovery(struct env *env, uint64_t must, uint64_t appended)
 	assert_true(seen.seq_last <= appended);
 	assert_int_equal(journal_durable_seq(f.journal), seen.seq_last);
 	for (int i = 0; i < 5; i++) {
-		last = fixture_append(&f, NEW_SALT, NULL);
+		last = journal_fixture_append(&f, NEW_SALT, NULL);
 		assert_int_equal(last, seen.seq_last + 1 + (uint64_t)i);
 	}
 	assert_int_equal(journal_wait(f.journal, last, JOURNAL_DURABLE), 0);
-	assert_int_equal(fixture_close(&f), 0);
+	assert_int_equal(journal_fixture_close(&f), 0);
 
-	again = (struct fixture_seen){.old_seq_last = seen.seq_last, .old_salt = OLD_SALT, .salt = NEW_SALT};
-	assert_int_equal(fixture_open(&f, env, NULL, &again), 0);
+	again = (struct journal_fixture_seen){.old_seq_last = seen.seq_last, .old_salt = OLD_SALT, .salt = NEW_SALT};
+	assert_int_equal(journal_fixture_open(&f, env, NULL, &again), 0);
 	assert_false(again.wrong);
 	assert_int_equal(f.recovery.damage_count, 0);
 	assert_int_equal(f.recovery.torn_bytes, 0);
 	assert_int_equal(again.seq_last, last);
 	assert_int_equal(again.count, last);
-	assert_int_equal(fixture_close(&f), 0);
+	assert_int_equal(journal_fixture_close(&f), 0);
 }
 
 static const struct {
@@ -161,12 +161,12 @@ static void test_power_cut_while_recovering(void **state)
 
 			for (uint64_t m = 1; !done; m++) {
 				struct env *second = env_mem_power_cycle(env, seed & 1 ? ENV_MEM_RANDOM : ENV_MEM_TORN, seed);
-				struct fixture f;
+				struct journal_fixture f;
 				struct env *third;
 
 				env_mem_power_off_at(second, m);
-				if (fixture_open(&f, second, NULL, NULL) == 0)
-					(void)fixture_close(&f);
+				if (journal_fixture_open(&f, second, NULL, NULL) == 0)
+					(void)journal_fixture_close(&f);
 				done = !env_mem_is_off(second);
 				third = env_mem_power_cycle(second, seed & 2 ? ENV_MEM_RANDOM : ENV_MEM_LOST, seed + m);
 				check_recovery(third, p.durable, p.appended);
@@ -246,8 +246,8 @@ static void test_recovered_is_durable(void **state)
 	for (uint64_t n = 1; !done; n++) {
 		struct env *env = env_mem_new(n);
 		struct env_mem_stats stats;
-		struct fixture_seen seen = {.old_seq_last = UINT64_MAX, .old_salt = OLD_SALT};
-		struct fixture f;
+		struct journal_fixture_seen seen = {.old_seq_last = UINT64_MAX, .old_salt = OLD_SALT};
+		struct journal_fixture f;
 		struct progress p;
 
 		env_mem_fail_at(env, n, EIO);
@@ -255,20 +255,20 @@ static void test_recovered_is_durable(void **state)
 		env_mem_stats(env, &stats);
 		done = stats.ops < n;
 		env_mem_kill(env);
-		if (!done && fixture_open(&f, env, NULL, &seen) == 0) {
+		if (!done && journal_fixture_open(&f, env, NULL, &seen) == 0) {
 			gained += seen.seq_last > p.durable;
 			p.durable = seen.seq_last;
 			check_all_variants(env, &p);
-			(void)fixture_close(&f);
+			(void)journal_fixture_close(&f);
 		}
 		env_mem_free(env);
 	}
 	assert_true(gained > 10);
 }
 
-static uint64_t append_filled(struct fixture *f, uint8_t byte, size_t len)
+static uint64_t append_filled(struct journal_fixture *f, uint8_t byte, size_t len)
 {
-	static uint8_t bytes[FIXTURE_PAYLOAD_MAX];
+	static uint8_t bytes[JOURNAL_FIXTURE_PAYLOAD_MAX];
 	struct iovec iov = {bytes, len};
 
 	memset(bytes, byte, len);
@@ -280,33 +280,33 @@ static uint64_t append_filled(struct fixture *f, uint8_t byte, size_t len)
 static void test_discarded_frames_stay_away(void **state)
 {
 	struct env *first = env_mem_new(1), *env;
-	struct fixture f;
+	struct journal_fixture f;
 	uint64_t position;
 
 	(void)state;
-	assert_int_equal(fixture_open(&f, first, NULL, NULL), 0);
+	assert_int_equal(journal_fixture_open(&f, first, NULL, NULL), 0);
 	journal_set_sync_interval(f.journal, 1000);
-	append_filled(&f, 1, FIXTURE_PAYLOAD_MAX);
-	position = journal_next_position(f.journal, FIXTURE_PAYLOAD_MAX);
+	append_filled(&f, 1, JOURNAL_FIXTURE_PAYLOAD_MAX);
+	position = journal_next_position(f.journal, JOURNAL_FIXTURE_PAYLOAD_MAX);
 	for (uint64_t seq = 2; seq <= 6; seq++)
-		assert_int_equal(append_filled(&f, 1, FIXTURE_PAYLOAD_MAX), seq);
+		assert_int_equal(append_filled(&f, 1, JOURNAL_FIXTURE_PAYLOAD_MAX), seq);
 	assert_int_equal(journal_durable_seq(f.journal), 0);
 	assert_int_equal(journal_wait(f.journal, 6, JOURNAL_ACKNOWLEDGED), 0);
 	env = env_mem_power_cycle(first, ENV_MEM_KEPT, 1); /* all of it is there, nothing proven durable */
-	assert_int_equal(fixture_close(&f), 0);
+	assert_int_equal(journal_fixture_close(&f), 0);
 	env_mem_free(first);
 	assert_int_equal(env_mem_patch(env, "journal/00000001.seg", "hole", 4, (position & POSITION_OFFSET_MAX) + 100), 0);
 
-	assert_int_equal(fixture_open(&f, env, NULL, NULL), 0);
+	assert_int_equal(journal_fixture_open(&f, env, NULL, NULL), 0);
 	assert_int_equal(f.recovery.seq_last, 1);
 	assert_int_equal(f.recovery.damage_count, 0);
-	assert_true(f.recovery.torn_bytes > 4 * FIXTURE_PAYLOAD_MAX);
+	assert_true(f.recovery.torn_bytes > 4 * JOURNAL_FIXTURE_PAYLOAD_MAX);
 	assert_int_equal(append_filled(&f, 2, 100), 2);
 	assert_int_equal(append_filled(&f, 2, 100), 3);
-	assert_int_equal(fixture_close(&f), 0);
-	assert_int_equal(fixture_open(&f, env, NULL, NULL), 0);
+	assert_int_equal(journal_fixture_close(&f), 0);
+	assert_int_equal(journal_fixture_open(&f, env, NULL, NULL), 0);
 	assert_int_equal(f.recovery.seq_last, 3); /* and not the old 4 to 6 */
-	assert_int_equal(fixture_close(&f), 0);
+	assert_int_equal(journal_fixture_close(&f), 0);
 	env_mem_free(env);
 }
 
@@ -314,25 +314,25 @@ static void test_discarded_frames_stay_away(void **state)
 static void test_no_space(void **state)
 {
 	struct env *env = env_mem_new(3);
-	struct fixture f;
+	struct journal_fixture f;
 	uint64_t seq, last = 0;
 	int error = 0;
 
 	(void)state;
-	assert_int_equal(fixture_open(&f, env, NULL, NULL), 0);
-	env_mem_set_capacity(env, 3 * FIXTURE_SEGMENT_BYTES);
-	while ((seq = fixture_append(&f, OLD_SALT, &error))) {
+	assert_int_equal(journal_fixture_open(&f, env, NULL, NULL), 0);
+	env_mem_set_capacity(env, 3 * JOURNAL_FIXTURE_SEGMENT_BYTES);
+	while ((seq = journal_fixture_append(&f, OLD_SALT, &error))) {
 		last = seq;
 		assert_int_equal(journal_wait(f.journal, seq, JOURNAL_DURABLE), 0);
 	}
 	assert_int_equal(error, -ENOSPC);
 	assert_true(last > 20);
-	assert_int_equal(fixture_append(&f, OLD_SALT, &error), 0);
+	assert_int_equal(journal_fixture_append(&f, OLD_SALT, &error), 0);
 	assert_int_equal(error, -ENOSPC);
 	assert_int_equal(journal_error(f.journal), 0);
 	env_mem_set_capacity(env, 0);
-	assert_int_equal(fixture_append(&f, OLD_SALT, &error), last + 1);
-	assert_int_equal(fixture_close(&f), 0);
+	assert_int_equal(journal_fixture_append(&f, OLD_SALT, &error), last + 1);
+	assert_int_equal(journal_fixture_close(&f), 0);
 	check_recovery(env, last + 1, last + 1);
 	env_mem_free(env);
 }

@@ -8,7 +8,7 @@
 
 #include "rng.h"
 
-size_t fixture_payload(uint64_t seq, uint32_t salt, uint8_t *out)
+size_t journal_fixture_payload(uint64_t seq, uint32_t salt, uint8_t *out)
 {
 	struct rng rng;
 	size_t len;
@@ -19,7 +19,7 @@ size_t fixture_payload(uint64_t seq, uint32_t salt, uint8_t *out)
 		len = rng_below(&rng, 9);
 		break;
 	case 1:
-		len = rng_below(&rng, FIXTURE_PAYLOAD_MAX + 1);
+		len = rng_below(&rng, JOURNAL_FIXTURE_PAYLOAD_MAX + 1);
 		break;
 	default:
 		len = rng_below(&rng, 1800);
@@ -29,16 +29,16 @@ size_t fixture_payload(uint64_t seq, uint32_t salt, uint8_t *out)
 	return len;
 }
 
-int fixture_seen_frame(void *arg, uint64_t seq, uint64_t position, const uint8_t *payload, size_t len)
+int journal_fixture_seen_frame(void *arg, uint64_t seq, uint64_t position, const uint8_t *payload, size_t len)
 {
-	struct fixture_seen *seen = arg;
-	uint8_t want[FIXTURE_PAYLOAD_MAX];
+	struct journal_fixture_seen *seen = arg;
+	uint8_t want[JOURNAL_FIXTURE_PAYLOAD_MAX];
 	size_t want_len;
 
 	if (!seen)
 		return 0;
-	want_len = fixture_payload(seq, seq <= seen->old_seq_last ? seen->old_salt : seen->salt, want);
-	if (len != want_len || (len && memcmp(payload, want, len)) || seq >= FIXTURE_SEQ_MAX)
+	want_len = journal_fixture_payload(seq, seq <= seen->old_seq_last ? seen->old_salt : seen->salt, want);
+	if (len != want_len || (len && memcmp(payload, want, len)) || seq >= JOURNAL_FIXTURE_SEQ_MAX)
 		seen->wrong = true;
 	if (seq <= seen->seq_last || (!seen->may_skip && seen->count && seq != seen->seq_last + 1))
 		seen->wrong = true;
@@ -46,46 +46,46 @@ int fixture_seen_frame(void *arg, uint64_t seq, uint64_t position, const uint8_t
 		seen->seq_first = seq;
 	seen->count++;
 	seen->seq_last = seq;
-	if (seq < FIXTURE_SEQ_MAX)
+	if (seq < JOURNAL_FIXTURE_SEQ_MAX)
 		seen->positions[seq] = position;
 	return 0;
 }
 
-int fixture_open(struct fixture *f, struct env *env, const struct journal_options *opt, struct fixture_seen *seen)
+int journal_fixture_open(struct journal_fixture *f, struct env *env, const struct journal_options *opt, struct journal_fixture_seen *seen)
 {
 	struct journal_options options = opt ? *opt : (struct journal_options){0};
 	int r;
 
-	*f = (struct fixture){0};
+	*f = (struct journal_fixture){0};
 	if (!options.segment_bytes)
-		options.segment_bytes = FIXTURE_SEGMENT_BYTES;
+		options.segment_bytes = JOURNAL_FIXTURE_SEGMENT_BYTES;
 	r = store_open(env, options.read_only ? STORE_READ_ONLY : STORE_CREATE, NULL, &f->store);
 	if (r < 0)
 		return r;
-	r = journal_open(f->store, &options, seen ? fixture_seen_frame : NULL, seen, &f->recovery, &f->journal);
+	r = journal_open(f->store, &options, seen ? journal_fixture_seen_frame : NULL, seen, &f->recovery, &f->journal);
 	if (r < 0) {
 		store_close(f->store);
-		*f = (struct fixture){0};
+		*f = (struct journal_fixture){0};
 	}
 	return r;
 }
 
-int fixture_close(struct fixture *f)
+int journal_fixture_close(struct journal_fixture *f)
 {
 	int r = journal_close(f->journal);
 
 	journal_recovery_release(&f->recovery);
 	store_close(f->store);
-	*f = (struct fixture){0};
+	*f = (struct journal_fixture){0};
 	return r;
 }
 
-uint64_t fixture_append(struct fixture *f, uint32_t salt, int *ret_error)
+uint64_t journal_fixture_append(struct journal_fixture *f, uint32_t salt, int *ret_error)
 {
-	uint8_t payload[FIXTURE_PAYLOAD_MAX];
+	uint8_t payload[JOURNAL_FIXTURE_PAYLOAD_MAX];
 	uint64_t seq = journal_next_seq(f->journal);
 	struct iovec iov[2];
-	size_t len = fixture_payload(seq, salt, payload);
+	size_t len = journal_fixture_payload(seq, salt, payload);
 	int r = journal_reserve(f->journal, len);
 
 	if (r < 0) {
@@ -98,11 +98,11 @@ uint64_t fixture_append(struct fixture *f, uint32_t salt, int *ret_error)
 	return journal_append(f->journal, len, iov, 2);
 }
 
-uint64_t fixture_append_promised(struct fixture *f, uint32_t salt, bool *ret_kept)
+uint64_t journal_fixture_append_promised(struct journal_fixture *f, uint32_t salt, bool *ret_kept)
 {
-	uint8_t payload[FIXTURE_PAYLOAD_MAX], back[FIXTURE_PAYLOAD_MAX];
+	uint8_t payload[JOURNAL_FIXTURE_PAYLOAD_MAX], back[JOURNAL_FIXTURE_PAYLOAD_MAX];
 	uint64_t position, seq = journal_next_seq(f->journal);
-	size_t len = fixture_payload(seq, salt, payload);
+	size_t len = journal_fixture_payload(seq, salt, payload);
 	struct iovec iov = {payload, len};
 
 	if (journal_reserve(f->journal, len) < 0)

@@ -12,36 +12,36 @@
 #include "journal.h"
 #include "store.h"
 
-#define FIXTURE_SEGMENT_BYTES (64u << 10)
-#define FIXTURE_PAYLOAD_MAX (16u << 10)
-#define FIXTURE_SEQ_MAX 4096
+#define JOURNAL_FIXTURE_SEGMENT_BYTES (64u << 10)
+#define JOURNAL_FIXTURE_PAYLOAD_MAX (16u << 10)
+#define JOURNAL_FIXTURE_SEQ_MAX 4096
 
 /** What a replay saw. Frames up to @old_seq_last must have @old_salt, later ones @salt. */
-struct fixture_seen {
+struct journal_fixture_seen {
 	uint64_t old_seq_last;
 	uint32_t old_salt, salt;
 	bool may_skip;	    /* numbers may be missing (damage) */
 	uint64_t count, seq_first, seq_last;
-	uint64_t positions[FIXTURE_SEQ_MAX]; /* by seq; 0: not seen */
+	uint64_t positions[JOURNAL_FIXTURE_SEQ_MAX]; /* by seq; 0: not seen */
 	bool wrong;	    /* a frame with other bytes, or out of order */
 };
 
-struct fixture {
+struct journal_fixture {
 	struct store *store;
 	struct journal *journal;
 	struct journal_recovery recovery;
 };
 
-/** Length of frame @seq's payload, and its bytes into @out (FIXTURE_PAYLOAD_MAX). */
-size_t fixture_payload(uint64_t seq, uint32_t salt, uint8_t *out);
-int fixture_seen_frame(void *arg, uint64_t seq, uint64_t position, const uint8_t *payload, size_t len);
+/** Length of frame @seq's payload, and its bytes into @out (JOURNAL_FIXTURE_PAYLOAD_MAX). */
+size_t journal_fixture_payload(uint64_t seq, uint32_t salt, uint8_t *out);
+int journal_fixture_seen_frame(void *arg, uint64_t seq, uint64_t position, const uint8_t *payload, size_t len);
 /** Open store and journal; 0 or -errno with nothing left open. @seen may be NULL. */
-int fixture_open(struct fixture *f, struct env *env, const struct journal_options *opt, struct fixture_seen *seen);
+int journal_fixture_open(struct journal_fixture *f, struct env *env, const struct journal_options *opt, struct journal_fixture_seen *seen);
 /** Returns what journal_close() said. */
-int fixture_close(struct fixture *f);
+int journal_fixture_close(struct journal_fixture *f);
 /** Reserve and append the frame of the next number. Its number, or 0 and the error in *@ret_error (NULL allowed). */
-uint64_t fixture_append(struct fixture *f, uint32_t salt, int *ret_error);
+uint64_t journal_fixture_append(struct journal_fixture *f, uint32_t salt, int *ret_error);
 /** The same, with everything flushed between asking for the position and appending. *@ret_kept: it is where it was said. */
-uint64_t fixture_append_promised(struct fixture *f, uint32_t salt, bool *ret_kept);
+uint64_t journal_fixture_append_promised(struct journal_fixture *f, uint32_t salt, bool *ret_kept);
 
 #endif

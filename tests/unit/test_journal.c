@@ -20,18 +20,18 @@
 
 #define SALT 1
 
-static struct fixture_seen seen_of(uint32_t salt)
+static struct journal_fixture_seen seen_of(uint32_t salt)
 {
-	return (struct fixture_seen){.old_seq_last = UINT64_MAX, .old_salt = salt};
+	return (struct journal_fixture_seen){.old_seq_last = UINT64_MAX, .old_salt = salt};
 }
 
 /* Append @count frames, each durable by itself, so that only the last one is not proven. */
-static uint64_t fill(struct fixture *f, int count)
+static uint64_t fill(struct journal_fixture *f, int count)
 {
 	uint64_t seq = 0;
 
 	for (int i = 0; i < count; i++) {
-		seq = fixture_append(f, SALT, NULL);
+		seq = journal_fixture_append(f, SALT, NULL);
 		assert_true(seq > 0);
 		assert_int_equal(journal_wait(f->journal, seq, JOURNAL_DURABLE), 0);
 	}
@@ -41,53 +41,53 @@ static uint64_t fill(struct fixture *f, int count)
 static struct env *filled_env(int count)
 {
 	struct env *env = env_mem_new(1);
-	struct fixture f;
+	struct journal_fixture f;
 
-	assert_int_equal(fixture_open(&f, env, NULL, NULL), 0);
+	assert_int_equal(journal_fixture_open(&f, env, NULL, NULL), 0);
 	assert_int_equal(fill(&f, count), count);
-	assert_int_equal(fixture_close(&f), 0);
+	assert_int_equal(journal_fixture_close(&f), 0);
 	return env;
 }
 
 static void test_positions_and_reads(void **state)
 {
 	struct env *env = env_mem_new(1);
-	uint8_t payload[FIXTURE_PAYLOAD_MAX], back[FIXTURE_PAYLOAD_MAX];
+	uint8_t payload[JOURNAL_FIXTURE_PAYLOAD_MAX], back[JOURNAL_FIXTURE_PAYLOAD_MAX];
 	uint64_t positions[200];
-	struct fixture f;
+	struct journal_fixture f;
 
 	(void)state;
-	assert_int_equal(fixture_open(&f, env, NULL, NULL), 0);
+	assert_int_equal(journal_fixture_open(&f, env, NULL, NULL), 0);
 	for (uint64_t seq = 1; seq < 200; seq++) {
-		size_t len = fixture_payload(seq, SALT, payload);
+		size_t len = journal_fixture_payload(seq, SALT, payload);
 		struct iovec iov = {payload, len};
 
-		assert_int_equal(journal_reserve(f.journal, FIXTURE_PAYLOAD_MAX), 0); /* more than needed is fine */
+		assert_int_equal(journal_reserve(f.journal, JOURNAL_FIXTURE_PAYLOAD_MAX), 0); /* more than needed is fine */
 		positions[seq] = journal_next_position(f.journal, len);
 		if (seq % 7 == 0) /* a flush in between must not move the frame */
 			assert_int_equal(journal_sync(f.journal), 0);
-		assert_int_equal(journal_append(f.journal, FIXTURE_PAYLOAD_MAX, &iov, 1), seq);
+		assert_int_equal(journal_append(f.journal, JOURNAL_FIXTURE_PAYLOAD_MAX, &iov, 1), seq);
 		if (seq % 5 == 0)
 			assert_int_equal(journal_wait(f.journal, seq, JOURNAL_ACKNOWLEDGED), 0);
 		/* This one from memory, an older one from wherever it is now. */
 		for (uint64_t s = seq; s; s = s > 40 ? s - 40 : 0) {
-			len = fixture_payload(s, SALT, payload);
+			len = journal_fixture_payload(s, SALT, payload);
 			assert_int_equal(journal_read(f.journal, positions[s], back, len), 0);
 			assert_memory_equal(back, payload, len);
 		}
 	}
 	assert_int_equal(journal_read(f.journal, positions[199] + (20 << 10), back, 1), -EIO);
 	assert_int_equal(journal_read(f.journal, position_make(POSITION_JOURNAL, 999, 8192), back, 1), -EIO);
-	assert_int_equal(fixture_close(&f), 0);
+	assert_int_equal(journal_fixture_close(&f), 0);
 
-	struct fixture_seen seen = seen_of(SALT);
+	struct journal_fixture_seen seen = seen_of(SALT);
 
-	assert_int_equal(fixture_open(&f, env, NULL, &seen), 0);
+	assert_int_equal(journal_fixture_open(&f, env, NULL, &seen), 0);
 	assert_false(seen.wrong);
 	assert_int_equal(seen.count, 199);
 	for (uint64_t seq = 1; seq < 200; seq++)
 		assert_int_equal(seen.positions[seq], positions[seq]);
-	assert_int_equal(fixture_close(&f), 0);
+	assert_int_equal(journal_fixture_close(&f), 0);
 	env_mem_free(env);
 }
 
@@ -96,32 +96,32 @@ static void test_limits(void **state)
 	struct env *env = env_mem_new(1);
 	struct journal_options read_only = {.read_only = true}, odd = {.segment_bytes = 100000};
 	struct journal_stats stats;
-	struct fixture f;
+	struct journal_fixture f;
 
 	(void)state;
-	assert_int_equal(fixture_open(&f, env, &odd, NULL), -EINVAL);
-	assert_int_equal(fixture_open(&f, env, NULL, NULL), 0);
-	assert_int_equal(journal_reserve(f.journal, FIXTURE_PAYLOAD_MAX + 1), -EFBIG);
+	assert_int_equal(journal_fixture_open(&f, env, &odd, NULL), -EINVAL);
+	assert_int_equal(journal_fixture_open(&f, env, NULL, NULL), 0);
+	assert_int_equal(journal_reserve(f.journal, JOURNAL_FIXTURE_PAYLOAD_MAX + 1), -EFBIG);
 	for (int i = 0; i < 50; i++)
-		assert_int_equal(journal_reserve(f.journal, FIXTURE_PAYLOAD_MAX), 0);
+		assert_int_equal(journal_reserve(f.journal, JOURNAL_FIXTURE_PAYLOAD_MAX), 0);
 	journal_get_stats(f.journal, &stats);
-	assert_true(stats.segment_bytes > 50 * FIXTURE_PAYLOAD_MAX);
+	assert_true(stats.segment_bytes > 50 * JOURNAL_FIXTURE_PAYLOAD_MAX);
 	for (int i = 0; i < 50; i++)
-		journal_unreserve(f.journal, FIXTURE_PAYLOAD_MAX);
+		journal_unreserve(f.journal, JOURNAL_FIXTURE_PAYLOAD_MAX);
 	journal_get_stats(f.journal, &stats);
 	assert_int_equal(stats.reserved_bytes, 0);
-	assert_int_equal(fixture_close(&f), 0);
-	assert_int_equal(fixture_open(&f, env, &read_only, NULL), 0);
+	assert_int_equal(journal_fixture_close(&f), 0);
+	assert_int_equal(journal_fixture_open(&f, env, &read_only, NULL), 0);
 	assert_int_equal(journal_reserve(f.journal, 1), -EROFS);
 	assert_int_equal(journal_start(f.journal), -EROFS);
-	assert_int_equal(fixture_close(&f), 0);
+	assert_int_equal(journal_fixture_close(&f), 0);
 	env_mem_free(env);
 }
 
 /* All reservations first, then frames in sizes and flushes chosen to waste as much as possible. */
 static void test_reserved_space_suffices(void **state)
 {
-	static const uint8_t zeros[FIXTURE_PAYLOAD_MAX];
+	static const uint8_t zeros[JOURNAL_FIXTURE_PAYLOAD_MAX];
 	struct rng rng;
 
 	(void)state;
@@ -130,13 +130,13 @@ static void test_reserved_space_suffices(void **state)
 		struct env *env = env_mem_new((uint64_t)round);
 		size_t lens[64], count = 1 + rng_below(&rng, 64);
 		struct journal_stats stats;
-		struct fixture f;
+		struct journal_fixture f;
 		uint64_t segments;
 
-		assert_int_equal(fixture_open(&f, env, NULL, NULL), 0);
+		assert_int_equal(journal_fixture_open(&f, env, NULL, NULL), 0);
 		(void)fill(&f, (int)rng_below(&rng, 30));
 		for (size_t i = 0; i < count; i++) {
-			lens[i] = rng_coin(&rng) ? FIXTURE_PAYLOAD_MAX - rng_below(&rng, 100) : rng_below(&rng, 5000);
+			lens[i] = rng_coin(&rng) ? JOURNAL_FIXTURE_PAYLOAD_MAX - rng_below(&rng, 100) : rng_below(&rng, 5000);
 			assert_int_equal(journal_reserve(f.journal, lens[i]), 0);
 		}
 		journal_get_stats(f.journal, &stats);
@@ -151,7 +151,7 @@ static void test_reserved_space_suffices(void **state)
 		journal_get_stats(f.journal, &stats);
 		assert_int_equal(stats.reserved_bytes, 0);
 		assert_int_equal(stats.segments, segments);
-		assert_int_equal(fixture_close(&f), 0);
+		assert_int_equal(journal_fixture_close(&f), 0);
 		env_mem_free(env);
 	}
 }
@@ -159,38 +159,38 @@ static void test_reserved_space_suffices(void **state)
 static void test_scan_and_start(void **state)
 {
 	struct env *env = filled_env(100);
-	struct fixture_seen all = seen_of(SALT), part = seen_of(SALT);
+	struct journal_fixture_seen all = seen_of(SALT), part = seen_of(SALT);
 	struct journal_options from = {0};
-	struct fixture f;
+	struct journal_fixture f;
 
 	(void)state;
-	assert_int_equal(fixture_open(&f, env, NULL, &all), 0);
-	assert_int_equal(fixture_append(&f, SALT, NULL), 101); /* still in memory */
+	assert_int_equal(journal_fixture_open(&f, env, NULL, &all), 0);
+	assert_int_equal(journal_fixture_append(&f, SALT, NULL), 101); /* still in memory */
 	part.may_skip = true;
-	assert_int_equal(journal_scan(f.journal, all.positions[60], 101, fixture_seen_frame, &part), 0);
+	assert_int_equal(journal_scan(f.journal, all.positions[60], 101, journal_fixture_seen_frame, &part), 0);
 	assert_false(part.wrong);
 	assert_int_equal(part.seq_first, 60);
 	assert_int_equal(part.count, 42);
 	part = seen_of(SALT);
-	assert_int_equal(journal_scan(f.journal, 0, 30, fixture_seen_frame, &part), 0);
+	assert_int_equal(journal_scan(f.journal, 0, 30, journal_fixture_seen_frame, &part), 0);
 	assert_int_equal(part.count, 30);
-	assert_int_equal(fixture_close(&f), 0);
+	assert_int_equal(journal_fixture_close(&f), 0);
 
 	for (uint64_t seq = 1; seq <= 100; seq += 9) {
 		from.start_seq = seq;
 		from.start_position = all.positions[seq];
 		part = seen_of(SALT);
-		assert_int_equal(fixture_open(&f, env, &from, &part), 0);
+		assert_int_equal(journal_fixture_open(&f, env, &from, &part), 0);
 		assert_false(part.wrong);
 		assert_int_equal(part.seq_first, seq + 1);
 		assert_int_equal(part.count, 101 - seq);
 		assert_int_equal(f.recovery.damage_count, 0);
-		assert_int_equal(fixture_close(&f), 0);
+		assert_int_equal(journal_fixture_close(&f), 0);
 		from.start_position += 8;
-		assert_int_equal(fixture_open(&f, env, &from, NULL), -ESTALE);
+		assert_int_equal(journal_fixture_open(&f, env, &from, NULL), -ESTALE);
 		from.start_position -= 8;
 		from.start_seq++;
-		assert_int_equal(fixture_open(&f, env, &from, NULL), -ESTALE);
+		assert_int_equal(journal_fixture_open(&f, env, &from, NULL), -ESTALE);
 	}
 	env_mem_free(env);
 }
@@ -232,22 +232,22 @@ static bool reported(const struct journal_recovery *r, uint64_t seq)
 /* Does frame @seq, intact at @position, touch the wound? */
 static bool is_hit(uint64_t position, uint64_t seq, const struct wound *w)
 {
-	uint8_t payload[FIXTURE_PAYLOAD_MAX];
+	uint8_t payload[JOURNAL_FIXTURE_PAYLOAD_MAX];
 	uint64_t from = position_offset(position) - FRAME_HEADER_BYTES;
-	uint64_t to = position_offset(position) + fixture_payload(seq, SALT, payload);
+	uint64_t to = position_offset(position) + journal_fixture_payload(seq, SALT, payload);
 
 	return position_file(position) == w->segment && from < w->offset + w->len && w->offset < to;
 }
 
-static void check_wound(struct env *env, const struct fixture_seen *whole, const struct wound *w)
+static void check_wound(struct env *env, const struct journal_fixture_seen *whole, const struct wound *w)
 {
-	static struct fixture_seen seen;
-	struct fixture f;
+	static struct journal_fixture_seen seen;
+	struct journal_fixture f;
 	uint64_t last = 0;
 
 	seen = seen_of(SALT);
 	seen.may_skip = true;
-	assert_int_equal(fixture_open(&f, env, NULL, &seen), 0);
+	assert_int_equal(journal_fixture_open(&f, env, NULL, &seen), 0);
 	assert_false(seen.wrong);
 	for (uint64_t seq = 1; seq <= whole->seq_last; seq++) {
 		bool hit = is_hit(whole->positions[seq], seq, w);
@@ -261,37 +261,37 @@ static void check_wound(struct env *env, const struct fixture_seen *whole, const
 			assert_false(reported(&f.recovery, seq));
 	}
 	/* Life goes on, and the next recovery tells the same. */
-	last = fixture_append(&f, SALT, NULL);
+	last = journal_fixture_append(&f, SALT, NULL);
 	assert_true(last > seen.seq_last);
-	assert_int_equal(fixture_close(&f), 0);
+	assert_int_equal(journal_fixture_close(&f), 0);
 	uint64_t count = seen.count;
 
 	seen = seen_of(SALT);
 	seen.may_skip = true;
-	assert_int_equal(fixture_open(&f, env, NULL, &seen), 0);
+	assert_int_equal(journal_fixture_open(&f, env, NULL, &seen), 0);
 	assert_false(seen.wrong);
 	assert_int_equal(seen.count, count + 1);
 	assert_int_equal(seen.seq_last, last);
 	assert_int_equal(f.recovery.torn_bytes, 0);
 	for (uint64_t seq = 1; seq < last; seq++)
 		assert_true(seen.positions[seq] || reported(&f.recovery, seq));
-	assert_int_equal(fixture_close(&f), 0);
+	assert_int_equal(journal_fixture_close(&f), 0);
 }
 
 static void test_damage_everywhere(void **state)
 {
 	static const uint64_t lens[] = {1, 512, 3 * 4096}, strides[] = {331, 1009, 4096 * 2 + 512};
 	struct env *env = filled_env(60);
-	struct fixture_seen whole = seen_of(SALT);
-	struct fixture f;
+	struct journal_fixture_seen whole = seen_of(SALT);
+	struct journal_fixture f;
 
 	(void)state;
-	assert_int_equal(fixture_open(&f, env, NULL, &whole), 0);
+	assert_int_equal(journal_fixture_open(&f, env, NULL, &whole), 0);
 	assert_int_equal(whole.count, 60);
-	assert_int_equal(fixture_close(&f), 0);
+	assert_int_equal(journal_fixture_close(&f), 0);
 	for (int how = 0; how < SPOIL_COUNT; how++) {
 		for (uint32_t segment = 1; segment <= position_file(whole.positions[60]); segment++) {
-			for (uint64_t at = how * 8; at + lens[how] <= FIXTURE_SEGMENT_BYTES; at += strides[how]) {
+			for (uint64_t at = how * 8; at + lens[how] <= JOURNAL_FIXTURE_SEGMENT_BYTES; at += strides[how]) {
 				struct env *copy = env_mem_power_cycle(env, ENV_MEM_LOST, 1); /* all is synced */
 				struct wound w = {.segment = segment, .offset = at, .len = lens[how]};
 
@@ -308,17 +308,17 @@ static void test_damage_everywhere(void **state)
 static void test_missing_segment(void **state)
 {
 	struct env *env = filled_env(90);
-	struct fixture_seen whole = seen_of(SALT), seen = seen_of(SALT);
-	struct fixture f;
+	struct journal_fixture_seen whole = seen_of(SALT), seen = seen_of(SALT);
+	struct journal_fixture f;
 	uint64_t lost = 0;
 
 	(void)state;
-	assert_int_equal(fixture_open(&f, env, NULL, &whole), 0);
-	assert_int_equal(fixture_close(&f), 0);
+	assert_int_equal(journal_fixture_open(&f, env, NULL, &whole), 0);
+	assert_int_equal(journal_fixture_close(&f), 0);
 	assert_true(position_file(whole.positions[90]) > 2);
 	assert_int_equal(env_unlink(env, "journal/00000002.seg"), 0);
 	seen.may_skip = true;
-	assert_int_equal(fixture_open(&f, env, NULL, &seen), 0);
+	assert_int_equal(journal_fixture_open(&f, env, NULL, &seen), 0);
 	assert_false(seen.wrong);
 	for (uint64_t seq = 1; seq <= 90; seq++) {
 		bool gone = position_file(whole.positions[seq]) == 2;
@@ -330,7 +330,7 @@ static void test_missing_segment(void **state)
 	assert_true(lost > 0);
 	assert_int_equal(f.recovery.damage_count, 1);
 	assert_int_equal(fill(&f, 40), 130); /* over a segment's end, with a number missing before */
-	assert_int_equal(fixture_close(&f), 0);
+	assert_int_equal(journal_fixture_close(&f), 0);
 	env_mem_free(env);
 }
 
@@ -341,19 +341,19 @@ static void test_copied_frames_are_content(void **state)
 	uint8_t copy[8192];
 	struct iovec iov = {copy, sizeof(copy)};
 	struct journal_recovery recovery;
-	struct journal_options opt = {.segment_bytes = FIXTURE_SEGMENT_BYTES};
-	struct fixture f;
+	struct journal_options opt = {.segment_bytes = JOURNAL_FIXTURE_SEGMENT_BYTES};
+	struct journal_fixture f;
 
 	(void)state;
 	assert_int_equal(env_mem_read(env, "journal/00000001.seg", copy, sizeof(copy), 4096), sizeof(copy));
-	assert_int_equal(fixture_open(&f, env, NULL, NULL), 0);
+	assert_int_equal(journal_fixture_open(&f, env, NULL, NULL), 0);
 	assert_int_equal(journal_reserve(f.journal, sizeof(copy)), 0);
 	uint64_t position = journal_next_position(f.journal, sizeof(copy));
 
 	assert_int_equal(journal_append(f.journal, sizeof(copy), &iov, 1), 21);
 	assert_int_equal(journal_sync(f.journal), 0);
 	assert_int_equal(fill(&f, 1), 22);
-	assert_int_equal(fixture_close(&f), 0);
+	assert_int_equal(journal_fixture_close(&f), 0);
 	/* Spoil the outer frame's header so that the scan goes through its payload. */
 	char path[32];
 
@@ -366,7 +366,7 @@ static void test_copied_frames_are_content(void **state)
 	assert_int_equal(recovery.damage[0].seq_first, 21);
 	assert_int_equal(recovery.damage[0].seq_last, 21);
 	f.recovery = recovery;
-	assert_int_equal(fixture_close(&f), 0);
+	assert_int_equal(journal_fixture_close(&f), 0);
 	env_mem_free(env);
 }
 
@@ -390,16 +390,16 @@ static void test_poison_reaches_everyone(void **state)
 {
 	struct env *env = env_mem_new(1);
 	struct note notes[6] = {0};
-	struct fixture f;
+	struct journal_fixture f;
 	uint64_t durable;
 
 	(void)state;
-	assert_int_equal(fixture_open(&f, env, NULL, NULL), 0);
+	assert_int_equal(journal_fixture_open(&f, env, NULL, NULL), 0);
 	assert_int_equal(journal_start(f.journal), 0);
 	durable = fill(&f, 5);
 	env_mem_fail_syncs(env, EIO);
 	for (int i = 0; i < 6; i++) {
-		uint64_t seq = fixture_append(&f, SALT, NULL);
+		uint64_t seq = journal_fixture_append(&f, SALT, NULL);
 
 		notes[i].waiter = (struct journal_waiter){.seq = seq ? seq : 99, .fn = on_safe};
 		journal_notify(f.journal, &notes[i].waiter);
@@ -411,7 +411,7 @@ static void test_poison_reaches_everyone(void **state)
 	assert_int_equal(journal_error(f.journal), -EIO);
 	assert_int_equal(journal_durable_seq(f.journal), durable);
 	assert_int_equal(journal_reserve(f.journal, 1), -EIO);
-	assert_int_equal(fixture_close(&f), -EIO);
+	assert_int_equal(journal_fixture_close(&f), -EIO);
 	for (int i = 0; i < 6; i++) {
 		assert_int_equal(notes[i].calls, 1);
 		assert_int_equal(notes[i].error, -EIO);
@@ -420,7 +420,7 @@ static void test_poison_reaches_everyone(void **state)
 }
 
 struct crowd {
-	struct fixture f;
+	struct journal_fixture f;
 	pthread_mutex_t order; /* stands for the engine's lock */
 	enum journal_level level;
 	int rounds;
@@ -430,22 +430,22 @@ struct crowd {
 static void *crowd_member(void *arg)
 {
 	struct crowd *c = arg;
-	uint8_t want[FIXTURE_PAYLOAD_MAX], back[FIXTURE_PAYLOAD_MAX];
+	uint8_t want[JOURNAL_FIXTURE_PAYLOAD_MAX], back[JOURNAL_FIXTURE_PAYLOAD_MAX];
 
 	for (int i = 0; i < c->rounds; i++) {
 		uint64_t seq, position;
 		struct iovec iov;
 		size_t len;
 
-		if (journal_reserve(c->f.journal, FIXTURE_PAYLOAD_MAX) < 0) {
+		if (journal_reserve(c->f.journal, JOURNAL_FIXTURE_PAYLOAD_MAX) < 0) {
 			atomic_fetch_add(&c->failures, 1);
 			continue;
 		}
 		pthread_mutex_lock(&c->order);
-		len = fixture_payload(journal_next_seq(c->f.journal), SALT, want);
+		len = journal_fixture_payload(journal_next_seq(c->f.journal), SALT, want);
 		iov = (struct iovec){want, len};
 		position = journal_next_position(c->f.journal, len);
-		seq = journal_append(c->f.journal, FIXTURE_PAYLOAD_MAX, &iov, 1);
+		seq = journal_append(c->f.journal, JOURNAL_FIXTURE_PAYLOAD_MAX, &iov, 1);
 		pthread_mutex_unlock(&c->order);
 		if (journal_read(c->f.journal, position, back, len) || memcmp(back, want, len) ||
 		    journal_wait(c->f.journal, seq, c->level) || journal_read(c->f.journal, position, back, len) ||
@@ -461,12 +461,12 @@ static void run_crowd(enum journal_level level, uint32_t interval_ms)
 {
 	struct env *env = env_mem_new(1);
 	struct crowd c = {.level = level, .rounds = 60};
-	static struct fixture_seen seen;
+	static struct journal_fixture_seen seen;
 	struct journal_stats stats;
 	pthread_t threads[16];
 
 	pthread_mutex_init(&c.order, NULL);
-	assert_int_equal(fixture_open(&c.f, env, NULL, NULL), 0);
+	assert_int_equal(journal_fixture_open(&c.f, env, NULL, NULL), 0);
 	journal_set_sync_interval(c.f.journal, interval_ms);
 	assert_int_equal(journal_start(c.f.journal), 0);
 	for (int i = 0; i < 16; i++)
@@ -477,12 +477,12 @@ static void run_crowd(enum journal_level level, uint32_t interval_ms)
 	journal_get_stats(c.f.journal, &stats);
 	assert_int_equal(stats.frames, 16 * c.rounds);
 	assert_int_equal(stats.reserved_bytes, 0);
-	assert_int_equal(fixture_close(&c.f), 0);
+	assert_int_equal(journal_fixture_close(&c.f), 0);
 	seen = seen_of(SALT);
-	assert_int_equal(fixture_open(&c.f, env, NULL, &seen), 0);
+	assert_int_equal(journal_fixture_open(&c.f, env, NULL, &seen), 0);
 	assert_false(seen.wrong);
 	assert_int_equal(seen.count, 16 * c.rounds);
-	assert_int_equal(fixture_close(&c.f), 0);
+	assert_int_equal(journal_fixture_close(&c.f), 0);
 	pthread_mutex_destroy(&c.order);
 	env_mem_free(env);
 }
@@ -511,22 +511,22 @@ static void test_nobody_waits(void **state)
 		_Atomic int calls = 0;
 		struct journal_options opt = {.before_sync = count_call, .before_sync_arg = (void *)&calls};
 		struct env *env = env_mem_new(1);
-		struct fixture f;
+		struct journal_fixture f;
 
-		assert_int_equal(fixture_open(&f, env, &opt, NULL), 0);
+		assert_int_equal(journal_fixture_open(&f, env, &opt, NULL), 0);
 		journal_set_sync_interval(f.journal, intervals[i]);
 		assert_int_equal(journal_start(f.journal), 0);
 		for (uint64_t round = 1; round <= 3; round++) {
 			const int before = atomic_load(&calls);
 
-			assert_int_equal(fixture_append(&f, SALT, NULL), round);
+			assert_int_equal(journal_fixture_append(&f, SALT, NULL), round);
 			for (int ms = 0; ms < 5000 && journal_durable_seq(f.journal) < round; ms++)
 				nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 			assert_int_equal(journal_durable_seq(f.journal), round);
 			assert_true(atomic_load(&calls) > before);
 			nanosleep(&(struct timespec){.tv_nsec = 120000000}, NULL); /* idle again */
 		}
-		assert_int_equal(fixture_close(&f), 0);
+		assert_int_equal(journal_fixture_close(&f), 0);
 		env_mem_free(env);
 	}
 }

@@ -45,6 +45,13 @@ static struct engine *engine_new(struct env *env, const struct engine_options *o
 
 static void engine_free(struct engine *e)
 {
+	for (size_t i = 0; i < DRAFT_BUCKETS; i++)
+		while (e->drafts[i]) { /* left open: their bytes stay in the arena, pending */
+			struct draft *d = e->drafts[i];
+
+			e->drafts[i] = d->next;
+			draft_free(d);
+		}
 	while (e->recovered) {
 		struct draft *d = e->recovered;
 

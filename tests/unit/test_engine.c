@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The engine as a whole, over the in-memory environment: saves, appends, patches, names, rules, history, restarts.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "cmocka_all.h"
+#include "engine_fixture.h"
+#include "env_mem.h"
+
+static int setup(void **state)
+{
+	*state = env_mem_new(7);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	env_mem_free(*state);
+	return 0;
+}
+
+static void test_fresh_store_has_its_places(void **state)
+{
+	struct engine *e = fixture_open_ok(*state);
+
+	assert_int_not_equal(fixture_ino(e, "state/sessions"), 0);
+	assert_int_not_equal(fixture_ino(e, "status/config.yaml"), 0);
+	assert_int_equal(engine_head_seq(e), 1);
+	assert_int_equal(engine_close(e), 0);
+}
+
+static void test_save_and_reopen(void **state)
+{
+	struct engine *e = fixture_open_ok(*state);
+	struct sha256 before, after;
+
+	assert_int_equal(fixture_mkdir(e, "state/sessions/s1"), 0);
+	assert_int_equal(fixture_save_text(e, "state/sessions/s1/state/a.txt", "one\n"), 0);
+	assert_string_equal(fixture_text(e, "state/sessions/s1/state/a.txt"), "one\n");
+	assert_int_equal(fixture_save_text(e, "state/sessions/s1/state/a.txt", "two\n"), 0);
+	assert_int_equal(fixture_append(e, "state/sessions/s1/state/a.txt", "three\n", 6), 0);
+	assert_string_equal(fixture_text(e, "state/sessions/s1/state/a.txt"), "two\nthree\n");
+	assert_int_equal(fixture_patch(e, "state/sessions/s1/state/a.txt", true, 1, "WO", 2), 0);
+	assert_string_equal(fixture_text(e, "state/sessions/s1/state/a.txt"), "tWO\nthree\n");
+	fixture_digest(e, SEQ_LIVE, &before);
+	assert_int_equal(engine_close(e), 0);
+	for (int i = 0; i < 2; i++) {
+		e = fixture_open_ok(*state);
+		assert_string_equal(fixture_text(e, "state/sessions/s1/state/a.txt"), "tWO\nthree\n");
+		fixture_digest(e, SEQ_LIVE, &after);
+		assert_memory_equal(&before, &after, sizeof(before));
+		fixture_kill(*state, e); /* the second time: from the snapshot of the first close */
+	}
+}
+
+static void test_malformed_is_refused_and_kept(void **state)
+{
+	struct engine *e = fixture_open_ok(*state);
+	uint64_t seq[2];
+	struct record *r;
+	char text[64];
+
+	assert_int_equal(fixture_save_text(e, "a.json", "{\"a\": 1}\n"), 0);
+	assert_int_equal(fixture_save_text(e, "a.json", "{\"a\": 1,\n oops\n"), -EBADMSG);
+	assert_string_equal(fixture_text(e, "a.json"), "{\"a\": 1}\n");
+	assert_int_equal(engine_list_transactions(e, true, 0, seq, 2), 1);
+	assert_int_equal(engine_load_record(e, seq[0], &r), 0);
+	assert_int_equal(r->rollback->line, 2);
+	assert_int_equal(engine_read_rollback(e, r, 0, text, sizeof(text)), 15);
+	assert_memory_equal(text, "{\"a\": 1,\n oops\n", 15);
+	record_free(r);
+	/* A name that never was well-formed may hold anything. */
+	assert_int_equal(fixture_save_text(e, "b.json", "not yet"), 0);
+	assert_string_equal(fixture_text(e, "b.json"), "not yet");
+	assert_int_equal(fixture_save_text(e, "b.json", "[]"), 0);
+	assert_int_equal(fixture_save_text(e, "b.json", "again not"), -EBADMSG);
+	/* By rename, too. */
+	assert_int_equal(fixture_save_text(e, "c.tmp", "]["), 0);
+	assert_int_equal(fixture_rename(e, "c.tmp", "a.json", 0), -EBADMSG);
+	assert_string_equal(fixture_text(e, "c.tmp"), "][");
+	assert_string_equal(fixture_text(e, "a.json"), "{\"a\": 1}\n");
+	assert_int_equal(fixture_save_text(e, "a.json", ""), 0);
+	assert_int_equal(engine_close(e), 0);
+}
+
+static void test_history(void **state)
+{
+	struct engine *e = fixture_open_ok(*state);
+	cleanup_free char *old = NULL;
+	uint64_t seq;
+	size_t len;
+
+	assert_int_equal(fixture_save_text(e, "f", "first"), 0);
+	seq = engine_head_seq(e);
+	assert_int_equal(fixture_save_text(e, "f.new", "second"), 0);
+	assert_int_equal(fixture_rename(e, "f.new", "f", 0), 0);
+	assert_int_equal(fixture_unlink(e, "f"), 0);
+	assert_string_equal(fixture_text(e, "f"), "(none)");
+	assert_int_equal(fixture_read(e, "f", seq, &old, &len), 0);
+	assert_string_equal(old, "first");
+	assert_int_equal(engine_close(e), 0);
+}
+
+static void test_large_file(void **state)
+{
+	struct engine *e = fixture_open_ok(*state);
+	size_t bytes = (3u << 20) + 17;
+	cleanup_free char *data = malloc(bytes);
+	cleanup_free char *back = NULL;
+	size_t len;
+
+	for (size_t i = 0; i < bytes; i++)
+		data[i] = (char)(i * 2654435761u >> 13);
+	assert_int_equal(fixture_save(e, "big", data, bytes), 0);
+	assert_int_equal(fixture_append(e, "big", "tail", 4), 0);
+	assert_int_equal(engine_close(e), 0);
+	e = fixture_open_ok(*state);
+	assert_int_equal(fixture_read(e, "big", SEQ_LIVE, &back, &len), 0);
+	assert_int_equal(len, bytes + 4);
+	assert_memory_equal(back, data, bytes);
+	assert_memory_equal(back + bytes, "tail", 4);
+	assert_int_equal(engine_close(e), 0);
+}
+
+static void test_events_survive(void **state)
+{
+	struct engine *e = fixture_open_ok(*state);
+	size_t len, len2;
+	char *a, *b;
+
+	assert_int_equal(fixture_mkdir(e, "state/sessions/s1"), 0);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(fixture_save_text(e, "state/sessions/s1/state/x.yaml", i % 2 ? "a: 1\n" : "b: 2\n"), 0);
+	a = fixture_events(e, &len);
+	assert_int_equal(engine_close(e), 0);
+	e = fixture_open_ok(*state);
+	b = fixture_events(e, &len2);
+	assert_int_equal(len, len2);
+	assert_memory_equal(a, b, len);
+	assert_non_null(strstr(a, "\"session_initialized\""));
+	free(a);
+	free(b);
+	assert_int_equal(engine_close(e), 0);
+}
+
+static void test_draft_left_by_a_dead_daemon(void **state)
+{
+	struct engine *e = fixture_open_ok(*state);
+	struct request q;
+	struct draft *d;
+	struct draft_info *list;
+	size_t count;
+	char text[32];
+
+	fixture_request(&q);
+	assert_int_equal(fixture_save_text(e, "notes", "old"), 0);
+	assert_int_equal(draft_open(e, fixture_ino(e, "notes"), DRAFT_WHOLE, &q.actor, &d), 0);
+	assert_int_equal(draft_write(d, &q.actor, 0, "half a though", 13), 0);
+	fixture_kill(*state, e);
+	e = fixture_open_ok(*state);
+	assert_string_equal(fixture_text(e, "notes"), "old");
+	assert_int_equal(draft_list(e, &list, &count), 0);
+	assert_int_equal(count, 1);
+	assert_string_equal(list[0].path, "notes");
+	assert_int_equal(draft_read_by_id(e, list[0].id, 0, text, sizeof(text)), 13);
+	assert_memory_equal(text, "half a though", 13);
+	assert_int_equal(draft_publish_recovered(e, list[0].id, &q), 0);
+	assert_string_equal(fixture_text(e, "notes"), "half a though");
+	draft_info_release(&list[0]);
+	free(list);
+	assert_int_equal(engine_close(e), 0);
+}
+
+static void test_newborns(void **state)
+{
+	struct engine *e = fixture_open_ok(*state);
+	struct request q;
+	struct tree_attr attr;
+	struct draft *d;
+
+	fixture_request(&q);
+	assert_int_equal(engine_create(e, &q, TREE_ROOT_INO, "lock", 0600, &attr), 0);
+	assert_int_equal(engine_create(e, &q, TREE_ROOT_INO, "lock", 0600, &attr), -EEXIST);
+	assert_int_equal(draft_open(e, fixture_ino(e, "lock"), DRAFT_WHOLE, &q.actor, &d), 0);
+	assert_int_equal(draft_rollback(d, &q, "killed"), 0);
+	draft_close(d);
+	assert_string_equal(fixture_text(e, "lock"), "(none)");
+	assert_int_equal(engine_create(e, &q, TREE_ROOT_INO, "empty", 0600, &attr), 0);
+	assert_int_equal(draft_open(e, attr.ino, DRAFT_WHOLE, &q.actor, &d), 0);
+	assert_int_equal(draft_commit(d, &q, 0), 0);
+	assert_int_not_equal(q.seq, 0);
+	draft_close(d);
+	assert_string_equal(fixture_text(e, "empty"), "");
+	assert_int_equal(engine_close(e), 0);
+}
+
+static void test_fixed_places_stay(void **state)
+{
+	struct engine *e = fixture_open_ok(*state);
+
+	assert_int_equal(fixture_rmdir(e, "state"), -EPERM);
+	assert_int_equal(fixture_rename(e, "status", "x", 0), -EPERM);
+	assert_int_equal(fixture_mkdir(e, "state/sessions/.bad"), -EINVAL);
+	assert_int_equal(fixture_save_text(e, "state/events/x", ""), -EROFS);
+	assert_int_equal(engine_close(e), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_fresh_store_has_its_places, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_save_and_reopen, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_malformed_is_refused_and_kept, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_history, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_large_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_events_survive, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_draft_left_by_a_dead_daemon, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_newborns, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fixed_places_stay, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

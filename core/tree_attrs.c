@@ -196,8 +196,8 @@ bool tree_xattr_fits(const struct change *c, const struct attrs *a)
 	return found;
 }
 
-const struct xattrs *tree_xattrs_with(struct tree *t, const struct xattrs *x, const char *name, size_t name_len, const char *value,
-				      size_t value_len)
+const struct xattrs *tree_xattrs_with(
+	struct tree *t, const struct xattrs *x, const char *name, size_t name_len, const char *value, size_t value_len)
 {
 	const struct blob *item = NULL;
 	size_t count = xattrs_count(x), at, n;

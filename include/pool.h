@@ -17,7 +17,7 @@ struct pool_slab;
 struct pool {
 	size_t object_bytes; /**< at least a pointer's, a multiple of its alignment */
 	size_t free_count;   /**< objects that pool_get() can still hand out */
-	void *free;	     /**< chain of objects put back */
+	void *free;          /**< chain of objects put back */
 	char *next, *end;    /**< untouched rest of the newest slab */
 	struct pool_slab *slabs;
 	size_t slab_objects; /**< size of the newest slab; the next is twice as large, up to a limit */

@@ -12,7 +12,8 @@
 void model_init(struct model_state *m, uint32_t uid, uint32_t gid, int64_t time)
 {
 	memset(m, 0, sizeof(*m));
-	m->files[0] = (struct model_file){.ino = 1, .mode = S_IFDIR | 0755, .uid = uid, .gid = gid, .mtime = time, .ctime = time};
+	m->files[0] = (struct model_file){
+		.ino = 1, .mode = S_IFDIR | 0755, .uid = uid, .gid = gid, .mtime = time, .ctime = time};
 	m->file_count = 1;
 	m->time = time;
 }
@@ -127,12 +128,19 @@ static bool create_ok(const struct change *c)
 		return false;
 	if (type == S_IFLNK)
 		return c->value && c->value_len && c->value_len < 4096 && !memchr(c->value, 0, c->value_len);
-	return type == S_IFREG || type == S_IFDIR || type == S_IFIFO || type == S_IFSOCK || type == S_IFBLK || type == S_IFCHR;
+	return type == S_IFREG || type == S_IFDIR || type == S_IFIFO || type == S_IFSOCK || type == S_IFBLK ||
+	       type == S_IFCHR;
 }
 
 static void fill(struct model_file *f, uint64_t seq, int64_t time, const struct change *c)
 {
-	*f = (struct model_file){.ino = c->ino, .mode = c->mode, .uid = c->uid, .gid = c->gid, .born = seq, .mtime = time, .ctime = time};
+	*f = (struct model_file){.ino = c->ino,
+		.mode = c->mode,
+		.uid = c->uid,
+		.gid = c->gid,
+		.born = seq,
+		.mtime = time,
+		.ctime = time};
 	if (c->attr_mask & ATTR_MTIME) {
 		f->mtime = c->mtime_ns;
 		f->mtime_set = true;
@@ -149,7 +157,8 @@ static void fill(struct model_file *f, uint64_t seq, int64_t time, const struct 
 	}
 }
 
-static int create(struct model_state *m, uint64_t seq, int64_t time, const struct change *changes, size_t count, const struct change *c)
+static int create(struct model_state *m, uint64_t seq, int64_t time, const struct change *changes, size_t count,
+	const struct change *c)
 {
 	struct model_file *f = model_file(m, c->ino), *parent = parent_of(m, changes, count, c->parent);
 	struct model_entry *e;
@@ -185,12 +194,13 @@ static bool is_above(struct model_state *m, uint64_t ino, uint64_t below)
 	return true;
 }
 
-static int link_name(struct model_state *m, int64_t time, const struct change *changes, size_t count, const struct change *c)
+static int link_name(
+	struct model_state *m, int64_t time, const struct change *changes, size_t count, const struct change *c)
 {
 	struct model_file *f = model_file(m, c->ino), *parent = parent_of(m, changes, count, c->parent);
 
 	if (!f || f->newborn || f->ino == 1 || !parent || !name_ok(c->name, c->name_len) ||
-	    model_entry(m, c->parent, c->name, c->name_len))
+		model_entry(m, c->parent, c->name, c->name_len))
 		return -EIO;
 	if (S_ISDIR(f->mode) && (names(m, c->ino) || is_above(m, c->ino, c->parent)))
 		return -EIO;
@@ -200,7 +210,8 @@ static int link_name(struct model_state *m, int64_t time, const struct change *c
 	return 0;
 }
 
-static int unlink_name(struct model_state *m, int64_t time, const struct change *changes, size_t count, const struct change *c)
+static int unlink_name(
+	struct model_state *m, int64_t time, const struct change *changes, size_t count, const struct change *c)
 {
 	struct model_file *parent = model_file(m, c->parent), *f;
 	struct model_entry *e;
@@ -263,7 +274,8 @@ static struct model_xattr *find_xattr(struct model_file *f, const struct change 
 
 static bool xattr_ok(struct model_file *f, const struct change *c)
 {
-	return c->name && c->name_len && c->name_len < 256 && !memchr(c->name, 0, c->name_len) && (c->value || find_xattr(f, c));
+	return c->name && c->name_len && c->name_len < 256 && !memchr(c->name, 0, c->name_len) &&
+	       (c->value || find_xattr(f, c));
 }
 
 static void set_xattr(struct model_file *f, const struct change *c)
@@ -291,7 +303,7 @@ static bool content_ok(const struct change *c)
 		if (!e->len || e->len > UINT64_MAX - e->file_offset)
 			return false;
 		if (e->position && (e->file_offset + e->len > c->size || !e->stored_len || e->stored_len > e->raw_len ||
-				    e->skip + e->len > e->raw_len))
+					   e->skip + e->len > e->raw_len))
 			return false;
 	}
 	return true;
@@ -312,7 +324,8 @@ static void set_content(struct model_file *f, const struct change *c)
 	f->size = c->size;
 }
 
-int model_apply(struct model_state *m, uint64_t seq, int64_t time, const struct change *changes, size_t count, size_t at)
+int model_apply(
+	struct model_state *m, uint64_t seq, int64_t time, const struct change *changes, size_t count, size_t at)
 {
 	const struct change *c = &changes[at];
 	struct model_file *f = model_file(m, c->ino);

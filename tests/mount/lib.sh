@@ -297,7 +297,8 @@ cleanup() {
 	fuse_restore
 	if ! grep -qF " $T/" /proc/self/mounts; then
 		chmod -R u+rwX "$T" 2>/dev/null
-		rm -rf --one-file-system "$T"
+		rm -f "$EXIT_FILE.pid" # so that nobody writes there any more
+		rm -rf --one-file-system "$T" 2>/dev/null || { sleep 0.2; rm -rf --one-file-system "$T"; }
 	fi
 }
 trap cleanup EXIT

@@ -120,6 +120,7 @@ test_sqlite_killed_daemon() {
 	need sqlite3
 	for mode in delete wal; do
 		sql "$D/$mode.db" "PRAGMA journal_mode=$mode; PRAGMA synchronous=FULL; CREATE TABLE t(i INTEGER PRIMARY KEY, pad TEXT);" >/dev/null
+		: >acked
 		"$PY" -u -c 'import sqlite3, sys
 db = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)
 db.execute("PRAGMA synchronous=FULL")
@@ -128,7 +129,7 @@ for i in range(1, 1000000):
     for k in range(10):
         db.execute("INSERT INTO t(pad) VALUES (hex(randomblob(300)))")
     db.execute("COMMIT")
-    print(i * 10)' "$D/$mode.db" >acked 2>/dev/null &
+    print(i * 10)' "$D/$mode.db" >>acked 2>/dev/null &
 		writer=$!
 		wait_for 10 eval '[ "$(wc -l <acked)" -gt 15 ]'
 		mnt_kill9

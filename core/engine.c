@@ -70,6 +70,7 @@ static void engine_free(struct engine *e)
 	}
 	free(e->retired);
 	journal_recovery_release(&e->recovery);
+	record_arena_release(&e->replay_memory);
 	buf_release(&e->scratch);
 	buf_release(&e->encoded);
 	buf_release(&e->problems);

@@ -98,6 +98,7 @@ struct engine {
 	size_t agent_pid_count, agent_pid_capacity;
 	struct buf problems; /**< sentences for health, from recovery */
 	struct reason *recover_reason; /**< during recovery only */
+	struct record_arena replay_memory; /**< during recovery only */
 	uint64_t commits, refusals, conflicts, bytes_committed, drafts_pending;
 	uint64_t index_seq, replayed;
 	bool index_running, index_wanted, stopping;

@@ -260,6 +260,8 @@ int session_create(struct engine *e, struct request *q, uint64_t parent, const c
 	char *path;
 	int r;
 
+	if (!strcmp(name, "global"))
+		return reason_set(&q->reason, -EINVAL, "layout", "a session cannot be called \"global\": events of no session bear that name");
 	txn_init(&t, e, q, OPERATION_CREATE_SESSION);
 	session_render(name, env_time_ns(e->env), &text);
 	r = text.error ? text.error : record_blocks_add(&t.blocks, text.data, text.len, &x);

@@ -94,7 +94,7 @@ static int replay_frame(void *arg, uint64_t seq, uint64_t position, const uint8_
 {
 	struct engine *e = arg;
 	struct record *r;
-	int err = record_decode(payload, len, position, seq, &r);
+	int err = record_decode_into(&e->replay_memory, payload, len, position, seq, &r);
 
 	if (err == -EPROTONOSUPPORT)
 		return reason_set(e->recover_reason, err, "journal",
@@ -105,9 +105,7 @@ static int replay_frame(void *arg, uint64_t seq, uint64_t position, const uint8_
 		engine_problem(e, "transaction %llu: its record is malformed and was skipped", (unsigned long long)seq);
 		return 0;
 	}
-	err = replay_apply(e, r, position);
-	record_free(r);
-	return err;
+	return replay_apply(e, r, position);
 }
 
 /* ---- what every store has ---- */
@@ -340,6 +338,7 @@ int engine_recover(struct engine *e, struct reason *reason)
 		r = engine_open_stores(e, replay_frame, e->recover_reason);
 	if (r)
 		return r;
+	record_arena_release(&e->replay_memory);
 	recover_describe(e);
 	drafts_finish_recovery(e);
 	if (e->options.threads && !e->options.read_only)

@@ -29,6 +29,7 @@ enum chunk_type { CHUNK_HEAD = 1, CHUNK_TREE, CHUNK_LOGS, CHUNK_TXNS, CHUNK_ROLL
 #define CHUNK_BYTES_MAX (64u << 20)
 #define INDEX_VERSION 1
 #define SLICE_NODES 512
+#define SLICE_EVENTS 16384
 
 struct index_writer {
 	struct engine *e;
@@ -36,6 +37,8 @@ struct index_writer {
 	uint64_t offset;
 	uint32_t chunks;
 	struct buf payload;
+	struct buf log_ends; /**< ends of the event chains at the head the snapshot is of */
+	struct event_logs_mark *mark;
 	int error;
 };
 
@@ -106,22 +109,24 @@ static void write_tree(struct index_writer *w, uint64_t seq)
 	chunk_write(w, CHUNK_TREE);
 }
 
-static void write_logs(struct index_writer *w, uint64_t seq)
+static void write_logs(struct index_writer *w)
 {
-	struct buf all = BUF_INIT;
-	int r;
+	int more = 1;
 
-	engine_lock(w->e);
-	r = event_logs_dump(w->e->logs, seq, &all);
-	engine_unlock(w->e);
-	if (r)
-		w->error = r;
-	for (size_t at = 0; at < all.len && !w->error; at += MIN((size_t)1 << 20, all.len - at)) {
-		chunk_begin(w);
-		buf_append(&w->payload, all.data + at, MIN((size_t)1 << 20, all.len - at));
-		chunk_write(w, CHUNK_LOGS);
+	chunk_begin(w);
+	buf_append(&w->payload, w->log_ends.data, w->log_ends.len);
+	while (more == 1 && !w->error) {
+		engine_lock(w->e);
+		more = event_logs_dump_more(w->e->logs, w->mark, SLICE_EVENTS, &w->payload);
+		engine_unlock(w->e);
+		if (more < 0)
+			w->error = more;
+		if (w->payload.len > (1u << 20)) {
+			chunk_write(w, CHUNK_LOGS);
+			chunk_begin(w);
+		}
 	}
-	buf_release(&all);
+	chunk_write(w, CHUNK_LOGS);
 }
 
 static void write_txns(struct index_writer *w, uint64_t seq)
@@ -176,41 +181,59 @@ static int index_remove_others(void *arg, const char *name, bool is_dir)
 	return 0;
 }
 
+static int index_writer_release(struct index_writer *w)
+{
+	buf_release(&w->payload);
+	buf_release(&w->log_ends);
+	event_logs_mark_free(w->mark);
+	return w->error;
+}
+
 int index_write(struct engine *e)
 {
 	struct index_writer w = {.e = e};
-	uint64_t seq = journal_durable_seq(e->journal);
+	uint64_t seq;
 	char name[64], path[80];
 	void *args[2] = {e, name};
 
-	if (!seq || seq == e->index_seq)
+	engine_lock(e);
+	seq = e->head_seq;
+	if (seq && seq != e->index_seq)
+		w.error = event_logs_dump_begin(e->logs, seq, &w.log_ends, &w.mark);
+	engine_unlock(e);
+	if (seq == e->index_seq)
 		return 0;
+	if (!w.error)
+		w.error = engine_wait(e, seq, JOURNAL_DURABLE);
+	if (w.error)
+		return index_writer_release(&w);
 	w.fd = env_open(e->env, "index/new.tmp", ENV_WRITE | ENV_CREATE);
-	if (w.fd < 0)
-		return w.fd;
+	if (w.fd < 0) {
+		w.error = w.fd;
+		return index_writer_release(&w);
+	}
 	w.error = env_truncate(e->env, w.fd, 0);
 	write_head(&w, seq);
 	write_tree(&w, seq);
-	write_logs(&w, seq);
+	write_logs(&w);
 	write_txns(&w, seq);
 	write_rest(&w, seq);
 	if (!w.error)
 		w.error = env_fdatasync(e->env, w.fd);
 	env_close(e->env, w.fd);
-	buf_release(&w.payload);
 	snprintf(name, sizeof(name), "%016" PRIx64 ".idx", seq);
 	snprintf(path, sizeof(path), "index/%s", name);
 	if (!w.error)
 		w.error = env_rename(e->env, "index/new.tmp", path);
 	if (!w.error)
 		w.error = env_dir_sync(e->env, "index");
-	if (w.error)
-		return w.error;
-	(void)env_list(e->env, "index", index_remove_others, args);
-	engine_lock(e);
-	e->index_seq = seq;
-	engine_unlock(e);
-	return 0;
+	if (!w.error) {
+		(void)env_list(e->env, "index", index_remove_others, args);
+		engine_lock(e);
+		e->index_seq = seq;
+		engine_unlock(e);
+	}
+	return index_writer_release(&w);
 }
 
 /* ---- loading ---- */

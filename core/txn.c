@@ -166,7 +166,16 @@ static void txn_fill_record(struct txn *t, int64_t time_ns, struct record *r)
 	};
 }
 
-static int txn_reserve_memory(struct txn *t, const struct record *r)
+static size_t txn_line_bytes_max(const struct txn *t, const struct event_context *ctx)
+{
+	size_t most = 0;
+
+	for (size_t i = 0; i < t->event_count; i++)
+		most = MAX(most, event_line_bytes_max(&t->events[i], ctx));
+	return most;
+}
+
+static int txn_reserve_memory(struct txn *t, const struct record *r, const struct event_context *ctx)
 {
 	struct engine *e = t->e;
 	size_t bytes_max = record_encoded_bytes_max(r, &t->blocks);
@@ -184,9 +193,8 @@ static int txn_reserve_memory(struct txn *t, const struct record *r)
 	buf_clear(&e->encoded);
 	if (!err)
 		err = buf_reserve(&e->encoded, bytes_max - t->blocks.bytes.len);
-	/* A rendered line may spell each stored byte as \\u00xx: room for that, so that sealing cannot fail. */
 	if (!err)
-		err = buf_reserve(&e->scratch, 6 * (bytes_max - t->blocks.bytes.len) + 4096);
+		err = buf_reserve(&e->scratch, txn_line_bytes_max(t, ctx));
 	return err;
 }
 
@@ -198,7 +206,6 @@ static void txn_seal(struct txn *t, const struct event_context *ctx)
 		struct event_chain *session = event_logs_session_chain(t->e->logs, t->events[i].session);
 		int r;
 
-		buf_clear(&t->e->scratch);
 		r = event_seal(&t->events[i], ctx, (uint32_t)i, session, global, &t->e->scratch);
 		assert(session && !r); /* memory was reserved */
 	}
@@ -217,7 +224,7 @@ int txn_stage(struct txn *t)
 
 	assert(t->reserved && !t->staged);
 	txn_fill_record(t, time_ns, &r);
-	err = txn_reserve_memory(t, &r);
+	err = txn_reserve_memory(t, &r, &ctx);
 	if (err)
 		return err;
 	txn_seal(t, &ctx);

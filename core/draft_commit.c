@@ -405,6 +405,17 @@ static int commit_nameless(struct draft *d, struct request *q)
 	return r;
 }
 
+/* Opened on a newborn that somebody else has committed since, and not written: there is nothing left to say. */
+static bool only_created(struct draft *d)
+{
+	bool newborn;
+
+	engine_lock(d->e);
+	newborn = d->node->flags & NODE_NEWBORN;
+	engine_unlock(d->e);
+	return d->created && !newborn && !d->written;
+}
+
 int draft_commit(struct draft *d, struct request *q, int flags)
 {
 	pthread_mutex_t *turn = &d->e->commit_locks[d->ino % COMMIT_LOCKS];
@@ -418,6 +429,10 @@ int draft_commit(struct draft *d, struct request *q, int flags)
 	for (int tries = 0; tries < COMMIT_TRIES && d->dirty; tries++) {
 		struct paths paths = {0};
 
+		if (only_created(d)) {
+			d->dirty = false;
+			break;
+		}
 		r = paths_of(d, &paths);
 		if (!r)
 			r = paths.count ? commit_once(d, q, &paths, flags) : commit_nameless(d, q);

@@ -217,6 +217,11 @@ static uint64_t seq_of_position(struct engine *e, uint64_t position)
 	return low;
 }
 
+int64_t engine_event_time(struct engine *e, const struct event_ref *ref)
+{
+	return e->head_seq ? e->txns[seq_of_position(e, ref->frame_position) - 1].time_ns : 0;
+}
+
 /* Frames close together are scanned in one go; a far one (a quiet session in a busy store) is sought. */
 static int render_slice(struct engine *e, struct render_run *run)
 {

@@ -37,6 +37,8 @@ struct engine_options {
 	uint64_t segment_bytes; /**< 0: default */
 	uint32_t root_uid, root_gid; /**< owner of what a fresh store is made of */
 	bool no_index;		/**< replay everything (fsck) */
+	bool sync_given;	/**< sync_interval_ms holds, whatever config.yaml says (-o sync=) */
+	uint32_t sync_interval_ms; /**< 0: sync=commit */
 };
 
 /**
@@ -76,6 +78,8 @@ int engine_content_sha(struct engine *e, const struct node *node, const struct v
 int engine_load_record(struct engine *e, uint64_t seq, struct record **ret);
 /** Render bytes [offset, offset+len) of an event log into @out (appended). Takes the lock for the slice. 0 or -errno. */
 int engine_read_events(struct engine *e, const struct event_log_key *key, uint64_t offset, size_t len, struct buf *out);
+/** When the transaction of an event was committed. Under the lock. */
+int64_t engine_event_time(struct engine *e, const struct event_ref *ref);
 /** Read the draft bytes a rollback record kept. Returns the count. */
 ssize_t engine_read_rollback(struct engine *e, const struct record *r, uint64_t offset, void *buf, size_t len);
 /** Newest rollback (or, with @rollbacks false, committed) transactions, newest first, from @before (exclusive; 0: newest) on: fills @out. Under the lock. */

@@ -64,15 +64,12 @@ static int replay_apply(struct engine *e, struct record *r, uint64_t position)
 
 	if (!err)
 		err = event_logs_reserve(e->logs, r->events, r->event_count);
+	if (!err)
+		err = tree_reserve(e->tree, r->changes, r->change_count);
 	if (err)
 		return err;
 	for (uint32_t i = 0; i < r->change_count; i++) {
-		err = tree_reserve(e->tree, &r->changes[i], 1);
-		if (err == -ENOMEM)
-			return err;
-		if (!err)
-			err = tree_apply(e->tree, r->seq, r->time_ns, &r->changes[i]);
-		if (err)
+		if (tree_apply(e->tree, r->seq, r->time_ns, &r->changes[i]))
 			engine_problem(e, "transaction %llu: a change to inode %llu could not be applied because earlier history is damaged",
 				       (unsigned long long)r->seq, (unsigned long long)r->changes[i].ino);
 	}

@@ -46,8 +46,9 @@ struct arena;
 typedef int (*arena_replay_fn)(void *arg, const struct arena_record *r, uint64_t position);
 
 /**
- * Open both. Every intact record of the draft arena is shown to @fn, file by file in order of writing; a broken record ends
- * its file. Old draft files are kept until arena_draft_end() was called for each draft met in them.
+ * Open both, before the journal. Every intact record of drafts that did not end is shown to @fn, file by file in order of writing; broken
+ * records are passed over (a killed process leaves one that was never answered in front of others that were), ends and what they ended
+ * are not shown. Ids must not be used again while the process lives. Old draft files are kept until arena_draft_end() was called for each draft met in them.
  * With @read_only nothing is changed.
  */
 int arena_open(struct store *store, bool read_only, arena_replay_fn fn, void *arg, struct arena **ret);

@@ -43,7 +43,7 @@ struct journal_options {
 	 *  with that sequence is there, journal_open() returns -ESTALE and the caller tries again with 0/0. The frame itself is not replayed. */
 	uint64_t start_position;
 	uint64_t start_seq;
-	/** Called on the flushing thread before each fdatasync of the journal, so that what frames refer to is durable first. May be NULL. */
+	/** Called on the flushing thread before each fdatasync of the journal (with sync=commit before the frames are even written), so that what frames refer to is durable first. May be NULL. */
 	int (*before_sync)(void *arg);
 	void *before_sync_arg;
 };
@@ -51,7 +51,7 @@ struct journal_options {
 /** One frame met during recovery. @payload is borrowed for the call. Non-zero stops the recovery with that error. */
 typedef int (*journal_replay_fn)(void *arg, uint64_t seq, uint64_t position, const uint8_t *payload, size_t len);
 
-/** Something recovery could not read. */
+/** Something recovery could not read. Where no frame was lost (a segment's header, which is rebuilt) both numbers are 0. */
 struct journal_damage {
 	uint64_t position;  /**< where the unreadable bytes begin */
 	uint64_t bytes;	    /**< how many until the next valid frame */
@@ -70,7 +70,7 @@ struct journal_recovery {
 void journal_recovery_release(struct journal_recovery *r);
 
 /**
- * Open the journal of @store (kept, not owned), replaying each valid frame in order through @fn (NULL allowed).
+ * Open the journal of @store (kept, not owned; open the arena first, @before_sync is called here too), replaying each valid frame in order through @fn (NULL allowed).
  * A torn tail is cut (and zeroed on disk, durably, before this returns) and reported; corruption in
  * the middle is reported and skipped: frames after it are replayed.
  * The difference: frames carry the number below which all was durable when they were written; a hole that only
@@ -89,7 +89,7 @@ void journal_set_sync_interval(struct journal *j, uint32_t interval_ms);
 
 /**
  * Promise room for one frame of @payload_bytes. May write a new segment (blocking). Do not hold the engine lock.
- * 0; -ENOSPC (nothing changed, try again when there is room); -EIO poisoned; -EROFS; -EFBIG over JOURNAL_PAYLOAD_MAX.
+ * 0; -ENOSPC (nothing changed, try again when there is room) or another error of making a segment (likewise); -EIO poisoned; -EROFS; -EFBIG over JOURNAL_PAYLOAD_MAX.
  * Each success is used by exactly one journal_append() of at most that size, or given back.
  */
 int journal_reserve(struct journal *j, size_t payload_bytes);
@@ -98,7 +98,7 @@ void journal_unreserve(struct journal *j, size_t payload_bytes);
 /**
  * Append one frame whose payload is the concatenation of @iov; sequence numbers are given in order of calls, so the
  * caller serialises them (engine lock). @reserved_bytes is what was reserved for it. Memory only.
- * journal_next_position() says beforehand where its payload will begin (valid until the next append, by the same caller under the same lock).
+ * journal_next_position() says beforehand where its payload will begin (holding the reservation; valid until the next append, by the same caller under the same lock).
  * Returns the sequence number. A poisoned journal still numbers the frame (its waiters get -EIO).
  */
 uint64_t journal_append(struct journal *j, size_t reserved_bytes, const struct iovec *iov, int iov_count);

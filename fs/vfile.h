@@ -22,7 +22,8 @@
 #include "buf.h"
 #include "fs.h"
 
-enum vfile_kind { VFILE_TEXT, VFILE_RANGE, VFILE_DIR, VFILE_LINK };
+/** VFILE_VIEW: the root of the tree as it was at a sequence number; everything below it is the view's (node_id.h), not the table's. */
+enum vfile_kind { VFILE_TEXT, VFILE_RANGE, VFILE_DIR, VFILE_LINK, VFILE_VIEW };
 
 #define VFILE_PARAMS_MAX 3
 
@@ -37,7 +38,7 @@ struct vnode {
 
 /** Fill @out with the text. 0 or -errno. */
 typedef int (*vfile_render_fn)(struct fs *fs, const struct vnode *v, struct buf *out);
-/** VFILE_RANGE: true size now; bytes of a range appended to @out. */
+/** VFILE_RANGE: true size now; bytes of a range appended to @out. VFILE_TEXT may have a size function too, when rendering for its size costs too much. */
 typedef int (*vfile_size_fn)(struct fs *fs, const struct vnode *v, uint64_t *ret_bytes);
 typedef int (*vfile_range_fn)(struct fs *fs, const struct vnode *v, uint64_t offset, size_t len, struct buf *out);
 /** For a `*` as last component: is there such an entry (lookup), and which to list. NULL list: found by name, never listed. */
@@ -46,6 +47,11 @@ typedef int (*vfile_each_fn)(void *arg, const char *name);
 typedef int (*vfile_list_fn)(struct fs *fs, const struct vnode *directory, vfile_each_fn each, void *arg);
 /** Writable rows (control files): called within write(2), one call a write. 0 or -errno. */
 typedef int (*vfile_write_fn)(struct fs *fs, const struct vnode *v, struct request *q, const char *text, size_t len);
+
+/** Time of its last change; rows without it show when the file system was mounted. */
+typedef int64_t (*vfile_time_fn)(struct fs *fs, const struct vnode *v);
+/** VFILE_VIEW: the sequence number, 0 for none (any more). */
+typedef uint64_t (*vfile_seq_fn)(struct fs *fs, const struct vnode *v);
 
 struct vfile_row {
 	const char *pattern;
@@ -57,8 +63,14 @@ struct vfile_row {
 	vfile_exists_fn exists;
 	vfile_list_fn list;
 	vfile_write_fn write;
+	vfile_time_fn time;
+	vfile_seq_fn seq;
 	bool uncached; /**< entry and attribute timeouts 0 */
+	bool constant; /**< the text of a vnode never changes: its size is remembered */
 };
+
+/** The rows, for those who walk them. Of two rows that match, the first whose `exists` says so counts. */
+const struct vfile_row *vfile_table(size_t *ret_count);
 
 struct vnode_table *vnode_table_new(void);
 void vnode_table_free(struct vnode_table *t);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * TABLE of virtual files: VFILE("pattern", KIND, mode, .field = …) rows (see vfile.h). Functions are declared in vfile_rows.h.
+ */
+VFILE("README.md", VFILE_TEXT, 0444, .render = readme_render, .constant = true)
+VFILE(".gitignore", VFILE_TEXT, 0444, .render = gitignore_render, .constant = true)
+
+VFILE("state/events/all.jsonl", VFILE_RANGE, 0444, .size = events_all_size, .range = events_all_range, .time = events_time,
+      .uncached = true)
+VFILE("state/events/*", VFILE_RANGE, 0444, .size = events_day_size, .range = events_day_range, .exists = events_day_exists,
+      .list = events_day_list, .time = events_day_time, .uncached = true)
+VFILE("state/sessions/*/events/session.jsonl", VFILE_RANGE, 0644, .size = events_session_size, .range = events_session_range,
+      .write = events_session_write, .time = events_time, .uncached = true)
+
+VFILE("transactions/committed/*", VFILE_TEXT, 0444, .render = committed_render, .exists = committed_exists, .list = committed_list,
+      .time = transaction_time, .uncached = true, .constant = true)
+VFILE("transactions/rollbacks/*", VFILE_TEXT, 0444, .render = rollback_render, .exists = rollback_exists, .list = rollback_list,
+      .time = transaction_time, .uncached = true, .constant = true)
+VFILE("transactions/rollbacks/*", VFILE_RANGE, 0444, .size = rollback_draft_size, .range = rollback_draft_range,
+      .exists = rollback_draft_exists, .list = rollback_draft_list, .time = transaction_time, .uncached = true)
+VFILE("transactions/pending/*", VFILE_TEXT, 0444, .render = pending_render, .exists = pending_exists, .list = pending_list,
+      .time = pending_time, .uncached = true)
+VFILE("transactions/pending/*", VFILE_RANGE, 0444, .size = pending_draft_size, .range = pending_draft_range,
+      .exists = pending_draft_exists, .list = pending_draft_list, .time = pending_time, .uncached = true)
+
+VFILE("cache/checksums/SHA256SUMS", VFILE_TEXT, 0444, .render = sha256sums_render, .size = sha256sums_size, .time = head_time,
+      .uncached = true)
+
+VFILE("replay/*", VFILE_VIEW, 0755, .seq = replay_seq, .exists = replay_exists, .uncached = true)
+
+VFILE("status/health.yaml", VFILE_TEXT, 0444, .render = health_render, .time = now_time, .uncached = true)
+VFILE("status/journal.yaml", VFILE_TEXT, 0444, .render = journal_render, .time = now_time, .uncached = true)
+VFILE("status/metrics", VFILE_TEXT, 0444, .render = metrics_render, .time = now_time, .uncached = true)
+VFILE("status/version", VFILE_TEXT, 0444, .render = version_render, .constant = true)

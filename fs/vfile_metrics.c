@@ -28,7 +28,7 @@ static void put(struct buf *out, const struct metric *m)
 	if (m->kind == COUNTER || m->kind == GAUGE)
 		buf_printf(out, "%" PRIu64 "\n", m->value);
 	else
-		buf_printf(out, "%" PRIu64 ".%09" PRIu64 "\n", m->value / NS_PER_S, m->value % NS_PER_S);
+		buf_printf(out, "%" PRIu64 ".%09" PRIu64 "\n", m->value / (uint64_t)NS_PER_S, m->value % (uint64_t)NS_PER_S);
 }
 
 static void put_all(struct buf *out, const struct metric *m, size_t count)

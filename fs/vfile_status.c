@@ -81,7 +81,7 @@ int health_render(struct fs *fs, const struct vnode *v, struct buf *out)
 	put_why(out, &health.why);
 	buf_release(&health.why);
 	buf_printf(out, "pid: %d\n", (int)getpid());
-	buf_printf(out, "uptime_seconds: %" PRId64 "\n", MAX(0, (now_ns - fs->started_ns) / NS_PER_S));
+	buf_printf(out, "uptime_seconds: %lld\n", (long long)MAX(0, now_ns - fs->started_ns) / NS_PER_S);
 	buf_printf(out, "head_sequence: %" PRIu64 "\n", s.journal.head_seq);
 	buf_printf(out, "durable_sequence: %" PRIu64 "\n", s.journal.durable_seq);
 	buf_printf(out, "rollbacks: %" PRIu64 "\n", s.rollbacks);
@@ -99,7 +99,7 @@ static void put_recovery(struct buf *out, const struct engine_stats *s)
 	buf_append_str(out, "recovery:\n");
 	buf_printf(out, "  from_index_sequence: %" PRIu64 "\n", s->replayed <= r->seq_last ? r->seq_last - s->replayed : 0);
 	buf_printf(out, "  transactions_replayed: %" PRIu64 "\n", s->replayed);
-	buf_printf(out, "  duration_ms: %" PRId64 "\n", s->recovery_ns / NS_PER_MS);
+	buf_printf(out, "  duration_ms: %lld\n", (long long)s->recovery_ns / NS_PER_MS);
 	buf_printf(out, "  torn_bytes: %" PRIu64 "\n", r->torn_bytes);
 	buf_append_str(out, r->damage_count ? "  damage:\n" : "  damage: []\n");
 	for (size_t i = 0; i < r->damage_count; i++)

@@ -86,13 +86,24 @@ struct fs_inval *fs_inval_start(struct fs *fs)
 
 void fs_inval_stop(struct fs_inval *i)
 {
+	bool first;
+
 	if (!i)
 		return;
 	pthread_mutex_lock(&i->lock);
+	first = !i->stop;
 	i->stop = true;
 	pthread_cond_signal(&i->wake);
 	pthread_mutex_unlock(&i->lock);
-	pthread_join(i->thread, NULL);
+	if (first)
+		pthread_join(i->thread, NULL);
+}
+
+void fs_inval_free(struct fs_inval *i)
+{
+	if (!i)
+		return;
+	fs_inval_stop(i);
 	while (i->first) {
 		struct inval_item *item = i->first;
 
@@ -115,10 +126,14 @@ static void inval_queue(struct fs_inval *i, uint64_t node_id, const char *name, 
 	memcpy(item->name, name, len);
 	item->name[len] = '\0';
 	pthread_mutex_lock(&i->lock);
-	*i->end = item;
-	i->end = &item->next;
-	pthread_cond_signal(&i->wake);
+	if (!i->stop) {
+		*i->end = item;
+		i->end = &item->next;
+		item = NULL;
+		pthread_cond_signal(&i->wake);
+	}
 	pthread_mutex_unlock(&i->lock);
+	free(item);
 }
 
 void fs_inval_attr(struct fs *fs, uint64_t node_id)

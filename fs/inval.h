@@ -10,8 +10,13 @@
 
 /** Start the thread. Set fs->inval to the result. NULL: no memory or no thread. */
 struct fs_inval *fs_inval_start(struct fs *fs);
-/** Give up what is queued and free it. Once the kernel's requests are all answered it cannot block. NULL allowed. */
+/**
+ * End the thread, give up what is queued; what comes later is ignored. Call it while requests are still served: the kernel may hold
+ * the thread until one is answered. Twice is once. NULL allowed.
+ */
 void fs_inval_stop(struct fs_inval *i);
+/** Stop and free. NULL allowed. */
+void fs_inval_free(struct fs_inval *i);
 /** Attributes of a node: now. */
 void fs_inval_attr(struct fs *fs, uint64_t node_id);
 /** Pages of a node (mappings): soon. */

@@ -97,11 +97,15 @@ static void remember_pid(struct engine *e, uint64_t ino, uint32_t pid, const cha
 		if (i < e->agent_pid_count) {
 			e->agent_pids[i] = e->agent_pids[e->agent_pid_count - 1];
 			__atomic_store_n(&e->agent_pid_count, e->agent_pid_count - 1, __ATOMIC_RELAXED);
+			__atomic_fetch_add(&e->agent_pids_changes, 1, __ATOMIC_RELAXED);
 		}
 		return;
 	}
 	if (array_reserve(&e->agent_pids, &e->agent_pid_capacity, i + 1, sizeof(*e->agent_pids)))
 		return; /* this agent is attributed by its environment only */
+	if (i < e->agent_pid_count && e->agent_pids[i].pid == pid && !strcmp(e->agent_pids[i].agent, agent))
+		return;
+	__atomic_fetch_add(&e->agent_pids_changes, 1, __ATOMIC_RELAXED);
 	e->agent_pids[i] = (struct agent_pid){.pid = pid, .ino = ino};
 	memcpy(e->agent_pids[i].agent, agent, strlen(agent) + 1);
 	if (i == e->agent_pid_count)

@@ -329,6 +329,11 @@ bool engine_has_agent_pids(struct engine *e)
 	return __atomic_load_n(&e->agent_pid_count, __ATOMIC_RELAXED) != 0;
 }
 
+uint64_t engine_agent_pids_generation(struct engine *e)
+{
+	return engine_has_agent_pids(e) ? __atomic_load_n(&e->agent_pids_changes, __ATOMIC_RELAXED) : 0;
+}
+
 bool engine_agent_of_pid(struct engine *e, uint32_t pid, char out[ACTOR_ID_BYTES])
 {
 	bool found = false;

@@ -96,6 +96,7 @@ struct engine {
 	size_t removed_next;
 	struct agent_pid *agent_pids;
 	size_t agent_pid_count, agent_pid_capacity;
+	uint64_t agent_pids_changes; /**< read without the lock */
 	struct buf problems; /**< sentences for health, from recovery */
 	struct reason *recover_reason; /**< during recovery only */
 	struct record_arena replay_memory; /**< during recovery only */

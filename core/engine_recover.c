@@ -235,7 +235,7 @@ static int engine_set_config(struct engine *e, struct config *fresh)
 	__atomic_store_n(&e->config, fresh, __ATOMIC_RELEASE);
 	engine_unlock(e);
 	if (e->journal)
-		journal_set_sync_interval(e->journal, (uint32_t)fresh->sync_interval_ms);
+		journal_set_sync_interval(e->journal, e->options.sync_given ? e->options.sync_interval_ms : (uint32_t)fresh->sync_interval_ms);
 	return 0;
 }
 

@@ -99,11 +99,11 @@ static int check_layout(struct renaming *x)
 	int r = layout_check_rename(x->from_path, why);
 
 	if (!r)
-		r = layout_check_create(x->to_path, x->node->newest->attrs->mode, why);
-	if (!r && x->to)
-		r = x->flags & RENAME_EXCHANGE ? layout_check_rename(x->to_path, why) : layout_check_remove(x->to_path, why);
+		r = layout_check_rename_to(x->to_path, x->node->newest->attrs->mode, x->to && !(x->flags & RENAME_EXCHANGE), why);
 	if (!r && x->flags & RENAME_EXCHANGE)
-		r = layout_check_create(x->from_path, x->to->node->newest->attrs->mode, why);
+		r = layout_check_rename(x->to_path, why);
+	if (!r && x->flags & RENAME_EXCHANGE)
+		r = layout_check_rename_to(x->from_path, x->to->node->newest->attrs->mode, false, why);
 	if (!r && layout_flags_of(x->to_path) & LAYOUT_NO_LINK && x->node->nlink > 1 && !S_ISDIR(x->node->newest->attrs->mode))
 		r = reason_set(why, -EPERM, "layout", "%s cannot have hard links: it has one identity", x->to_path);
 	return r;

@@ -165,6 +165,18 @@ int layout_check_rename(const char *path, struct reason *reason)
 	return 0;
 }
 
+int layout_check_rename_to(const char *path, uint32_t mode, bool replaces, struct reason *reason)
+{
+	uint32_t flags = layout_flags_of(path);
+	int r = layout_check_create(path, mode, reason);
+
+	if (!r && flags & (LAYOUT_SESSION | LAYOUT_SKELETON))
+		return reason_set(reason, -EPERM, "layout", "%s: sessions are made by mkdir, not by a rename", path);
+	if (!r && replaces && !(flags & LAYOUT_FILE))
+		r = layout_check_remove(path, reason);
+	return r;
+}
+
 bool layout_session_of(const char *path, char out[129])
 {
 	static const char prefix[] = "state/sessions/";

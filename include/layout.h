@@ -69,6 +69,9 @@ int layout_check_create(const char *path, uint32_t mode, struct reason *reason);
 int layout_check_remove(const char *path, struct reason *reason);
 /** May the entry at @path be renamed away? 0, -EROFS, -EPERM. */
 int layout_check_rename(const char *path, struct reason *reason);
+/** May an entry of type @mode get the name @path by a rename (@replaces: one that is there)? As layout_check_create(); besides, a rename makes
+ *  no session and no part of its skeleton, and replaces nothing fixed but a file. 0, -EROFS, -EPERM, -EINVAL. */
+int layout_check_rename_to(const char *path, uint32_t mode, bool replaces, struct reason *reason);
 /** The session a path belongs to: copies its id to @out (129 bytes) and returns true; the session's directory itself belongs to it. */
 bool layout_session_of(const char *path, char out[129]);
 

@@ -165,6 +165,24 @@ static void test_session_ids(void **state)
 	assert_int_equal(layout_check_create("state/sessions/s1/agents/.yaml", S_IFREG, NULL), 0);
 }
 
+static void test_renames_onto_places(void **state)
+{
+	struct reason why;
+
+	(void)state;
+	assert_int_equal(layout_check_rename_to("status/config.yaml", S_IFREG, true, &why), 0);
+	assert_int_equal(layout_check_rename_to("status/config.yaml", S_IFLNK, true, &why), -EPERM);
+	assert_int_equal(layout_check_rename_to("status/other", S_IFREG, false, &why), -EPERM);
+	assert_int_equal(layout_check_rename_to("state/.locks", S_IFDIR, true, &why), -EPERM);
+	assert_int_equal(layout_check_rename_to("state/sessions/s2", S_IFDIR, false, &why), -EPERM);
+	assert_int_equal(layout_check_rename_to("state/sessions/s2/events", S_IFDIR, false, &why), -EPERM);
+	assert_int_equal(layout_check_rename_to("state/sessions/s2/events/x", S_IFREG, false, &why), -EROFS);
+	assert_int_equal(layout_check_rename_to("state/sessions/s2/session.yaml", S_IFREG, true, &why), 0);
+	assert_int_equal(layout_check_rename_to("state/sessions/s2/agents/a.yaml", S_IFREG, true, &why), 0);
+	assert_int_equal(layout_check_rename_to("state/sessions/s2/agents/-.yaml", S_IFREG, false, &why), -EINVAL);
+	assert_int_equal(layout_check_rename_to("notes/a", S_IFDIR, true, &why), 0);
+}
+
 /* sed -i and editors can replace the settings; nothing else appears beside them. */
 static void test_status_takes_replacements_only(void **state)
 {
@@ -261,7 +279,7 @@ int main(void)
 		cmocka_unit_test(test_each_row_is_found), cmocka_unit_test(test_parents_come_first),
 		cmocka_unit_test(test_free_places), cmocka_unit_test(test_flags_mean_what_they_say),
 		cmocka_unit_test(test_session_ids), cmocka_unit_test(test_status_takes_replacements_only),
-		cmocka_unit_test(test_session_of), cmocka_unit_test(test_walks),
+		cmocka_unit_test(test_renames_onto_places), cmocka_unit_test(test_session_of), cmocka_unit_test(test_walks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -83,19 +83,6 @@ void entry_fill_live(struct fs *fs, uint32_t tid, const struct tree_attr *a, str
 	ret->attr_timeout = entry_adjust_live(fs, tid, &ret->attr);
 }
 
-void entry_fill_virtual(struct fs *fs, const struct vnode *v, struct fuse_entry_param *ret)
-{
-	bool cached = !v->row->uncached && strncmp(v->path, "transactions/", strlen("transactions/"));
-
-	*ret = (struct fuse_entry_param){
-		.ino = v->id,
-		.entry_timeout = cached ? ENTRY_TIMEOUT_S : 0,
-		.attr_timeout = cached ? ATTR_TIMEOUT_S : 0,
-	};
-	vnode_stat(fs, v, &ret->attr);
-	ret->attr.st_ino = v->id;
-}
-
 bool entry_view(struct fs *fs, uint64_t node_id, uint64_t *ret_seq, uint64_t *ret_ino)
 {
 	uint64_t seq = view_slots_seq(fs->views, node_id_view_slot(node_id));
@@ -139,6 +126,36 @@ static int stat_view(struct fs *fs, uint64_t node_id, struct stat *ret)
 	if (r == 0)
 		entry_stat_fill(&a, node_id, ret);
 	return r;
+}
+
+/* The root of a view instead of the virtual entry that names it; no inode when there is none (any more). */
+static void fill_view(struct fs *fs, const struct vnode *v, struct fuse_entry_param *ret)
+{
+	uint64_t seq = v->row->seq(fs, v);
+	uint32_t slot;
+
+	ret->ino = 0;
+	if (!seq || view_slots_take(fs->views, seq, &slot) < 0)
+		return;
+	if (stat_view(fs, node_id_view(slot, TREE_ROOT_INO), &ret->attr) == 0)
+		ret->ino = ret->attr.st_ino;
+}
+
+void entry_fill_virtual(struct fs *fs, const struct vnode *v, struct fuse_entry_param *ret)
+{
+	bool cached = !v->row->uncached && strncmp(v->path, "transactions/", strlen("transactions/"));
+
+	*ret = (struct fuse_entry_param){
+		.ino = v->id,
+		.entry_timeout = cached ? ENTRY_TIMEOUT_S : 0,
+		.attr_timeout = cached ? ATTR_TIMEOUT_S : 0,
+	};
+	if (v->row->kind == VFILE_VIEW) {
+		fill_view(fs, v, ret);
+		return;
+	}
+	vnode_stat(fs, v, &ret->attr);
+	ret->attr.st_ino = v->id;
 }
 
 int entry_stat(struct fs *fs, uint64_t node_id, uint32_t tid, struct stat *ret, double *ret_timeout_s)

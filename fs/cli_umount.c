@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * milestonefs umount: takes the mount away and waits until its daemon has written everything and given the store back. What keeps a busy mount is
+ * looked up in /proc, as far as this user may see it.
+ */
+#include <argp.h>
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "cli.h"
+#include "log.h"
+#include "project.h"
+
+#define WAIT_S_DEFAULT 60
+#define HOLDERS_MAX 5
+
+struct arguments {
+	const char *project;
+	bool lazy;
+	unsigned wait_s;
+};
+
+static const struct argp_option options[] = {
+	{ "lazy", 'l', NULL, 0, "Also while files are open: the mount goes at once, the daemon ends when they are closed", 0 },
+	{ "timeout", 't', "SECONDS", 0, "How long to wait for the daemon to finish (60)", 0 },
+	{ 0 },
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct arguments *a = state->input;
+	uint64_t n;
+
+	switch (key) {
+	case 'l':
+		a->lazy = true;
+		return 0;
+	case 't':
+		if (parse_u64(arg, &n) || n > 86400)
+			argp_error(state, "not a number of seconds: %s", arg);
+		a->wait_s = (unsigned)n;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (state->arg_num)
+			argp_error(state, "one argument too many: %s", arg);
+		a->project = arg;
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		argp_error(state, "name the project's directory");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static bool is_below(const char *path, const char *top)
+{
+	size_t len = strlen(top);
+
+	return !strncmp(path, top, len) && (!path[len] || path[len] == '/');
+}
+
+static bool link_is_below(int dir_fd, const char *name, const char *top)
+{
+	char target[PATH_MAX];
+	ssize_t n = readlinkat(dir_fd, name, target, sizeof(target) - 1);
+
+	if (n <= 0)
+		return false;
+	target[n] = '\0';
+	return is_below(target, top);
+}
+
+/* How process @pid holds something below @top; NULL: not, as far as can be seen. */
+static const char *held_as(int proc_fd, const char *pid, const char *top)
+{
+	cleanup_fd int dir_fd = openat(proc_fd, pid, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const char *how = NULL;
+	int fds;
+	DIR *dir;
+
+	if (dir_fd < 0)
+		return NULL;
+	if (link_is_below(dir_fd, "cwd", top))
+		return "working directory";
+	if (link_is_below(dir_fd, "exe", top))
+		return "running program";
+	fds = openat(dir_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = fds < 0 ? NULL : fdopendir(fds);
+	if (!dir)
+		return NULL;
+	for (struct dirent *e; !how && (e = readdir(dir));)
+		if (link_is_below(dirfd(dir), e->d_name, top))
+			how = "open file";
+	(void)closedir(dir);
+	return how;
+}
+
+static void describe_holders(const char *top, struct buf *out)
+{
+	DIR *proc = opendir("/proc");
+	int found = 0;
+
+	for (struct dirent *e; proc && found < HOLDERS_MAX && (e = readdir(proc));) {
+		char path[PATH_MAX], comm[64] = "";
+		const char *how = isdigit((unsigned char)e->d_name[0]) ? held_as(dirfd(proc), e->d_name, top) : NULL;
+		FILE *f;
+
+		if (!how)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%.20s/comm", e->d_name);
+		f = fopen(path, "re");
+		if (f && fgets(comm, sizeof(comm), f))
+			comm[strcspn(comm, "\n")] = '\0';
+		if (f)
+			(void)fclose(f);
+		buf_printf(out, "%s%s %s (%s)", found++ ? ", " : "; held by ", e->d_name, comm, how);
+	}
+	if (proc)
+		(void)closedir(proc);
+}
+
+/* Until the daemon has given the lock back. */
+static int wait_for_daemon(const struct project *p, unsigned wait_s)
+{
+	cleanup_fd int fd = open(p->mount_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	const struct timespec pause = { .tv_nsec = 10 * NS_PER_MS };
+
+	if (fd < 0)
+		return 0; /* nothing to ask; the mount is gone */
+	for (unsigned i = 0; store_is_locked(fd); i++) {
+		if (i == wait_s * 100) {
+			log_error("%s is unmounted, but its daemon (pid %ld) has not finished after %u s", p->mount_path, (long)store_lock_pid(fd), wait_s);
+			return 1;
+		}
+		(void)nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
+static int umount_project(const struct project *p, const struct arguments *a)
+{
+	cleanup_buf struct buf holders = BUF_INIT;
+	struct reason reason = { 0 };
+	int r;
+
+	switch (project_mount_state(p)) {
+	case MOUNT_NONE:
+		log_error("%s is not mounted", p->mount_path);
+		return 1;
+	case MOUNT_DEAD:
+		r = project_clear_dead(p, &reason);
+		if (r)
+			return cli_fail(&reason, r);
+		log_info("%s was the mount of a daemon that has died; cleared", p->mount_path);
+		return 0;
+	case MOUNT_ALIVE:
+		break;
+	}
+	r = project_unmount(p, a->lazy, &reason);
+	if (r == -EBUSY) {
+		describe_holders(p->mount_path, &holders);
+		log_error("%s is busy%s; close them, or use --lazy", p->mount_path, holders.len ? holders.data : " (by whom cannot be seen)");
+		return 1;
+	}
+	if (r)
+		return cli_fail(&reason, r);
+	return a->lazy ? 0 : wait_for_daemon(p, a->wait_s);
+}
+
+int cli_umount(int argc, char **argv)
+{
+	static const struct argp argp = { .options = options, .parser = parse, .args_doc = "PROJECT",
+					  .doc = "Unmount PROJECT/.milestones and wait until everything is written." };
+	struct arguments a = { .wait_s = WAIT_S_DEFAULT };
+	struct reason reason = { 0 };
+	struct project p;
+	int r;
+
+	if (argp_parse(&argp, argc, argv, 0, NULL, &a))
+		return CLI_USAGE_STATUS;
+	r = project_find(a.project, &reason, &p);
+	if (r)
+		return cli_fail(&reason, r);
+	r = umount_project(&p, &a);
+	project_release(&p);
+	return r;
+}

@@ -60,7 +60,7 @@ static void handle_autocommit(struct fs *fs, struct handle *h, int64_t now_ns)
 
 	pthread_mutex_lock(&h->lock);
 	atomic_store(&h->due_ns, 0); /* before the commit: a write during it arms again */
-	if (h->draft && atomic_load(&h->unsettled))
+	if (h->draft && atomic_load(&h->unsettled) && !atomic_load(&h->held))
 		r = handle_publish(fs, h, DRAFT_STREAM, &seq);
 	pthread_mutex_unlock(&h->lock);
 	if (r == -ENOSPC || r == -ENOMEM)

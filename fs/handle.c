@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 
 #include "autocommit.h"
+#include "inval.h"
 #include "process.h"
 #include "vfile.h"
 
@@ -224,37 +225,53 @@ bool handle_used_by(struct handle *h, uint32_t tgid)
 	return used;
 }
 
-static bool draft_stat_of(struct fs *fs, struct handle *h, uint32_t tgid, uint64_t *ret_size, int64_t *ret_mtime_ns)
+/* Has it a private draft with something in it? */
+static bool draft_private(struct handle *h)
 {
-	bool found = false;
+	bool found;
 
-	(void)fs;
-	if (!handle_used_by(h, tgid))
-		return false;
 	pthread_mutex_lock(&h->lock);
-	if (h->draft && draft_kind_of(h->draft) != DRAFT_SHARED && draft_is_dirty(h->draft)) {
-		*ret_size = draft_size(h->draft);
-		*ret_mtime_ns = draft_mtime(h->draft);
-		found = true;
-	}
+	found = h->draft && draft_kind_of(h->draft) != DRAFT_SHARED && draft_is_dirty(h->draft);
 	pthread_mutex_unlock(&h->lock);
+	return found;
+}
+
+struct handle *handles_own_draft(struct fs *fs, uint64_t ino, uint32_t tid)
+{
+	struct handle *found = NULL;
+	struct handle_list l;
+	uint32_t tgid;
+
+	if (!tid || !handles_writing(fs->handles, ino))
+		return NULL;
+	(void)handles_find(fs->handles, ino, HANDLE_WRITE, &l); /* without memory: those found so far */
+	tgid = process_tgid_get(fs->processes, tid);
+	for (size_t i = 0; i < l.count; i++) {
+		if (!found && handle_used_by(l.items[i], tgid) && draft_private(l.items[i]))
+			found = l.items[i];
+		else
+			handle_unref(fs, l.items[i]);
+	}
+	free(l.items);
 	return found;
 }
 
 bool handles_draft_stat(struct fs *fs, uint64_t ino, uint32_t tid, uint64_t *ret_size, int64_t *ret_mtime_ns)
 {
-	struct handle_list l;
+	struct handle *h = handles_own_draft(fs, ino, tid);
 	bool found = false;
-	uint32_t tgid;
 
-	if (!handles_writing(fs->handles, ino))
-		return false;
-	(void)handles_find(fs->handles, ino, HANDLE_WRITE, &l); /* without memory: those found so far */
-	tgid = l.count && tid ? process_tgid_get(fs->processes, tid) : 0;
-	for (size_t i = 0; tgid && i < l.count && !found; i++)
-		found = draft_stat_of(fs, l.items[i], tgid, ret_size, ret_mtime_ns);
-	handle_list_release(fs, &l);
-	return found || draft_shared_size(fs->engine, ino, ret_size, ret_mtime_ns);
+	if (!h)
+		return draft_shared_size(fs->engine, ino, ret_size, ret_mtime_ns);
+	pthread_mutex_lock(&h->lock);
+	if (h->draft) {
+		*ret_size = draft_size(h->draft);
+		*ret_mtime_ns = draft_mtime(h->draft);
+		found = true;
+	}
+	pthread_mutex_unlock(&h->lock);
+	handle_unref(fs, h);
+	return found;
 }
 
 /* Note the thread as a writer. Caller holds h->lock. */
@@ -302,6 +319,7 @@ static void setid_bits_remove(struct fs *fs, uint64_t ino, const struct fuse_ctx
 		return;
 	c.mode = attr.mode & 07777 & ~strip;
 	(void)engine_setattr(fs->engine, &q, ino, &c, &attr); /* a poisoned store refuses the write itself too */
+	fs_inval_attr(fs, ino); /* the kernel expects no new mode from a write */
 }
 
 void handle_begin_change(struct fs *fs, struct handle *h, const struct fuse_ctx *ctx, struct actor *ret_actor)
@@ -320,7 +338,7 @@ void handle_begin_change(struct fs *fs, struct handle *h, const struct fuse_ctx 
 		setid_bits_remove(fs, h->node_id, ctx, ret_actor);
 	atomic_store(&h->written, true);
 	atomic_store(&h->unsettled, true);
-	if (h->streams)
+	if (h->streams && !atomic_load(&h->held))
 		autocommit_arm(fs, h);
 }
 
@@ -428,19 +446,38 @@ static ssize_t read_page(struct fs *fs, uint64_t ino, uint64_t offset, void *buf
 	return n;
 }
 
-ssize_t handle_read(struct fs *fs, struct handle *h, uint64_t offset, void *buf, size_t len, bool paged)
+/* -ENOENT: its process has no draft of the file. */
+static ssize_t read_own_draft(struct fs *fs, uint64_t ino, uint32_t tid, uint64_t offset, void *buf, size_t len)
 {
+	struct handle *h = handles_own_draft(fs, ino, tid);
+	ssize_t n = -ENOENT;
+
+	if (!h)
+		return n;
+	pthread_mutex_lock(&h->lock);
+	if (h->draft)
+		n = draft_read(h->draft, offset, buf, len);
+	pthread_mutex_unlock(&h->lock);
+	handle_unref(fs, h);
+	return n;
+}
+
+ssize_t handle_read(struct fs *fs, struct handle *h, const struct handle_reader *reader, uint64_t offset, void *buf, size_t len)
+{
+	ssize_t n;
+
 	switch (h->kind) {
 	case HANDLE_VIRTUAL:
 		return read_virtual(fs, h, offset, buf, len);
 	case HANDLE_WRITE:
-		if (paged)
+		if (reader->paged)
 			handles_set_mapped(fs->handles, h->node_id);
 		return draft_read(h->draft, offset, buf, len);
 	case HANDLE_READ:
-		if (paged)
+		if (reader->paged)
 			return read_page(fs, h->node_id, offset, buf, len);
-		return read_snapshot(fs, h, offset, buf, len);
+		n = read_own_draft(fs, h->node_id, reader->tid, offset, buf, len);
+		return n == -ENOENT ? read_snapshot(fs, h, offset, buf, len) : n;
 	case HANDLE_VIEW:
 		return read_snapshot(fs, h, offset, buf, len);
 	case HANDLE_DIR:

@@ -65,6 +65,7 @@ struct handle {
 	uint32_t holder_count;
 	atomic_bool written;	 /**< anybody wrote or truncated through it */
 	atomic_bool unsettled;	 /**< there may be something to publish: set before each change, cleared before each commit */
+	atomic_bool held;	 /**< ftruncate(0) began a whole save: not to be published before close or fsync */
 	_Atomic int64_t due_ns;	 /**< when autocommit publishes it (monotonic); 0 never */
 	/* HANDLE_VIRTUAL */
 	const struct vnode *vnode;
@@ -116,8 +117,19 @@ bool handle_used_by(struct handle *h, uint32_t tgid);
  */
 bool handles_draft_stat(struct fs *fs, uint64_t ino, uint32_t tid, uint64_t *ret_size, int64_t *ret_mtime_ns);
 
-/** Read through any file handle. @paged: for the page cache, so of the live file and not of the snapshot. Count or -errno. */
-ssize_t handle_read(struct fs *fs, struct handle *h, uint64_t offset, void *buf, size_t len, bool paged);
+/**
+ * The handle of the inode through which the process of thread @tid has changed something that is not published, in a private draft.
+ * A reference, or NULL.
+ */
+struct handle *handles_own_draft(struct fs *fs, uint64_t ino, uint32_t tid);
+
+/** Who reads, and for what. */
+struct handle_reader {
+	uint32_t tid; /**< a process that has a draft of the file sees it through its other handles too */
+	bool paged;   /**< for the page cache, so of the live file and not of the snapshot */
+};
+/** Read through any file handle. Count or -errno. */
+ssize_t handle_read(struct fs *fs, struct handle *h, const struct handle_reader *reader, uint64_t offset, void *buf, size_t len);
 /** Write through a HANDLE_WRITE on behalf of thread @ctx->pid. 0 or -errno, all or nothing. */
 int handle_write(struct fs *fs, struct handle *h, const struct fuse_ctx *ctx, int flags, uint64_t offset, const void *data,
 		 size_t len);

@@ -13,7 +13,6 @@
 #include "handle.h"
 #include "node_id.h"
 #include "ops.h"
-#include "process.h"
 #include "publish.h"
 #include "reply.h"
 #include "session.h"
@@ -36,8 +35,12 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 static int truncate_handle(struct fs *fs, struct handle *h, const struct fuse_ctx *ctx, uint64_t size)
 {
+	const struct version *v = size ? NULL : handle_live_version(fs, h->node_id);
 	struct actor actor;
 
+	/* Emptying a file that is not begins a save, as O_TRUNC does: autocommit must not publish the empty file. */
+	if (v && v->size && draft_kind_of(h->draft) != DRAFT_APPEND)
+		atomic_store(&h->held, true);
 	handle_begin_change(fs, h, ctx, &actor);
 	return draft_truncate(h->draft, &actor, size);
 }
@@ -45,32 +48,22 @@ static int truncate_handle(struct fs *fs, struct handle *h, const struct fuse_ct
 /* A private dirty draft of the calling process on the inode: truncate(2) means it. -ENOENT: there is none. */
 static int truncate_own_draft(fuse_req_t req, uint64_t ino, uint64_t size)
 {
-	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	struct fs *fs = fs_of(req);
-	struct handle_list l;
-	uint32_t tgid;
+	struct handle *h = handles_own_draft(fs, ino, (uint32_t)fuse_req_ctx(req)->pid);
 	int r = -ENOENT;
 
-	if (!handles_writing(fs->handles, ino))
-		return -ENOENT;
-	tgid = process_tgid_get(fs->processes, (uint32_t)ctx->pid);
-	(void)handles_find(fs->handles, ino, HANDLE_WRITE, &l); /* without memory: those found */
-	for (size_t i = 0; i < l.count && r == -ENOENT; i++) {
-		struct handle *h = l.items[i];
-		struct actor actor;
+	if (!h)
+		return r;
+	pthread_mutex_lock(&h->lock);
+	if (h->draft) {
+		struct actor actor = h->actor;
 
-		if (!handle_used_by(h, tgid))
-			continue;
-		pthread_mutex_lock(&h->lock);
-		actor = h->actor;
-		if (h->draft && draft_kind_of(h->draft) != DRAFT_SHARED && draft_is_dirty(h->draft)) {
-			atomic_store(&h->written, true);
-			atomic_store(&h->unsettled, true);
-			r = draft_truncate(h->draft, &actor, size);
-		}
-		pthread_mutex_unlock(&h->lock);
+		atomic_store(&h->written, true);
+		atomic_store(&h->unsettled, true);
+		r = draft_truncate(h->draft, &actor, size);
 	}
-	handle_list_release(fs, &l);
+	pthread_mutex_unlock(&h->lock);
+	handle_unref(fs, h);
 	return r;
 }
 

@@ -30,6 +30,7 @@ enum {
 
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
+	struct handle_reader reader = { .tid = (uint32_t)fuse_req_ctx(req)->pid, .paged = fi->lock_owner == 0 };
 	struct handle *h = handle_of(fi);
 	struct fs *fs = fs_of(req);
 	cleanup_free char *large = NULL;
@@ -45,7 +46,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
 			return;
 		}
 	}
-	n = handle_read(fs, h, (uint64_t)offset, data, size, fi->lock_owner == 0);
+	n = handle_read(fs, h, &reader, (uint64_t)offset, data, size);
 	if (n < 0) {
 		reply_error(req, (int)n);
 		return;
@@ -281,6 +282,7 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct f
 void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t offset_in, struct fuse_file_info *fi_in, fuse_ino_t ino_out,
 			off_t offset_out, struct fuse_file_info *fi_out, size_t len, int flags)
 {
+	struct handle_reader reader = { .tid = (uint32_t)fuse_req_ctx(req)->pid };
 	struct handle *from = handle_of(fi_in), *to = handle_of(fi_out);
 	size_t done = 0, want = MIN(len, (size_t)COPY_REQUEST_MAX);
 	struct fs *fs = fs_of(req);
@@ -295,7 +297,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t offset_in, stru
 	else if (!(piece = malloc(MIN(want, (size_t)COPY_PIECE) + 1)))
 		r = -ENOMEM;
 	while (r == 0 && done < want) {
-		n = handle_read(fs, from, (uint64_t)offset_in + done, piece, MIN(want - done, (size_t)COPY_PIECE), false);
+		n = handle_read(fs, from, &reader, (uint64_t)offset_in + done, piece, MIN(want - done, (size_t)COPY_PIECE));
 		if (n <= 0)
 			break;
 		r = handle_write(fs, to, fuse_req_ctx(req), 0, (uint64_t)offset_out + done, piece, (size_t)n);

@@ -56,6 +56,7 @@ int handle_publish(struct fs *fs, struct handle *h, int flags, uint64_t *ret_seq
 
 	request_of_handle(h, &q);
 	atomic_store(&h->unsettled, false);
+	atomic_store(&h->held, false);
 	r = draft_commit(h->draft, &q, flags); /* it is published here */
 	*ret_seq = q.seq;
 	if (r < 0) {

@@ -126,7 +126,11 @@ $(BUILD)/milestonefs: $(FS_OBJS) $(BUILD)/libcore.a
 
 $(TESTS_cmocka): %: %.o $(BUILD)/tests/libtest.a $(BUILD)/libcore.a
 	$(call say,LD,$@)
-	$(Q)$(LINK) -o $@ $< $(BUILD)/tests/libtest.a $(BUILD)/libcore.a $(TEST_LIBS) $(CORE_LIBS)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(BUILD)/tests/libtest.a $(BUILD)/libcore.a $(TEST_LIBS) $(CORE_LIBS)
+
+# Virtual files need an engine but no mount.
+$(BUILD)/tests/unit/test_vfile: $(filter $(BUILD)/fs/vfile%,$(FS_OBJS))
+$(BUILD)/tests/unit/test_vfile.o: TEST_CFLAGS += -Ifs $(FS_CFLAGS)
 
 $(MOUNT_HELPERS): $(BUILD)/tests/mount/%: tests/mount/%.c $(BUILD)/flags
 	@mkdir -p $(@D)

@@ -6,6 +6,7 @@
 #   tests/lib/*.c                -> $(BUILD)/tests/libtest.a
 #   tests/{unit,crash,prop}/test_*.c -> one cmocka program each
 #   tests/mount/*.c              -> helper programs of the mount tests
+#   tests/bench/*.c              -> programs of make bench, with libcore.a
 #   tests/fuzz/fuzz_*.c          -> libFuzzer harnesses (make fuzz)
 # `make help` is made from the comments that begin with two hashes.
 
@@ -23,6 +24,8 @@ KINDS ?= unit crash prop mount
 TEST_TIMEOUT ?= 300
 ## MOUNT_TIMEOUT=S  seconds all mount tests together may take (1500)
 MOUNT_TIMEOUT ?= 1500
+## BENCH=quick      make bench in three minutes instead of twenty; or arguments of scripts/bench
+BENCH ?=
 ## FUZZ_SECONDS=S   how long make fuzz runs each harness (30)
 FUZZ_SECONDS ?= 30
 VERSION := 0.1.0
@@ -35,7 +38,7 @@ say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all test check-fast test-unit test-crash test-prop test-mount run-tests asan tsan valgrind \
-	fuzz fuzz-build cov bench demo format check-format lint check-layers install uninstall dist clean help FORCE
+	fuzz fuzz-build cov bench bench-programs demo format check-format lint check-layers install uninstall dist clean help FORCE
 .DEFAULT_GOAL := all
 
 # --- flags -------------------------------------------------------------------
@@ -72,6 +75,7 @@ TESTS_crash := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/crash/test_*.c)
 TESTS_prop := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/prop/test_*.c)))
 TESTS_cmocka := $(TESTS_unit) $(TESTS_crash) $(TESTS_prop)
 MOUNT_HELPERS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/mount/*.c)))
+BENCH_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/bench/*.c)))
 FUZZERS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 MOUNT_RUN := $(wildcard tests/mount/run)
 # What run-tests runs: the chosen kinds, in this order.
@@ -143,9 +147,16 @@ $(FUZZERS): $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(BUILD)/tests/libtest.a $(BUI
 	$(Q)$(COMPILE) -Itests/lib -MF $@.d -fsanitize=fuzzer $(LDFLAGS) -o $@ $< \
 		$(BUILD)/tests/libtest.a $(BUILD)/libcore.a $(CORE_LIBS)
 
+# SQLite is a peer, not a dependency.
+$(BENCH_PROGRAMS): $(BUILD)/tests/bench/%: tests/bench/%.c $(BUILD)/libcore.a $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(COMPILE) $(if $(call pkg_libs,sqlite3),-DBENCH_SQLITE) -MF $@.d $(LDFLAGS) -o $@ $< $(BUILD)/libcore.a $(CORE_LIBS) \
+		$(call pkg_libs,sqlite3)
+
 FORCE:
 
--include $(CORE_OBJS:.o=.d) $(FS_OBJS:.o=.d) $(TESTLIB_OBJS:.o=.d) $(addsuffix .d,$(TESTS_cmocka) $(MOUNT_HELPERS) $(FUZZERS))
+-include $(CORE_OBJS:.o=.d) $(FS_OBJS:.o=.d) $(TESTLIB_OBJS:.o=.d) $(addsuffix .d,$(TESTS_cmocka) $(MOUNT_HELPERS) $(BENCH_PROGRAMS) $(FUZZERS))
 
 # --- tests -------------------------------------------------------------------
 
@@ -192,8 +203,10 @@ cov: ## test coverage, by file (gcovr when there, else gcov)
 		gcov -n $$(find build-cov/core build-cov/fs -name '*.gcda') 2>/dev/null | awk -F"'" \
 		'/^File/ { f = $$2 } /^Lines executed/ && f ~ /^(core|fs)\// { split($$0, a, /[:% ]+/); printf "%7.2f%%  %s\n", a[3], f; f = "" }' | sort -k2; fi
 
-bench: all ## measure beside other file systems and databases (TARGETS)
-	@MILESTONEFS='$(abspath $(BUILD))/milestonefs' MILESTONEFS_BUILD='$(abspath $(BUILD))' scripts/bench
+bench: all $(BENCH_PROGRAMS) ## measure beside other file systems and databases; BENCH=quick takes three minutes
+	@MILESTONEFS='$(abspath $(BUILD))/milestonefs' MILESTONEFS_BUILD='$(abspath $(BUILD))' CC='$(CC)' scripts/bench $(BENCH)
+
+bench-programs: $(BENCH_PROGRAMS)
 
 demo: ## install what is missing, build, and show a working day on a real mount
 	@scripts/bootstrap

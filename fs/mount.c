@@ -47,7 +47,7 @@ int mount_check(const struct project *p, struct reason *reason)
 
 	switch (project_mount_state(p)) {
 	case MOUNT_ALIVE:
-		return reason_set(reason, -EBUSY, "mount", "%s is mounted already (daemon %ld); milestonefs umount '%s' ends it", p->mount_path,
+		return reason_set(reason, -EBUSY, "mount", "%s is already mounted (daemon %ld); milestonefs umount '%s' ends it", p->mount_path,
 				  (long)project_daemon_pid(p), p->path);
 	case MOUNT_DEAD:
 		fd = project_clear_dead(p, reason);

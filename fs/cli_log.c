@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * milestonefs log: the event log of a project, for people or (--json) as it is. Read from the mount while there is one, so that it
+ * can be followed; else from the store.
+ *
+ * Lines come in pieces of any size; a line is complete with its newline. With -n the last lines are kept in a ring.
+ *
+ * Failure: a line that is not JSON is shown as it is.
+ */
+#include <argp.h>
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "log.h"
+#include "project.h"
+
+#define PIECE_BYTES (256u << 10)
+#define FOLLOW_PAUSE_MS 200
+
+struct arguments {
+	const char *project, *session;
+	uint64_t last; /* lines; 0: all */
+	bool follow, json;
+};
+
+struct output {
+	const struct arguments *a;
+	struct buf rest; /* an unfinished line */
+	char **ring;
+	uint64_t lines;
+	int error;
+};
+
+static const struct argp_option options[] = {
+	{ "lines", 'n', "N", 0, "Only the last N events", 0 },
+	{ "session", 's', "ID", 0, "Only events of this session", 0 },
+	{ "follow", 'f', NULL, 0, "Go on with what happens (the project must be mounted)", 0 },
+	{ "json", 'j', NULL, 0, "The lines of the event log themselves", 0 },
+	{ 0 },
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct arguments *a = state->input;
+
+	switch (key) {
+	case 'n':
+		if (parse_u64(arg, &a->last) || !a->last || a->last > 10000000)
+			argp_error(state, "not a number of lines: %s", arg);
+		return 0;
+	case 's':
+		if (!id_valid(arg, strlen(arg)))
+			argp_error(state, "not a session id: %s", arg);
+		a->session = arg;
+		return 0;
+	case 'f':
+		a->follow = true;
+		return 0;
+	case 'j':
+		a->json = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (state->arg_num)
+			argp_error(state, "one argument too many: %s", arg);
+		a->project = arg;
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		argp_error(state, "name the project's directory");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const char *text_of(const cJSON *object, const char *name)
+{
+	const char *s = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
+
+	return s ? s : "";
+}
+
+/* Control characters of a path are not the terminal's business. */
+static void print_safe(const char *s)
+{
+	for (; *s; s++)
+		(void)putchar((unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s);
+}
+
+static void print_human(const cJSON *event)
+{
+	const cJSON *data = cJSON_GetObjectItemCaseSensitive(event, "data");
+	const cJSON *actor = cJSON_GetObjectItemCaseSensitive(data, "actor");
+	const cJSON *pid = cJSON_GetObjectItemCaseSensitive(actor, "pid"), *seq = cJSON_GetObjectItemCaseSensitive(data, "tx_seq");
+	const cJSON *size = cJSON_GetObjectItemCaseSensitive(data, "size");
+	const char *who = text_of(actor, "agent"), *to = text_of(data, "new_path");
+
+	printf("%6.0f %s ", cJSON_IsNumber(seq) ? seq->valuedouble : 0, text_of(event, "timestamp"));
+	print_safe(*who ? who : text_of(actor, "comm"));
+	if (cJSON_IsNumber(pid) && pid->valuedouble > 0)
+		printf("[%.0f]", pid->valuedouble);
+	printf(" %s ", text_of(event, "event_type"));
+	print_safe(text_of(data, "path"));
+	if (*to) {
+		printf(" -> ");
+		print_safe(to);
+	}
+	if (cJSON_IsNumber(size))
+		printf(" (%.0f bytes)", size->valuedouble);
+	(void)putchar('\n');
+}
+
+static void print_line(const struct output *o, const char *line)
+{
+	cJSON *event = o->a->json ? NULL : cJSON_Parse(line);
+
+	if (event)
+		print_human(event);
+	else
+		puts(line);
+	cJSON_Delete(event);
+}
+
+static void take_line(struct output *o, char *line)
+{
+	char **place;
+
+	if (!o->ring) {
+		print_line(o, line);
+		return;
+	}
+	place = &o->ring[o->lines++ % o->a->last];
+	free(*place);
+	*place = strdup(line);
+	if (!*place)
+		o->error = -ENOMEM;
+}
+
+static void output_write(struct output *o, const char *data, size_t len)
+{
+	char *end;
+	size_t done = 0;
+
+	buf_append(&o->rest, data, len);
+	if (o->rest.error) {
+		o->error = o->rest.error;
+		return;
+	}
+	while ((end = memchr(o->rest.data + done, '\n', o->rest.len - done))) {
+		*end = '\0';
+		take_line(o, o->rest.data + done);
+		done = (size_t)(end + 1 - o->rest.data);
+	}
+	memmove(o->rest.data, o->rest.data + done, o->rest.len - done);
+	o->rest.len -= done;
+}
+
+/* Print what the ring kept; from here on lines go straight out. */
+static void output_flush_ring(struct output *o)
+{
+	uint64_t n = MIN(o->lines, o->a->last), first = o->lines - n;
+
+	if (!o->ring)
+		return;
+	for (uint64_t i = 0; i < o->a->last; i++) {
+		char **place = &o->ring[(first + i) % o->a->last];
+
+		if (i < n && *place)
+			print_line(o, *place);
+		free(*place);
+		*place = NULL;
+	}
+	free(o->ring);
+	o->ring = NULL;
+}
+
+static int read_mounted(const struct project *p, struct output *o, struct reason *reason)
+{
+	const struct timespec pause = { .tv_nsec = FOLLOW_PAUSE_MS * NS_PER_MS };
+	const char *session = o->a->session;
+	cleanup_free char *path = NULL, *piece = malloc(PIECE_BYTES);
+	cleanup_fd int fd = -1;
+	off_t offset = 0;
+
+	if (!piece || asprintf(&path, "%s/state/%s%s/events%s", p->mount_path, session ? "sessions/" : "", session ? session : "",
+			       session ? "/session.jsonl" : "/all.jsonl") < 0)
+		return -ENOMEM;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return reason_set(reason, -errno, "log", "%s: %s", path, strerror(errno));
+	while (!o->error) {
+		ssize_t n = pread(fd, piece, PIECE_BYTES, offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == ENOTCONN || errno == ECONNABORTED))
+			return reason_set(reason, -ENOTCONN, "log", "%s was unmounted", p->mount_path);
+		if (n < 0)
+			return reason_set(reason, -errno, "log", "%s: %s", path, strerror(errno));
+		if (n) {
+			output_write(o, piece, (size_t)n);
+			offset += n;
+			continue;
+		}
+		output_flush_ring(o);
+		(void)fflush(stdout);
+		if (!o->a->follow || ferror(stdout))
+			break;
+		(void)nanosleep(&pause, NULL);
+	}
+	return o->error;
+}
+
+static int read_store(const struct project *p, struct output *o, struct reason *reason)
+{
+	const struct engine_options opt = { .read_only = true };
+	const struct event_log_key key = { .session = o->a->session };
+	struct buf piece = BUF_INIT;
+	struct store_reader s;
+	uint64_t offset = 0;
+	int r = store_reader_open(p, &opt, reason, &s);
+
+	if (r)
+		return r;
+	while (!r && !o->error) {
+		buf_clear(&piece);
+		r = engine_read_events(s.engine, &key, offset, PIECE_BYTES, &piece);
+		if (r < 0 || !piece.len)
+			break;
+		r = 0;
+		offset += piece.len;
+		output_write(o, piece.data, piece.len);
+	}
+	if (!offset && o->a->session && !r)
+		r = reason_set(reason, -ENOENT, "log", "the store knows no events of session %s", o->a->session);
+	buf_release(&piece);
+	store_reader_close(&s);
+	output_flush_ring(o);
+	return r < 0 ? r : o->error;
+}
+
+static int log_project(const struct project *p, const struct arguments *a, struct reason *reason)
+{
+	struct output o = { .a = a, .ring = a->last ? calloc(a->last, sizeof(*o.ring)) : NULL };
+	int r;
+
+	if (a->last && !o.ring)
+		return -ENOMEM;
+	if (project_mount_state(p) == MOUNT_ALIVE)
+		r = read_mounted(p, &o, reason);
+	else if (a->follow)
+		r = reason_set(reason, -ENOTCONN, "log", "%s is not mounted, so nothing will happen there to follow", p->mount_path);
+	else
+		r = read_store(p, &o, reason);
+	output_flush_ring(&o);
+	buf_release(&o.rest);
+	if (!r && (fflush(stdout) || ferror(stdout)))
+		r = reason_set(reason, -EIO, "log", "the output cannot be written: %s", strerror(errno));
+	return r;
+}
+
+int cli_log(int argc, char **argv)
+{
+	static const struct argp argp = { .options = options, .parser = parse, .args_doc = "PROJECT",
+					  .doc = "Show what happened: transaction, time, who, what, where." };
+	struct arguments a = { 0 };
+	struct reason reason = { 0 };
+	struct project p;
+	int r;
+
+	if (argp_parse(&argp, argc, argv, 0, NULL, &a))
+		return CLI_USAGE_STATUS;
+	r = project_find(a.project, &reason, &p);
+	if (r)
+		return cli_fail(&reason, r);
+	r = log_project(&p, &a, &reason);
+	project_release(&p);
+	return r ? cli_fail(&reason, r) : 0;
+}

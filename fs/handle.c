@@ -90,6 +90,7 @@ static void handle_free(struct handle *h)
 		draft_close(h->draft); /* an open that failed half-way */
 	extent_map_release(&h->extents.map);
 	buf_release(&h->text);
+	free(h->created_name);
 	pthread_mutex_destroy(&h->lock);
 	free(h);
 }

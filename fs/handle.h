@@ -54,6 +54,8 @@ struct handle {
 	struct actor actor; /**< learned at open, refined at the first write of each thread (after exec); under lock */
 	enum rule_kind rule;	/**< of the path at open */
 	bool created;		/**< made by this open (CREATE): its closing journals the name */
+	uint64_t created_parent;
+	char *created_name;	/**< owned; where it was made, NULL if not by it */
 	bool streams;		/**< may be published while open: see autocommit.h */
 	bool killpriv_checked;	/**< set-id bits were looked at for `last_tid`; under lock */
 	bool opener_killed;	/**< the opener flushed while dying by a signal; under lock */

@@ -152,6 +152,15 @@ static int flush_draft(struct fs *fs, struct handle *h, uint32_t tid, uint64_t *
 	return found.verdict == LAST_CLOSE_KILLED ? 0 : r;
 }
 
+/*
+ * A refused save of a name that was removed shortly before puts the previous version back at it (engine), and the kernel must look the
+ * name up again. It takes the directory's lock for that, so nothing of ours may be locked here.
+ */
+static void name_forget(struct fs *fs, const struct handle *h)
+{
+	(void)fuse_lowlevel_notify_inval_entry(fs->session, h->created_parent, h->created_name, strlen(h->created_name)); /* unknown is fine */
+}
+
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct handle *h = handle_of(fi);
@@ -163,6 +172,8 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	atomic_fetch_add_explicit(&fs->flushes, 1, memory_order_relaxed);
 	if (h && h->kind == HANDLE_WRITE)
 		r = flush_draft(fs, h, (uint32_t)fuse_req_ctx(req)->pid, &seq);
+	if (r == -EBADMSG && h->created_name)
+		name_forget(fs, h);
 	fs_locks_drop_owner(fs, ino, fi->lock_owner); /* after publishing, so that who gets the lock sees it */
 	reply_error_after(fs, req, seq, JOURNAL_ACKNOWLEDGED, r);
 }

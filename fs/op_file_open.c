@@ -209,7 +209,10 @@ static int create_new(struct fs *fs, uint64_t parent, const char *name, mode_t m
 	if (r < 0)
 		return r;
 	r = open_write(fs, ret_attr->ino, flags, true, q, ret);
-	if (r < 0)
+	if (r == 0) {
+		(*ret)->created_parent = parent;
+		(*ret)->created_name = strdup(name); /* without memory a refused save shows late that the old version is back */
+	} else
 		(void)engine_unlink(fs->engine, q, parent, name); /* without memory for a handle there is no file */
 	return r;
 }

@@ -15,6 +15,7 @@
 #include "publish.h"
 #include "reply.h"
 #include "session.h"
+#include "vfile_transactions.h"
 
 /* Answer a request that made an entry, or did not. */
 static void answer_made(fuse_req_t req, const char *operation, const char *name, struct request *q, int r, const struct tree_attr *attr)
@@ -132,18 +133,12 @@ void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 static uint64_t pending_draft(struct fs *fs, uint64_t parent, const char *name)
 {
 	const struct vnode *v = entry_virtual_child(fs, parent, name, NULL);
-	char number[32];
 	uint64_t id;
-	size_t len;
 
-	if (!v || strncmp(v->path, "transactions/pending/", strlen("transactions/pending/")) || !v->params[0])
+	if (!v || strncmp(v->path, "transactions/pending/", strlen("transactions/pending/")))
 		return 0;
-	len = strcspn(v->params[0], ".");
-	if (len >= sizeof(number))
-		return 0;
-	memcpy(number, v->params[0], len);
-	number[len] = '\0';
-	return parse_u64(number, &id) == 0 ? id : 0;
+	id = tx_name_number(name, ".yaml", true);
+	return id ? id : tx_name_number(name, ".draft", true);
 }
 
 /* Returns 1 when the rename is none of these. */

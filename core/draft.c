@@ -100,7 +100,7 @@ void draft_unref(struct draft *d)
 
 	engine_lock(e);
 	last = --d->holders == 0;
-	if (last) {
+	if (last && !d->recovered) {
 		struct draft **at = draft_bucket(e, d->ino);
 
 		while (*at != d)
@@ -118,9 +118,14 @@ void draft_unref(struct draft *d)
 	engine_unlock(e);
 	if (!last)
 		return;
+	if (d->recovered) { /* whoever took it off the list said what becomes of its bytes */
+		draft_free(d);
+		return;
+	}
 	if (name && e->observer)
 		e->observer(e->observer_arg, 0, &gone, 1);
-	if (d->id)
+	/* After poisoning nobody could commit it: its bytes wait for the next start. */
+	if (d->id && !(d->written && journal_error(e->journal)))
 		arena_draft_end(e->arena, d->id);
 	draft_free(d);
 }
@@ -246,7 +251,7 @@ static int list_add(struct engine *e, struct draft *d, struct draft_info **list,
 {
 	int r;
 
-	if (!d->id)
+	if (!d->id || d->taken)
 		return 0;
 	r = array_reserve(list, capacity, *count + 1, sizeof(**list));
 	if (!r)
@@ -280,7 +285,7 @@ int draft_list(struct engine *e, struct draft_info **ret, size_t *ret_count)
 	return 0;
 }
 
-/* Engine lock held; live drafts get a holder. */
+/* Engine lock held; the draft gets a holder. */
 static struct draft *draft_by_id(struct engine *e, uint64_t id)
 {
 	for (size_t i = 0; i < DRAFT_BUCKETS; i++)
@@ -290,8 +295,10 @@ static struct draft *draft_by_id(struct engine *e, uint64_t id)
 				return d;
 			}
 	for (struct draft *d = e->recovered; d; d = d->next)
-		if (d->id == id)
+		if (d->id == id && !d->taken) {
+			d->holders++;
 			return d;
+		}
 	return NULL;
 }
 
@@ -304,7 +311,7 @@ int draft_info_get(struct engine *e, uint64_t id, struct draft_info *ret)
 	d = id ? draft_by_id(e, id) : NULL;
 	r = d ? draft_describe(e, d, ret) : -ENOENT;
 	engine_unlock(e);
-	if (d && !d->recovered)
+	if (d)
 		draft_unref(d);
 	return r;
 }
@@ -320,7 +327,6 @@ ssize_t draft_read_by_id(struct engine *e, uint64_t id, uint64_t offset, void *b
 	if (!d)
 		return -ENOENT;
 	n = draft_read(d, offset, buf, len);
-	if (!d->recovered)
-		draft_unref(d);
+	draft_unref(d);
 	return n;
 }

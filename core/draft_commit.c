@@ -59,6 +59,21 @@ static void add_newborn(struct txn *t, const struct node *n)
 		*txn_add_change(t) = list[i];
 }
 
+size_t draft_newborn_bytes(struct draft *d)
+{
+	struct change list[TREE_NEWBORN_CHANGES];
+	size_t bytes = 0;
+	int count = 0;
+
+	engine_lock(d->e);
+	if (d->node->flags & NODE_NEWBORN)
+		count = tree_newborn_describe(d->e->tree, d->node, list, ARRAY_SIZE(list));
+	for (int i = 0; i < count; i++)
+		bytes += (size_t)list[i].name_len + list[i].value_len + 64;
+	engine_unlock(d->e);
+	return bytes;
+}
+
 static void add_content_events(struct draft *d, struct draft_plan *p, struct txn *t, const char *path, uint64_t size, bool newborn)
 {
 	uint64_t old_size = newborn ? 0 : d->node->newest->size;
@@ -126,7 +141,7 @@ int draft_add_to_txn(struct draft *d, struct draft_plan *p, struct txn *t, const
 	c->content_flags = (p->whole || newborn ? CONTENT_REPLACE : 0u) |
 			   (__atomic_load_n(&d->keep_mtime, __ATOMIC_RELAXED) ? CONTENT_KEEP_MTIME : 0u);
 	t->started_ns = d->started_ns;
-	t->draft_id = d->map.count && d->kind == DRAFT_APPEND && p->append_len < d->size ? 0 : d->id;
+	t->draft_id = p->rest_id ? p->rest_id : d->id;
 	t->path = path;
 	t->base = newborn ? NULL : d->node->newest;
 	if (p->have_old_sha)
@@ -135,29 +150,13 @@ int draft_add_to_txn(struct draft *d, struct draft_plan *p, struct txn *t, const
 	return 0;
 }
 
-/* What was published leaves the draft; an unfinished line of a stream stays in it. */
-static void draft_shift(struct draft *d, uint64_t published)
+/* What was published leaves the draft; an unfinished line of a stream stays, under its own id. */
+static void draft_shift(struct draft *d, struct draft_plan *p)
 {
-	struct extent_map rest = {0};
-
-	if (published >= d->size || extent_map_reserve(&rest, d->map.count + 1)) {
-		d->map.count = 0;
-		d->map.data_bytes = 0;
-		d->size = 0;
-		return;
-	}
-	for (size_t i = 0; i < d->map.count; i++) {
-		struct extent x = d->map.items[i];
-
-		if (x.file_offset + x.len <= published)
-			continue;
-		extent_clip(&x, published, EXTENT_TO_END);
-		x.file_offset -= published;
-		extent_map_insert(&rest, &x);
-	}
 	extent_map_release(&d->map);
-	d->map = rest;
-	d->size -= published;
+	d->map = p->rest;
+	p->rest = (struct extent_map){0};
+	d->size = p->rest_id ? d->size - p->append_len : 0;
 }
 
 void draft_committed(struct draft *d, struct draft_plan *p, struct txn *t)
@@ -166,7 +165,7 @@ void draft_committed(struct draft *d, struct draft_plan *p, struct txn *t)
 
 	if (p->have_sha)
 		sha_cache_put(e->shas, d->ino, t->seq, &p->sha);
-	draft_shift(d, d->kind == DRAFT_APPEND ? p->append_len : UINT64_MAX);
+	draft_shift(d, p);
 	if (d->kind == DRAFT_WHOLE)
 		d->kind = DRAFT_PATCH; /* what follows changes the file it has just made */
 	d->size_set = false;
@@ -176,7 +175,10 @@ void draft_committed(struct draft *d, struct draft_plan *p, struct txn *t)
 	engine_lock(e);
 	d->base = d->node->newest;
 	e->bytes_committed += p->blocks.bytes.len;
-	if (!d->size && d->id) {
+	if (p->rest_id) {
+		draft_note_ended(e, p->rest_id, t->seq);
+		p->rest_id = 0;
+	} else if (d->id) {
 		draft_note_ended(e, d->id, t->seq);
 		d->id = 0;
 	}
@@ -238,12 +240,14 @@ static int rollback_extents(struct draft *d, struct draft_plan *p, struct record
 	return 0;
 }
 
+/* A refused rename leaves the draft as it is: what is kept is a copy. */
 int draft_keep_refused(struct draft *d, struct request *q, struct draft_plan *p, enum event_type type, enum operation wanted, int error, const char *path)
 {
 	struct record_rollback rb = {.wanted = wanted, .error = error, .line = p->reason.line, .column = p->reason.column, .rule = p->reason.rule,
 				     .text = p->reason.text};
 	struct buf text = BUF_INIT;
 	struct txn t;
+	bool over = wanted != OPERATION_RENAME;
 	int r = rollback_extents(d, p, &rb);
 
 	txn_init(&t, d->e, q, OPERATION_ROLLBACK);
@@ -252,30 +256,32 @@ int draft_keep_refused(struct draft *d, struct request *q, struct draft_plan *p,
 	if (!r)
 		r = txn_reserve(&t, (size_t)rb.draft_extents * 64);
 	buf_put_json_string(&text, rb.text, strlen(rb.text));
-	if (!r && !text.error) {
+	if (!r)
+		r = text.error;
+	if (!r) {
 		engine_lock(d->e);
 		t.rollback = &rb;
 		t.started_ns = d->started_ns;
-		t.draft_id = d->id;
+		t.draft_id = over ? d->id : 0;
 		t.path = path;
-		t.base = d->node->flags & NODE_NEWBORN ? NULL : d->node->newest;
+		t.base = !d->node || d->node->flags & NODE_NEWBORN ? NULL : d->node->newest; /* a recovered draft has no node */
 		if (p->have_old_sha)
 			t.base_sha = p->old_sha;
 		txn_add_event(&t, type, path);
 		txn_event_more(&t, "\"wanted\":\"%s\",\"rule\":\"%s\",\"line\":%u,\"column\":%u,\"message\":%s", operation_name(wanted), rb.rule,
 			       rb.line, rb.column, text.data);
-		if (error)
+		if (error && over)
 			put_back(&t, d, path);
 		r = txn_stage(&t);
 		if (!r && type == EVENT_COMMIT_REFUSED)
 			d->e->refusals++;
 		if (!r && type == EVENT_CONFLICT_DETECTED)
 			d->e->conflicts++;
-		if (!r && d->id)
+		if (!r && over && d->id) {
 			draft_note_ended(d->e, d->id, t.seq);
-		engine_unlock(d->e);
-		if (!r)
 			d->id = 0;
+		}
+		engine_unlock(d->e);
 	}
 	buf_release(&text);
 	txn_finish(&t);
@@ -309,7 +315,9 @@ static int commit_refused(struct draft *d, struct request *q, struct draft_plan 
 	int r;
 
 	draft_plan_old_sha(d, p);
-	r = draft_keep_refused(d, q, p, EVENT_COMMIT_REFUSED, draft_operation(d), EBADMSG, path);
+	r = p->text ? 0 : draft_own_extents(d, p); /* too large to be looked at, not to be kept */
+	if (!r)
+		r = draft_keep_refused(d, q, p, EVENT_COMMIT_REFUSED, draft_operation(d), EBADMSG, path);
 	q->reason = p->reason;
 	if (r)
 		return r;
@@ -379,7 +387,9 @@ static int commit_once(struct draft *d, struct request *q, const struct paths *p
 	t.blocks = p.blocks;
 	p.blocks = (struct record_blocks){0};
 	if (!r)
-		r = txn_reserve(&t, p.extent_count * 64);
+		r = txn_reserve(&t, p.extent_count * 64 + draft_newborn_bytes(d));
+	if (!r && d->kind == DRAFT_APPEND && p.append_len < d->size)
+		r = draft_split(d, &p);
 	if (!r) {
 		engine_lock(d->e);
 		r = d->node->nlink ? draft_add_to_txn(d, &p, &t, paths->items[0]) : -EAGAIN;
@@ -389,6 +399,8 @@ static int commit_once(struct draft *d, struct request *q, const struct paths *p
 	}
 	if (!r)
 		draft_committed(d, &p, &t);
+	else
+		draft_unsplit(d, &p);
 	txn_finish(&t);
 	draft_plan_release(&p);
 	return r;

@@ -26,6 +26,7 @@ static int draft_begin(struct draft *d)
 		return 0;
 	engine_lock(e);
 	r.draft_id = e->next_draft_id++;
+	__atomic_store_n(&d->id, r.draft_id, __ATOMIC_RELAXED); /* from here on an index snapshot lists it */
 	err = tree_path_at(e->tree, d->node, SEQ_LIVE, &path);
 	base_seq = d->node->flags & NODE_NEWBORN ? 0 : d->node->newest->born;
 	buf_put_u8(&head, 1);
@@ -50,8 +51,8 @@ static int draft_begin(struct draft *d)
 	r.len = head.len;
 	if (!err)
 		err = arena_draft_append(e->arena, &r, NULL);
-	if (!err)
-		__atomic_store_n(&d->id, r.draft_id, __ATOMIC_RELAXED);
+	if (err)
+		__atomic_store_n(&d->id, 0, __ATOMIC_RELAXED);
 	buf_release(&head);
 	buf_release(&path);
 	return err;
@@ -104,6 +105,38 @@ static int draft_store(struct draft *d, uint64_t offset, const char *data, size_
 	return 0;
 }
 
+int draft_split(struct draft *d, struct draft_plan *p)
+{
+	size_t left = (size_t)(d->size - p->append_len), count = 0;
+	cleanup_free char *data = malloc(left + 1);
+	cleanup_free struct extent *stored = calloc(left / ARENA_RECORD_MAX + 1, sizeof(*stored));
+	uint64_t whole = d->id;
+	int r = data && stored ? extent_map_reserve(&p->rest, left / ARENA_RECORD_MAX + 1) : -ENOMEM;
+
+	if (!r)
+		r = draft_view_read(d, NULL, p->append_len, data, left);
+	if (r)
+		return r;
+	d->id = 0;
+	r = draft_begin(d);
+	p->rest_id = whole;
+	if (!r)
+		r = draft_store(d, 0, data, left, stored, &count);
+	for (size_t i = 0; i < count; i++)
+		extent_map_insert(&p->rest, &stored[i]);
+	return r;
+}
+
+void draft_unsplit(struct draft *d, struct draft_plan *p)
+{
+	if (!p->rest_id)
+		return;
+	if (d->id)
+		arena_draft_end(d->e->arena, d->id);
+	d->id = p->rest_id;
+	p->rest_id = 0;
+}
+
 /* Hash along while a large file is written in order; otherwise the commit reads it once more. */
 static void draft_hash(struct draft *d, uint64_t offset, const void *data, size_t len)
 {
@@ -127,7 +160,7 @@ static void draft_hash(struct draft *d, uint64_t offset, const void *data, size_
 int draft_write(struct draft *d, const struct actor *actor, uint64_t offset, const void *data, size_t len)
 {
 	struct extent stored[16];
-	size_t count;
+	size_t count = 0;
 	int r;
 
 	if (!len)
@@ -259,32 +292,35 @@ int draft_truncate(struct draft *d, const struct actor *actor, uint64_t size)
 int draft_punch(struct draft *d, const struct actor *actor, uint64_t offset, uint64_t len)
 {
 	uint64_t size;
-	char *zeros;
+	uint8_t ref[16];
+	struct arena_record hole = {.type = ARENA_DRAFT_REF, .file_offset = offset, .data = ref, .len = sizeof(ref)};
 	int r = 0;
 
 	pthread_mutex_lock(&d->lock);
 	size = draft_size_locked(d);
-	pthread_mutex_unlock(&d->lock);
-	if (offset >= size)
-		return 0;
+	if (d->kind == DRAFT_APPEND)
+		r = -EPERM; /* as on a file that is append-only */
+	else if (journal_error(d->e->journal))
+		r = -EROFS;
+	else if (offset < size && len)
+		r = draft_begin(d);
+	if (r || offset >= size || !len)
+		goto out;
 	len = MIN(len, size - offset);
-	if (draft_kind_of(d) == DRAFT_APPEND)
-		return -EPERM; /* as on a file that is append-only */
-	zeros = calloc(1, MIN(len, (uint64_t)4096));
-	if (!zeros)
-		return -ENOMEM;
-	/* The arena has no record of a hole: one short write makes the draft exist, the map says the rest. */
-	r = draft_write(d, actor, offset, zeros, (size_t)MIN(len, (uint64_t)1));
-	free(zeros);
-	if (r)
-		return r;
-	pthread_mutex_lock(&d->lock);
+	hole.draft_id = d->id;
+	put_le64(ref, EXTENT_ZERO);
+	put_le64(ref + 8, len);
 	r = extent_map_reserve(&d->map, 2);
+	if (!r)
+		r = arena_draft_append(d->e->arena, &hole, NULL);
 	if (!r) {
 		map_zero(d, offset, len);
+		d->size = MAX(d->size, offset + len);
 		sha256_free(d->sha);
 		d->sha = NULL;
+		draft_touch(d, actor);
 	}
+out:
 	pthread_mutex_unlock(&d->lock);
 	return r;
 }

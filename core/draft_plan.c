@@ -19,6 +19,7 @@ void draft_plan_release(struct draft_plan *p)
 	record_blocks_release(&p->blocks);
 	free(p->extents);
 	free(p->text);
+	extent_map_release(&p->rest);
 	*p = (struct draft_plan){0};
 }
 

@@ -64,6 +64,7 @@ static int recover_begin(struct engine *e, const struct arena_record *r)
 	pthread_mutex_init(&d->lock, NULL);
 	d->e = e;
 	d->recovered = true;
+	d->holders = 1;
 	d->id = r->draft_id;
 	d->kind = (enum draft_kind)p[1];
 	d->ino = get_le64(p + 2);
@@ -172,18 +173,20 @@ void drafts_finish_recovery(struct engine *e)
 
 /* ---- what the user decides ---- */
 
+/* Stays on the list until its fate is sealed, so that an index snapshot meanwhile knows it. */
 static struct draft *take_recovered(struct engine *e, uint64_t id, int *ret_error)
 {
-	struct draft **at, *d;
+	struct draft *d;
 
 	engine_lock(e);
-	at = recovered_slot(e, id);
-	d = *at;
+	d = *recovered_slot(e, id);
+	*ret_error = d ? -EBUSY : -ENOENT;
+	if (d && d->taken)
+		d = NULL;
 	if (d) {
-		*at = d->next;
+		d->taken = true;
 		e->drafts_pending--;
 	}
-	*ret_error = -ENOENT;
 	for (size_t i = 0; i < DRAFT_BUCKETS && !d; i++)
 		for (struct draft *live = e->drafts[i]; live; live = live->next)
 			if (live->id == id)
@@ -195,10 +198,20 @@ static struct draft *take_recovered(struct engine *e, uint64_t id, int *ret_erro
 static void give_back(struct engine *e, struct draft *d)
 {
 	engine_lock(e);
-	d->next = e->recovered;
-	e->recovered = d;
+	d->taken = false;
 	e->drafts_pending++;
 	engine_unlock(e);
+}
+
+static void drop_taken(struct engine *e, struct draft *d)
+{
+	struct draft **at;
+
+	engine_lock(e);
+	at = recovered_slot(e, d->id);
+	*at = d->next;
+	engine_unlock(e);
+	draft_unref(d);
 }
 
 /* The inode a recovered draft goes to: the file at its path, or a newborn there. */
@@ -230,32 +243,50 @@ static int recovered_target(struct engine *e, struct draft *d, struct request *q
 	return r;
 }
 
+static void swap_bytes(struct draft *d, struct draft *live)
+{
+	struct extent_map map;
+	uint64_t size;
+
+	pthread_mutex_lock(&live->lock);
+	pthread_mutex_lock(&d->lock); /* always after a live one's */
+	map = live->map;
+	live->map = d->map;
+	d->map = map;
+	size = live->size;
+	live->size = d->size;
+	d->size = size;
+	live->size_set = d->size_set;
+	live->id = live->id ? 0 : d->id;
+	live->dirty = live->written = live->id != 0;
+	pthread_mutex_unlock(&d->lock);
+	pthread_mutex_unlock(&live->lock);
+}
+
 int draft_publish_recovered(struct engine *e, uint64_t id, struct request *q)
 {
 	int r;
-	struct draft *d = take_recovered(e, id, &r), *live;
+	struct draft *d = take_recovered(e, id, &r), *live = NULL;
 	uint64_t ino = 0;
 
 	if (!d)
 		return r;
 	r = recovered_target(e, d, q, &ino);
-	if (!r)
-		r = draft_open(e, ino, d->kind, &d->actor, &live);
+	if (!r) /* a shared one is joined by whoever has the file open: this one goes alone */
+		r = draft_open(e, ino, d->kind == DRAFT_SHARED ? DRAFT_PATCH : d->kind, &d->actor, &live);
 	if (r) {
 		give_back(e, d);
 		return r;
 	}
-	pthread_mutex_lock(&live->lock);
-	live->id = d->id;
-	live->map = d->map;
-	d->map = (struct extent_map){0};
-	live->size = d->size;
-	live->size_set = d->size_set;
-	live->dirty = live->written = true;
-	pthread_mutex_unlock(&live->lock);
+	swap_bytes(d, live);
 	r = draft_commit(live, q, 0);
+	if (r && r != -EBADMSG) {
+		swap_bytes(d, live);
+		give_back(e, d);
+	} else {
+		drop_taken(e, d);
+	}
 	draft_close(live);
-	draft_free(d);
 	return r;
 }
 
@@ -269,14 +300,16 @@ int draft_discard_recovered(struct engine *e, uint64_t id, struct request *q)
 		return r;
 	(void)reason_set(&p.reason, 0, "", "discarded by the user");
 	p.whole = true;
+	pthread_mutex_lock(&d->lock);
 	r = draft_own_extents(d, &p);
 	if (!r)
 		r = draft_keep_refused(d, q, &p, EVENT_WRITER_KILLED, OPERATION_WRITE, 0, d->path);
+	d->id = id; /* found on the list by it */
+	pthread_mutex_unlock(&d->lock);
 	draft_plan_release(&p);
-	if (r) {
+	if (r)
 		give_back(e, d);
-		return r;
-	}
-	draft_free(d);
-	return 0;
+	else
+		drop_taken(e, d);
+	return r;
 }

@@ -228,6 +228,7 @@ struct draft {
 	uint64_t sha_next;
 	/* engine lock */
 	bool unlinked_by_own; /**< its last name was removed by its own process */
+	bool taken; /**< recovered: being published or discarded */
 	/* recovered only, immutable */
 	bool recovered;
 	char *path;
@@ -252,6 +253,8 @@ struct draft_plan {
 	char *text;		/**< what the rules looked at (to be kept when refused); owned */
 	size_t text_len;
 	uint64_t size;		/**< of the file afterwards; APPEND: unused */
+	uint64_t rest_id;	/**< APPEND, after draft_split(): the draft this plan ends; the rest has d->id. 0: nothing is left over */
+	struct extent_map rest; /**< what is left over, at its place in the draft arena */
 	bool whole;		/**< the extents are the whole file */
 	enum rule_kind rule;
 	bool have_sha, have_old_sha, have_bytes_sha;
@@ -263,6 +266,12 @@ int draft_view_read(struct draft *d, const struct version *base, uint64_t offset
 int draft_prepare(struct draft *d, char *const *paths, size_t path_count, int flags, struct draft_plan *plan);
 /** Add the CONTENT change (with the creation of a newborn) and its events to a transaction; engine lock held. -EAGAIN when the base moved and matters. */
 int draft_add_to_txn(struct draft *d, struct draft_plan *plan, struct txn *t, const char *path);
+/** What its creation adds to a frame when the draft's inode is a newborn; no engine lock held. */
+size_t draft_newborn_bytes(struct draft *d);
+/** Before staging a plan that publishes only the first part of an APPEND draft: the rest becomes a draft of its own, so that the
+ *  transaction can end the one it comes from. draft_unsplit() when it was not staged (harmless otherwise). draft.lock held. */
+int draft_split(struct draft *d, struct draft_plan *plan);
+void draft_unsplit(struct draft *d, struct draft_plan *plan);
 /** Is the plan still true of the newest version? Engine lock held. */
 bool draft_plan_holds(const struct draft *d, const struct draft_plan *plan);
 /** The plan's transaction was staged. draft.lock held, engine lock not. */

@@ -130,6 +130,8 @@ static int renaming_find(struct renaming *x)
 	x->to_path = child_path(e, new_dir, x->new_name);
 	if (!x->from_path || !x->to_path)
 		return -ENOMEM;
+	if (!x->to && x->flags & RENAME_EXCHANGE)
+		return -ENOENT;
 	if (is_below(new_dir, x->node) || (x->flags & RENAME_EXCHANGE && x->to && is_below(dir, x->to->node)))
 		return -EINVAL;
 	r = check_layout(x);
@@ -227,18 +229,21 @@ static int renaming_stage(struct renaming *x, struct txn *t, struct draft_plan *
 		add_unlink(t, x->to->node->ino, x->new_parent, x->new_name);
 		add_link(t, x->to->node->ino, x->parent, x->name);
 		add_link(t, x->node->ino, x->new_parent, x->new_name);
+	} else if (newborn && !plan) {
+		if (x->to) /* what was to be in it was refused: the last good version stays */
+			return reason_set(&x->q->reason, -EBADMSG, "rename", "%s has no content: what was written to it was refused", x->from_path);
+		r = tree_newborn_rename(x->e->tree, x->node, tree_node(x->e->tree, x->new_parent), x->new_name, strlen(x->new_name));
 	} else {
 		stage_replace(x, t);
-		if (newborn) {
-			r = tree_newborn_rename(x->e->tree, x->node, tree_node(x->e->tree, x->new_parent), x->new_name, strlen(x->new_name));
-		} else {
-			add_unlink(t, x->node->ino, x->parent, x->name);
-			add_link(t, x->node->ino, x->new_parent, x->new_name);
-			engine_note_removed(x->e, x->from_path, x->node->ino);
-		}
 	}
-	if (!r && plan)
+	if (!r && plan) /* a newborn enters the tree under its old name, in the same transaction, so that nothing changes if staging fails */
 		r = draft_add_to_txn(x->draft, plan, t, x->to_path);
+	if (!(x->flags & RENAME_EXCHANGE) && !(newborn && !plan)) {
+		add_unlink(t, x->node->ino, x->parent, x->name);
+		add_link(t, x->node->ino, x->new_parent, x->new_name);
+		if (!newborn)
+			engine_note_removed(x->e, x->from_path, x->node->ino);
+	}
 	t->path = x->to_path;
 	t->base = x->to_version;
 	stage_events(x, t, malformed);
@@ -293,7 +298,9 @@ static int rename_plan(struct renaming *x, struct draft_plan *plan)
 	int r = draft_prepare(x->draft, &x->to_path, 1, 0, plan);
 
 	if (!r && plan->refuse) {
-		r = draft_keep_refused(x->draft, x->q, plan, EVENT_COMMIT_REFUSED, OPERATION_RENAME, EBADMSG, x->to_path);
+		r = plan->text ? 0 : draft_own_extents(x->draft, plan);
+		if (!r)
+			r = draft_keep_refused(x->draft, x->q, plan, EVENT_COMMIT_REFUSED, OPERATION_RENAME, EBADMSG, x->to_path);
 		x->q->reason = plan->reason;
 		return r ? r : -EBADMSG;
 	}
@@ -325,7 +332,7 @@ static int rename_once(struct renaming *x)
 	t.blocks = plan.blocks;
 	plan.blocks = (struct record_blocks){0};
 	if (!r)
-		r = txn_reserve(&t, plan.extent_count * 64);
+		r = txn_reserve(&t, plan.extent_count * 64 + (x->draft ? draft_newborn_bytes(x->draft) : 0));
 	if (!r) {
 		again = (struct renaming){.e = x->e, .q = x->q, .parent = x->parent, .new_parent = x->new_parent, .name = x->name,
 					  .new_name = x->new_name, .flags = x->flags};

@@ -159,6 +159,8 @@ static void write_rest(struct index_writer *w, uint64_t seq)
 	engine_lock(e);
 	for (struct draft *d = e->recovered; d; d = d->next)
 		buf_put_le64(&w->payload, d->id);
+	for (size_t i = 0; i < e->ended_count; i++) /* over only if the transaction that ended them is durable */
+		buf_put_le64(&w->payload, e->ended[i].id);
 	for (size_t i = 0; i < DRAFT_BUCKETS; i++)
 		for (struct draft *d = e->drafts[i]; d; d = d->next)
 			buf_put_le64(&w->payload, __atomic_load_n(&d->id, __ATOMIC_RELAXED));

@@ -231,6 +231,8 @@ int txn_stage(struct txn *t)
 	err = record_encode(&r, &t->blocks, &e->encoded);
 	assert(!err);
 	position = journal_next_position(e->journal, e->encoded.len + t->blocks.bytes.len);
+	if (!position) /* poisoned meanwhile: nothing is sealed or applied after this */
+		return -EIO;
 	iov[0] = (struct iovec){e->encoded.data, e->encoded.len};
 	iov[1] = (struct iovec){t->blocks.bytes.data, t->blocks.bytes.len};
 	r.seq = journal_append(e->journal, t->reserved_bytes, iov, t->blocks.bytes.len ? 2 : 1);

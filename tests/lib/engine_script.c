@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See engine_script.h.
+ */
+#include "engine_script.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "rng.h"
+
+#ifndef RENAME_EXCHANGE
+#define RENAME_EXCHANGE 2
+#endif
+
+#define S1 "state/sessions/s1/"
+
+static const struct step names_steps[] = {
+	{.kind = STEP_MKDIR, .a = "state/sessions/s1"},
+	{.kind = STEP_SAVE, .a = S1 "state/a.txt", .b = "one\n"},
+	{.kind = STEP_MKDIR, .a = S1 "state/dir"},
+	{.kind = STEP_SAVE, .a = "state/conf.json", .b = "{\"a\": 1}\n"},
+	{.kind = STEP_SAVE, .a = "state/conf.tmp", .b = "{\"a\": 2, \"text\": \"twice twice twice twice twice twice\"}\n"},
+	{.kind = STEP_RENAME, .a = "state/conf.tmp", .b = "state/conf.json"},
+	{.kind = STEP_SAVE, .a = "state/conf.json", .b = "{\"a\": \n", .expect = -EBADMSG},
+	{.kind = STEP_SAVE, .a = "state/bad.tmp", .b = "]["},
+	{.kind = STEP_RENAME, .a = "state/bad.tmp", .b = "state/conf.json", .expect = -EBADMSG},
+	{.kind = STEP_LINK, .a = S1 "state/a.txt", .b = S1 "state/dir/b.txt"},
+	{.kind = STEP_SYMLINK, .a = "state/sym", .b = "conf.json"},
+	{.kind = STEP_CHMOD, .a = S1 "state/a.txt", .n = 0600},
+	{.kind = STEP_XATTR, .a = S1 "state/a.txt", .b = "user.colour"},
+	{.kind = STEP_MKNOD, .a = "state/fifo", .n = S_IFIFO | 0600},
+	{.kind = STEP_SAVE, .a = S1 "state/c.txt", .b = "three\n"},
+	{.kind = STEP_EXCHANGE, .a = S1 "state/a.txt", .b = S1 "state/c.txt"},
+	{.kind = STEP_UNLINK, .a = S1 "state/dir/b.txt"},
+	{.kind = STEP_RMDIR, .a = S1 "state/dir"},
+	{.kind = STEP_EVENT, .a = "s1", .b = "build_finished"},
+	{.kind = STEP_RENAME_OPEN, .a = "state/open.tmp", .b = "{\"a\": 3}\n", .s = "state/conf.json"},
+	{.kind = STEP_UNLINK, .a = "state/fifo"},
+};
+
+static const struct step content_steps[] = {
+	{.kind = STEP_SAVE, .a = "state/notes", .b = "0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz"},
+	{.kind = STEP_APPEND, .a = "state/log.txt", .b = "line 1\n"},
+	{.kind = STEP_APPEND, .a = "state/log.txt", .b = "line 2\n"},
+	{.kind = STEP_PATCH, .a = "state/notes", .b = "PATCHED", .n = 3},
+	{.kind = STEP_SHARED, .a = "state/notes", .b = "SHARED", .n = 70},
+	{.kind = STEP_PUNCH, .a = "state/notes", .n = 5},
+	{.kind = STEP_TRUNCATE, .a = "state/notes", .n = 40},
+	{.kind = STEP_TRUNCATE, .a = "state/notes", .n = 100},
+	{.kind = STEP_APPEND, .a = "state/lines.jsonl", .b = "{\"n\":1}\n"},
+	{.kind = STEP_APPEND, .a = "state/lines.jsonl", .b = "{\"n\":2}\n"},
+	{.kind = STEP_APPEND, .a = "state/lines.jsonl", .b = "{\"n\":\n", .expect = -EBADMSG},
+	{.kind = STEP_ROLLBACK, .a = "state/notes", .b = "half a thought"},
+	{.kind = STEP_CONFLICT, .a = "state/taken", .b = "was being written"},
+	{.kind = STEP_SAVE, .a = "status/config.yaml", .b = "autocommit_ms: 500\n"},
+	{.kind = STEP_SAVE, .a = "state/none", .b = ""},
+};
+
+static const struct step restart_steps[] = {
+	{.kind = STEP_SAVE, .a = "state/a", .b = "before"},
+	{.kind = STEP_DRAFT_OPEN, .a = "state/a"},
+	{.kind = STEP_DRAFT_WRITE, .n = 100},
+	{.kind = STEP_DRAFT_WRITE, .n = 300},
+	{.kind = STEP_SAVE, .a = "state/b", .b = "meanwhile"},
+	{.kind = STEP_DRAFT_COMMIT, .a = "state/a"},
+	{.kind = STEP_REOPEN},
+	{.kind = STEP_SAVE, .a = "state/b", .b = "after the first start"},
+	{.kind = STEP_DRAFT_OPEN, .a = "state/b"},
+	{.kind = STEP_DRAFT_WRITE, .n = 50},
+	{.kind = STEP_REOPEN}, /* the draft stays open: pending from now on */
+	{.kind = STEP_SAVE, .a = "state/c", .b = "after the second"},
+	{.kind = STEP_UNLINK, .a = "state/a"},
+	{.kind = STEP_REOPEN},
+	{.kind = STEP_SAVE, .a = "state/c", .b = "after the third"},
+};
+
+static const struct step large_steps[] = {
+	{.kind = STEP_SAVE_BYTES, .a = "state/big", .n = 600000},
+	{.kind = STEP_APPEND_BYTES, .a = "state/big", .n = 300000},
+	{.kind = STEP_PATCH, .a = "state/big", .b = "in the middle", .n = 400000},
+	{.kind = STEP_TRUNCATE, .a = "state/big", .n = 500000},
+	{.kind = STEP_SAVE_BYTES, .a = "state/medium.txt", .n = 70000},
+	{.kind = STEP_REOPEN},
+	{.kind = STEP_SAVE_BYTES, .a = "state/big", .n = 300000},
+};
+
+static const struct step segment_steps[] = {
+	{.kind = STEP_SAVE_BYTES, .a = "state/x1", .n = 240000},
+	{.kind = STEP_SAVE_BYTES, .a = "state/x2", .n = 240000},
+	{.kind = STEP_SAVE_BYTES, .a = "state/x1", .n = 250000},
+	{.kind = STEP_SAVE_BYTES, .a = "state/x2", .n = 250000},
+	{.kind = STEP_SAVE_BYTES, .a = "state/x1", .n = 260000},
+	{.kind = STEP_SAVE_BYTES, .a = "state/x2", .n = 260000},
+	{.kind = STEP_SAVE_BYTES, .a = "state/x1", .n = 255000},
+	{.kind = STEP_SAVE_BYTES, .a = "state/x2", .n = 255000},
+	{.kind = STEP_SAVE_BYTES, .a = "state/x1", .n = 245000},
+	{.kind = STEP_SAVE_BYTES, .a = "state/x2", .n = 245000},
+	{.kind = STEP_REOPEN},
+	{.kind = STEP_SAVE, .a = "state/x1", .b = "short"},
+};
+
+#define SCRIPT(name) {#name, name##_steps, ARRAY_SIZE(name##_steps)}
+const struct script engine_scripts[] = {SCRIPT(names), SCRIPT(content), SCRIPT(restart), SCRIPT(large), SCRIPT(segment)};
+const size_t engine_script_count = ARRAY_SIZE(engine_scripts);
+
+/* ---- steps ---- */
+
+void script_draft_pattern(char *out, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		out[i] = (char)('a' + (i * 7 + i / 26) % 26);
+}
+
+static char *random_bytes(uint64_t n)
+{
+	char *data = malloc((size_t)n + 8);
+	struct rng rng;
+
+	rng_init(&rng, n);
+	for (uint64_t i = 0; data && i < n; i += 8) {
+		uint64_t x = rng_next(&rng);
+
+		memcpy(data + i, &x, 8);
+	}
+	return data;
+}
+
+static int step_bytes(struct script_run *r, const struct step *s)
+{
+	cleanup_free char *data = random_bytes(s->n);
+
+	if (!data)
+		return -ENOMEM;
+	return s->kind == STEP_SAVE_BYTES ? fixture_save(r->e, s->a, data, s->n) : fixture_append(r->e, s->a, data, s->n);
+}
+
+static int commit_and_close(struct script_run *r, struct draft *d, struct request *q, int err)
+{
+	if (!err)
+		err = draft_commit(d, q, 0);
+	draft_close(d);
+	return err ? err : engine_wait(r->e, q->seq, JOURNAL_DURABLE);
+}
+
+static int step_resize(struct script_run *r, const struct step *s)
+{
+	struct request q;
+	struct draft *d;
+	int err;
+
+	fixture_request(&q);
+	err = draft_open(r->e, fixture_ino(r->e, s->a), DRAFT_PATCH, &q.actor, &d);
+	if (err)
+		return err;
+	err = s->kind == STEP_PUNCH ? draft_punch(d, &q.actor, s->n, 64) : draft_truncate(d, &q.actor, s->n);
+	return commit_and_close(r, d, &q, err);
+}
+
+/* A new file in a directory of the tree, still a newborn. */
+static int make_newborn(struct script_run *r, const char *path, struct request *q, uint64_t *ret_ino)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[256];
+	struct tree_attr attr;
+	int err;
+
+	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path) : 0, path);
+	err = engine_create(r->e, q, slash ? fixture_ino(r->e, dir) : TREE_ROOT_INO, slash ? slash + 1 : path, 0644, &attr);
+	if (!err)
+		*ret_ino = attr.ino;
+	return err;
+}
+
+static int step_mknod(struct script_run *r, const struct step *s)
+{
+	const char *slash = strrchr(s->a, '/');
+	char dir[256];
+	struct request q;
+	struct tree_attr attr;
+	int err;
+
+	fixture_request(&q);
+	snprintf(dir, sizeof(dir), "%.*s", (int)(slash - s->a), s->a);
+	err = engine_mknod(r->e, &q, fixture_ino(r->e, dir), slash + 1, (uint32_t)s->n, 0, &attr);
+	return err ? err : engine_wait(r->e, q.seq, JOURNAL_DURABLE);
+}
+
+static int step_event(struct script_run *r, const struct step *s)
+{
+	struct request q;
+	int err;
+
+	fixture_request(&q);
+	err = engine_log_event(r->e, &q, EVENT_CUSTOM, s->a, "", s->b, "\"custom\":{\"ok\":true}");
+	return err ? err : engine_wait(r->e, q.seq, JOURNAL_DURABLE);
+}
+
+/* Somebody writes and something befalls him: killed, or his file is taken away. */
+static int step_misfortune(struct script_run *r, const struct step *s)
+{
+	struct request q;
+	struct draft *d;
+	int err = 0;
+
+	fixture_request(&q);
+	if (s->kind == STEP_CONFLICT)
+		err = fixture_save_text(r->e, s->a, "first");
+	if (!err)
+		err = draft_open(r->e, fixture_ino(r->e, s->a), DRAFT_WHOLE, &q.actor, &d);
+	if (err)
+		return err;
+	err = draft_write(d, &q.actor, 0, s->b, strlen(s->b));
+	if (s->kind == STEP_ROLLBACK) {
+		if (!err)
+			err = draft_rollback(d, &q, "the writer was killed");
+	} else {
+		struct request other;
+
+		fixture_request(&other);
+		other.actor.pid++;
+		if (!err)
+			err = engine_unlink(r->e, &other, fixture_ino(r->e, "state"), strrchr(s->a, '/') + 1);
+		if (!err)
+			err = draft_commit(d, &q, 0);
+	}
+	draft_close(d);
+	return err ? err : engine_wait(r->e, q.seq, JOURNAL_DURABLE);
+}
+
+static int step_rename_open(struct script_run *r, const struct step *s)
+{
+	struct request q;
+	struct draft *d;
+	uint64_t ino = 0;
+	int err;
+
+	fixture_request(&q);
+	err = make_newborn(r, s->a, &q, &ino);
+	if (!err)
+		err = draft_open(r->e, ino, DRAFT_WHOLE, &q.actor, &d);
+	if (err)
+		return err;
+	err = draft_write(d, &q.actor, 0, s->b, strlen(s->b));
+	if (!err)
+		err = fixture_rename(r->e, s->a, s->s, 0);
+	draft_close(d);
+	return err;
+}
+
+/* ---- a draft over several steps ---- */
+
+static int step_draft(struct script_run *r, const struct step *s)
+{
+	char bytes[SCRIPT_DRAFT_BYTES];
+	struct request q;
+	int err;
+
+	fixture_request(&q);
+	if (s->kind == STEP_DRAFT_OPEN) {
+		err = draft_open(r->e, fixture_ino(r->e, s->a), DRAFT_WHOLE, &q.actor, &r->draft);
+		if (err)
+			return err;
+		r->draft_path = s->a;
+		r->draft_len = 0;
+		return 0;
+	}
+	if (!r->draft)
+		return -EBADF;
+	if (s->kind == STEP_DRAFT_WRITE) {
+		script_draft_pattern(bytes, sizeof(bytes));
+		err = draft_write(r->draft, &q.actor, r->draft_len, bytes + r->draft_len, s->n);
+		if (!err)
+			r->draft_len += s->n;
+		return err;
+	}
+	err = draft_commit(r->draft, &q, 0);
+	draft_close(r->draft);
+	r->draft = NULL;
+	return err ? err : engine_wait(r->e, q.seq, JOURNAL_DURABLE);
+}
+
+static int step_reopen(struct script_run *r)
+{
+	int err = engine_close(r->e), err2;
+
+	r->e = NULL;
+	r->draft = NULL; /* stays pending in the store */
+	err2 = fixture_open(r->env, NULL, &r->e);
+	return err ? err : err2;
+}
+
+static int step_do(struct script_run *r, const struct step *s)
+{
+	switch (s->kind) {
+	case STEP_MKDIR:
+		return fixture_mkdir(r->e, s->a);
+	case STEP_SAVE:
+		return fixture_save_text(r->e, s->a, s->b);
+	case STEP_SAVE_BYTES:
+	case STEP_APPEND_BYTES:
+		return step_bytes(r, s);
+	case STEP_APPEND:
+		return fixture_append(r->e, s->a, s->b, strlen(s->b));
+	case STEP_PATCH:
+	case STEP_SHARED:
+		return fixture_patch(r->e, s->a, s->kind == STEP_SHARED, s->n, s->b, strlen(s->b));
+	case STEP_PUNCH:
+	case STEP_TRUNCATE:
+		return step_resize(r, s);
+	case STEP_LINK:
+		return fixture_link(r->e, s->a, s->b);
+	case STEP_SYMLINK:
+		return fixture_symlink(r->e, s->b, s->a);
+	case STEP_CHMOD:
+		return fixture_chmod(r->e, s->a, (uint32_t)s->n);
+	case STEP_XATTR:
+		return fixture_setxattr(r->e, s->a, s->b, s->b);
+	case STEP_UNLINK:
+		return fixture_unlink(r->e, s->a);
+	case STEP_RMDIR:
+		return fixture_rmdir(r->e, s->a);
+	case STEP_RENAME:
+	case STEP_EXCHANGE:
+		return fixture_rename(r->e, s->a, s->b, s->kind == STEP_EXCHANGE ? RENAME_EXCHANGE : 0);
+	case STEP_MKNOD:
+		return step_mknod(r, s);
+	case STEP_EVENT:
+		return step_event(r, s);
+	case STEP_ROLLBACK:
+	case STEP_CONFLICT:
+		return step_misfortune(r, s);
+	case STEP_RENAME_OPEN:
+		return step_rename_open(r, s);
+	case STEP_DRAFT_OPEN:
+	case STEP_DRAFT_WRITE:
+	case STEP_DRAFT_COMMIT:
+		return step_draft(r, s);
+	case STEP_REOPEN:
+		return step_reopen(r);
+	case STEP_ADOPT:
+		return -ENOSYS;
+	}
+	return -EINVAL;
+}
+
+int script_step(struct script_run *r, const struct step *s)
+{
+	uint64_t before = engine_head_seq(r->e), head;
+	bool was_poisoned = engine_live_seq(r->e) != SEQ_LIVE;
+	int err = step_do(r, s);
+
+	if (!r->e)
+		return err;
+	head = engine_head_seq(r->e);
+	r->staged = MAX(r->staged, head);
+	r->poisoned = engine_live_seq(r->e) != SEQ_LIVE;
+	if (!err && head > before && !was_poisoned)
+		r->acked = head;
+	if (was_poisoned && s->kind != STEP_REOPEN) {
+		r->late_change = r->late_change || head != before;
+		r->wrong_error = r->wrong_error || (err != -EROFS && err != -ENOENT && err != -EBADF && s->kind != STEP_DRAFT_OPEN);
+	}
+	return err;
+}
+
+void script_run(const struct script *s, struct env *env, struct script_run *r)
+{
+	*r = (struct script_run){.env = env};
+	r->first_error = fixture_open(env, NULL, &r->e);
+	if (r->first_error) {
+		r->e = NULL;
+		return;
+	}
+	r->acked = r->staged = engine_head_seq(r->e);
+	for (size_t i = 0; i < s->count && r->e; i++) {
+		int err = script_step(r, &s->steps[i]);
+
+		if (err == s->steps[i].expect)
+			continue;
+		r->unexpected++;
+		if (!r->first_error) {
+			r->first_error = err ? err : -EUCLEAN; /* not refused as it should be */
+			r->failed_step = i;
+		}
+	}
+}
+
+void script_finish(struct script_run *r)
+{
+	if (r->draft && r->e)
+		draft_close(r->draft);
+	r->draft = NULL;
+	(void)engine_close(r->e); /* what it could not do any more, recovery shows */
+	r->e = NULL;
+}

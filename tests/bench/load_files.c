@@ -11,6 +11,7 @@
  *	append, append-fsync      open(O_APPEND), write, [fsync,] close          on DIR/base
  *	append-fd                 write, fdatasync on a descriptor held open     on DIR/base
  *	read                      open, read, close of BYTES
+ *	round-trip                a getattr that the kernel must ask the server for
  *	write-big, read-big       a file of BYTES by 1 MiB calls; read from the server, not from the caller's page cache
  *	fill                      make DIR/base of BYTES, once
  *
@@ -163,6 +164,14 @@ static void op_read(struct bench_worker *w, uint64_t i)
 	check(close(fd), "close");
 }
 
+static void op_round_trip(struct bench_worker *w, uint64_t i)
+{
+	struct place *p = w->state;
+	struct statx stx;
+
+	check(statx(p->dir, p->names[i % FILES], AT_STATX_FORCE_SYNC | AT_SYMLINK_NOFOLLOW, STATX_MTIME, &stx), "statx");
+}
+
 static void op_write_big(struct bench_worker *w, uint64_t i)
 {
 	const struct job *j = job_of(w);
@@ -274,21 +283,28 @@ static const struct operation {
 } operations[] = {
 	{"save", prepare, op_save, 0},	       {"save-fsync", prepare, op_save, 1},	{"atomic", prepare, op_atomic, 0},
 	{"atomic-fsync", prepare, op_atomic, 1}, {"append", prepare, op_append, 0},	{"append-fsync", prepare, op_append, 1},
-	{"append-fd", prepare_fd, op_append_fd, 0}, {"read", prepare_read, op_read, 0}, {"write-big", prepare, op_write_big, 0},
+	{"append-fd", prepare_fd, op_append_fd, 0}, {"read", prepare_read, op_read, 0}, {"round-trip", prepare_read, op_round_trip, 0}, {"write-big", prepare, op_write_big, 0},
 	{"read-big", prepare, op_read_big, 0}, {"fill", prepare, op_fill, 0},
 };
 
-/* Text that is well-formed in the form the suffix promises: one JSON string, which YAML and plain text are content with, too. */
+/* Text that no compressor gains on, and well-formed in the form the suffix promises: one JSON string, which YAML and plain text are
+   content with, too. */
 static char *make_data(size_t bytes)
 {
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 	char *data = malloc(CHUNK_BYTES);
+	uint64_t random = 88172645463325252ull;
 
 	if (!data)
 		bench_die("malloc");
 	if (bytes > CHUNK_BYTES) /* larger files are written in chunks */
 		bytes = CHUNK_BYTES;
-	for (size_t i = 0; i < CHUNK_BYTES; i++)
-		data[i] = "abcdefghijklmnop qrstuvwxyz-0123456789"[(i * 7 + i / 64) % 38];
+	for (size_t i = 0; i < CHUNK_BYTES; i++) {
+		random ^= random << 13; /* xorshift64, Marsaglia 2003 */
+		random ^= random >> 7;
+		random ^= random << 17;
+		data[i] = letters[random >> 58];
+	}
 	data[0] = '"';
 	data[bytes > 2 ? bytes - 2 : 0] = '"';
 	data[bytes ? bytes - 1 : 0] = '\n';

@@ -110,7 +110,7 @@ $(FS_OBJS): $(BUILD)/fs/%.o: fs/%.c $(BUILD)/flags
 $(TESTLIB_OBJS) $(addsuffix .o,$(TESTS_cmocka)): $(BUILD)/tests/%.o: tests/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
-	$(Q)$(COMPILE) -Itests/lib $(TEST_CFLAGS) -c -o $@ $<
+	$(Q)$(COMPILE) -Itests/lib -Ifs $(TEST_CFLAGS) $(FS_CFLAGS) -c -o $@ $<
 
 $(BUILD)/libcore.a: $(CORE_OBJS)
 	@mkdir -p $(@D)

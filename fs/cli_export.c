@@ -5,6 +5,7 @@
 #include <argp.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <locale.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -60,6 +61,7 @@ static int export_project(const struct project *p, const struct arguments *a, st
 	seq = engine_head_seq(s.engine);
 	if (a->at)
 		r = cli_parse_point(s.engine, a->at, reason, &seq);
+	(void)setlocale(LC_CTYPE, "C.UTF-8"); /* libarchive takes names to be of the locale; others are stored as they are */
 	if (!r && !strcmp(a->target, "-"))
 		r = export_to_tar(s.engine, seq, STDOUT_FILENO, reason, &counts);
 	else if (!r)

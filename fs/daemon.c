@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,7 +22,7 @@ static _Noreturn void parent_wait(int fd, pid_t child, const struct project *p)
 {
 	char text[600] = "";
 	size_t len = 0;
-	struct stat st;
+	struct statfs st;
 	int status;
 
 	for (;;) {
@@ -35,7 +35,7 @@ static _Noreturn void parent_wait(int fd, pid_t child, const struct project *p)
 	}
 	text[len] = '\0';
 	if (text[0] == 'R') {
-		if (stat(p->mount_path, &st) == 0)
+		if (statfs(p->mount_path, &st) == 0)
 			_exit(0);
 		log_error("%s was mounted, but does not answer: %s; see the system log for why", p->mount_path, strerror(errno));
 		_exit(1);

@@ -117,8 +117,7 @@ int export_to_tar(struct engine *e, uint64_t seq, int fd, struct reason *reason,
 	t.archive = archive_write_new();
 	if (!t.archive)
 		return -ENOMEM;
-	if (archive_write_set_format_pax_restricted(t.archive) != ARCHIVE_OK ||
-	    archive_write_set_options(t.archive, "hdrcharset=BINARY") < ARCHIVE_WARN || archive_write_open_fd(t.archive, fd) != ARCHIVE_OK)
+	if (archive_write_set_format_pax_restricted(t.archive) != ARCHIVE_OK || archive_write_open_fd(t.archive, fd) != ARCHIVE_OK)
 		r = reason_set(reason, tar_error(&t), "export", "the archive cannot be begun: %s", archive_error_string(t.archive));
 	else
 		r = export_run(e, seq, &t.sink, reason, ret);

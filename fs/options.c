@@ -12,8 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "session.h"
-
 #define SYNC_INTERVAL_MS_MAX 60000
 #define THREADS_MIN 4
 

@@ -10,6 +10,9 @@
 
 #include "util.h"
 
+/** Most worker threads of a mount. */
+#define SESSION_WORKERS_MAX 512
+
 struct mount_options {
 	bool foreground;
 	bool debug; /**< every request on stderr; implies foreground */

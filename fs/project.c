@@ -17,6 +17,7 @@
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -120,11 +121,11 @@ static bool mounted_at(const char *path)
 
 enum mount_state project_mount_state(const struct project *p)
 {
-	struct stat st;
+	struct statfs st; /* never answered from a cache, as attributes are */
 
 	if (!mounted_at(p->mount_path))
 		return MOUNT_NONE;
-	return stat(p->mount_path, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED) ? MOUNT_DEAD : MOUNT_ALIVE;
+	return statfs(p->mount_path, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED) ? MOUNT_DEAD : MOUNT_ALIVE;
 }
 
 static int run_fusermount(const char *path, bool lazy, struct reason *reason)

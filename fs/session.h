@@ -11,8 +11,6 @@
 
 #include "fs.h"
 
-#define SESSION_WORKERS_MAX 512
-
 /** Make the serving session on the descriptor of an already mounted one (kept by the caller). 0 or -errno. */
 int fs_session_open(struct fs *fs, struct fuse_args *args, int fuse_fd);
 /**

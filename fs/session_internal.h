@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include "options.h"
 #include "session.h"
 
 /** The serving side of a mount. */

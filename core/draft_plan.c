@@ -275,7 +275,8 @@ static int plan_extents(struct draft *d, struct draft_plan *p, uint64_t end)
 			uint64_t stop = x.file_offset + x.len;
 
 			while (next < d->map.count && in_arena(&d->map.items[next]) && d->map.items[next].file_offset == stop && stop < end)
-				stop = MIN(end, stop + d->map.items[next++].len);
+				stop += d->map.items[next++].len; /* not within MIN(), which would count twice */
+			stop = MIN(stop, end);
 			r = plan_add_run(d, p, in_frame, x.file_offset, stop);
 		} else if (x.position != EXTENT_ZERO) {
 			r = plan_add_extent(p, &x);

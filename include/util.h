@@ -20,7 +20,7 @@
 #include <stdlib.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MIN(a, b) ((a) < (b) ? (a) : (b)) /* constant expressions too, so no side effects in the arguments */
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 #define ALIGN_UP(n, a) (((n) + (a)-1) / (a) * (a))
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the load generators share: a crowd of threads doing one operation for a while, each call timed,
+ * What the load generators share: a crowd of threads (or processes) doing one operation for a while, each call timed,
  * and the JSON line that says how it went:
  *
  *	{"ops":N,"seconds":S,"per_s":R,"p50_us":P,"p99_us":Q}
  *
- * Threads start together and stop at the first operation that ends after the deadline. An operation that fails ends the program:
- * a benchmark that counts failures as work is worth nothing. The percentiles are of the first BENCH_SAMPLES_MAX calls of each thread.
+ * Workers start together and stop at the first operation that ends after the deadline. An operation that fails ends the program:
+ * a benchmark that counts failures as work is worth nothing. The percentiles are of the first BENCH_SAMPLES_MAX calls of each worker.
  */
 #ifndef MILESTONEFS_BENCH_H
 #define MILESTONEFS_BENCH_H
@@ -17,7 +17,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #define BENCH_THREADS_MAX 64
 #define BENCH_SAMPLES_MAX (1u << 19)
@@ -32,10 +35,13 @@ struct bench_worker {
 	uint64_t ops;
 	int64_t end_ns;
 	pthread_t thread;
+	pid_t process;
 };
 
+/** Made by bench_crowd_new(). */
 struct bench_crowd {
 	unsigned threads;
+	int processes; /**< workers are processes of one thread each */
 	double seconds;
 	void (*prepare)(struct bench_worker *w); /**< not timed; may be NULL */
 	void (*op)(struct bench_worker *w, uint64_t i);
@@ -57,6 +63,21 @@ __attribute__((noreturn)) static inline void bench_die(const char *what)
 {
 	fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, what, strerror(errno));
 	exit(1);
+}
+
+/** Memory that forked workers share. */
+static inline void *bench_shared(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		bench_die("mmap");
+	return p;
+}
+
+static inline struct bench_crowd *bench_crowd_new(void)
+{
+	return bench_shared(sizeof(struct bench_crowd));
 }
 
 static inline void *bench_main(void *arg)
@@ -123,27 +144,62 @@ static inline void bench_report(const struct bench_crowd *c)
 	free(all);
 }
 
-/** Run @c->op in @c->threads threads for @c->seconds and print the line. */
+static inline void bench_start(struct bench_worker *w)
+{
+	pid_t child;
+
+	if (!w->crowd->processes) {
+		errno = pthread_create(&w->thread, NULL, bench_main, w);
+		if (errno)
+			bench_die("pthread_create");
+		return;
+	}
+	child = fork();
+	if (child < 0)
+		bench_die("fork");
+	if (!child) {
+		(void)bench_main(w);
+		_exit(0);
+	}
+	w->process = child; /* by the parent only: the memory is shared */
+}
+
+static inline void bench_join(struct bench_worker *w)
+{
+	int status = 0;
+
+	if (!w->crowd->processes)
+		(void)pthread_join(w->thread, NULL);
+	else if (waitpid(w->process, &status, 0) < 0 || status) {
+		fprintf(stderr, "worker %u ended with status 0x%x\n", w->index, (unsigned)status);
+		exit(1);
+	}
+}
+
+/** Run @c->op in @c->threads workers for @c->seconds and print the line. */
 static inline void bench_run(struct bench_crowd *c)
 {
+	pthread_barrierattr_t shared;
+
+	errno = EINVAL;
 	if (!c->threads || c->threads > BENCH_THREADS_MAX)
-		bench_die("number of threads");
-	(void)pthread_barrier_init(&c->start, NULL, c->threads);
+		bench_die("number of workers");
+	(void)pthread_barrierattr_init(&shared);
+	(void)pthread_barrierattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
+	(void)pthread_barrier_init(&c->start, &shared, c->threads);
 	for (unsigned i = 0; i < c->threads; i++) {
 		struct bench_worker *w = &c->workers[i];
 
 		w->crowd = c;
 		w->index = i;
-		w->samples = malloc(BENCH_SAMPLES_MAX * sizeof(*w->samples));
-		errno = w->samples ? pthread_create(&w->thread, NULL, bench_main, w) : ENOMEM;
-		if (errno)
-			bench_die("pthread_create");
+		w->samples = bench_shared(BENCH_SAMPLES_MAX * sizeof(*w->samples));
+		bench_start(w);
 	}
 	for (unsigned i = 0; i < c->threads; i++)
-		(void)pthread_join(c->workers[i].thread, NULL);
+		bench_join(&c->workers[i]);
 	bench_report(c);
 	for (unsigned i = 0; i < c->threads; i++)
-		free(c->workers[i].samples);
+		(void)munmap(c->workers[i].samples, BENCH_SAMPLES_MAX * sizeof(uint32_t));
 }
 
 /* ---- many callers, one committing thread: what raw group commit and grouped SQLite share ---- */

@@ -119,11 +119,9 @@ static double cpu_seconds(void)
 static void run_row(struct work *k, const struct row *row, double seconds)
 {
 	struct engine_stats before, after;
-	struct bench_crowd *crowd = calloc(1, sizeof(*crowd));
+	struct bench_crowd *crowd = bench_crowd_new();
 	double cpu = cpu_seconds(), ops = 0;
 
-	if (!crowd)
-		bench_die("calloc");
 	k->row = row;
 	*crowd = (struct bench_crowd){
 		.threads = row->threads, .seconds = seconds, .prepare = prepare, .op = row->op, .arg = k};
@@ -138,7 +136,7 @@ static void run_row(struct work *k, const struct row *row, double seconds)
 		(double)(after.journal.syncs - before.journal.syncs) / ops,
 		(double)(after.journal.bytes_written - before.journal.bytes_written) / ops, (cpu_seconds() - cpu) * 1e6 / ops);
 	fflush(stdout);
-	free(crowd);
+	(void)munmap(crowd, sizeof(*crowd));
 }
 
 int main(int argc, char **argv)

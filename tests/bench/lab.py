@@ -107,9 +107,9 @@ class Lab:
     def tool(self, name):
         return self.build / 'tests/bench' / name
 
-    def files(self, operation, directory, threads=1, size=1024, seconds=None, suffix='.txt'):
-        out = run(self.tool('load_files'), operation, directory, threads, self.seconds if seconds is None else seconds, size,
-                  env={**os.environ, 'BENCH_SUFFIX': suffix})
+    def files(self, operation, directory, writers=1, size=1024, seconds=None, **environment):
+        out = run(self.tool('load_files'), operation, directory, writers, self.seconds if seconds is None else seconds, size,
+                  env=os.environ | environment)
         return json.loads(out)
 
     def names(self, operation, directory, count):
@@ -187,20 +187,20 @@ class Lab:
         return result
 
     def rotate(self, contestants):
-        """{name: function} -> {name: [result of each round]}; a peer that raises Skip is left out and named."""
+        """{name: function} -> {name: [result of each round]}; whoever can't take part or fails is named and left with no results."""
         results = {name: [] for name in contestants}
+        out_because = {}
         for _ in range(self.rounds):
-            for name, function in contestants.items():
-                if name not in results:
-                    continue
+            for name in [n for n in contestants if n not in out_because]:
                 try:
-                    results[name].append(self.on_device(function))
+                    results[name].append(self.on_device(contestants[name]))
                 except Skip as why:
-                    self.skipped[name] = str(why)
-                    del results[name]
+                    out_because[name] = str(why)
                 except subprocess.CalledProcessError as e:
-                    self.skipped[name] = f'failed: {(e.stderr or "").strip()[-200:]}'
-                    del results[name]
+                    out_because[name] = f'failed: {(e.stderr or "").strip()[-200:]}'
+                if name in out_because:
+                    results[name] = []
+        self.skipped |= out_because
         return results
 
 

@@ -2,7 +2,7 @@
  *
  * Plain file work in a directory of whatever file system, as programs do it.
  *
- *	load_files OPERATION DIR THREADS SECONDS BYTES   for a while; a line with rate and percentiles
+ *	load_files OPERATION DIR WRITERS SECONDS BYTES   for a while; a line with rate and percentiles
  *	load_files OPERATION DIR COUNT                   create, stat, readdir, unlink of COUNT names
  *
  * Operations for a while (`-fsync` forms ask for durability, for file systems whose close does not promise it):
@@ -15,7 +15,7 @@
  *	write-big, read-big       a file of BYTES by 1 MiB calls; read from the server, not from the caller's page cache
  *	fill                      make DIR/base of BYTES, once
  *
- * Thread K works in DIR/wK, on eight files in turn; DIR/wK/fN ends in the suffix of BENCH_SUFFIX (".txt") and holds text in that form.
+ * Each writer is a process (a thread with BENCH_THREADS in the environment). Writer K works in DIR/wK, on eight files in turn; DIR/wK/fN ends in the suffix of BENCH_SUFFIX (".txt") and holds text in that form.
  */
 #include "bench.h"
 
@@ -313,7 +313,7 @@ static char *make_data(size_t bytes)
 
 int main(int argc, char **argv)
 {
-	static struct bench_crowd crowd;
+	struct bench_crowd *crowd = bench_crowd_new();
 	static struct job job;
 
 	if (argc == 4)
@@ -324,12 +324,13 @@ int main(int argc, char **argv)
 		job = (struct job){.dir = argv[2], .suffix = getenv("BENCH_SUFFIX") ? getenv("BENCH_SUFFIX") : ".txt",
 			.bytes = strtoull(argv[5], NULL, 10), .sync = operations[i].sync};
 		job.data = make_data(job.bytes);
-		crowd = (struct bench_crowd){.threads = (unsigned)atoi(argv[3]), .seconds = atof(argv[4]), .prepare = operations[i].prepare,
+		*crowd = (struct bench_crowd){.threads = (unsigned)atoi(argv[3]), .processes = !getenv("BENCH_THREADS"),
+			.seconds = atof(argv[4]), .prepare = operations[i].prepare,
 			.op = operations[i].op, .arg = &job};
-		bench_run(&crowd);
+		bench_run(crowd);
 		free(job.data);
 		return 0;
 	}
-	fprintf(stderr, "usage: load_files OPERATION DIR THREADS SECONDS BYTES | load_files create|stat|readdir|unlink DIR COUNT\n");
+	fprintf(stderr, "usage: load_files OPERATION DIR WRITERS SECONDS BYTES | load_files create|stat|readdir|unlink DIR COUNT\n");
 	return 2;
 }

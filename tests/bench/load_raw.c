@@ -86,7 +86,7 @@ static void *group_main(void *arg)
 
 int main(int argc, char **argv)
 {
-	static struct bench_crowd crowd;
+	struct bench_crowd *crowd = bench_crowd_new();
 	static struct raw raw = {.group = BENCH_GROUP_INIT};
 	int group = argc == 6 && !strcmp(argv[1], "group");
 	pthread_t committer;
@@ -100,10 +100,10 @@ int main(int argc, char **argv)
 	raw.data = calloc(BENCH_THREADS_MAX + 1, raw.bytes + BLOCK_BYTES);
 	if (!raw.data)
 		bench_die("malloc");
-	crowd = (struct bench_crowd){.threads = group ? (unsigned)atoi(argv[5]) : 1, .seconds = atof(argv[3]), .op = group ? group_op : single_op, .arg = &raw};
+	*crowd = (struct bench_crowd){.threads = group ? (unsigned)atoi(argv[5]) : 1, .seconds = atof(argv[3]), .op = group ? group_op : single_op, .arg = &raw};
 	if (group && (errno = pthread_create(&committer, NULL, group_main, &raw)))
 		bench_die("pthread_create");
-	bench_run(&crowd);
+	bench_run(crowd);
 	if (group) {
 		bench_group_stop(&raw.group);
 		(void)pthread_join(committer, NULL);

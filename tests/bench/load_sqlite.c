@@ -103,7 +103,7 @@ static void *group_main(void *arg)
 
 int main(int argc, char **argv)
 {
-	static struct bench_crowd crowd;
+	struct bench_crowd *crowd = bench_crowd_new();
 	static struct lite lite = {.group = BENCH_GROUP_INIT};
 	pthread_t committer;
 	int group;
@@ -118,13 +118,13 @@ int main(int argc, char **argv)
 	lite.data = calloc(1, lite.bytes + 1);
 	if (!lite.data)
 		bench_die("malloc");
-	crowd = (struct bench_crowd){.threads = (unsigned)atoi(argv[5]), .seconds = atof(argv[3]), .prepare = group ? NULL : shared_prepare,
+	*crowd = (struct bench_crowd){.threads = (unsigned)atoi(argv[5]), .seconds = atof(argv[3]), .prepare = group ? NULL : shared_prepare,
 		.op = group ? group_op : shared_op, .arg = &lite};
 	if (group)
 		lite_open(&lite.one, lite.path);
 	if (group && (errno = pthread_create(&committer, NULL, group_main, &lite)))
 		bench_die("pthread_create");
-	bench_run(&crowd);
+	bench_run(crowd);
 	if (group) {
 		bench_group_stop(&lite.group);
 		(void)pthread_join(committer, NULL);

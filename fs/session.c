@@ -88,6 +88,17 @@ void fs_session_init(void *userdata, struct fuse_conn_info *conn)
 	conn->time_gran = 1;
 }
 
+/* The FUSE descriptor is the session's. */
+static void loop_free(struct fs_loop *l)
+{
+	if (!l)
+		return;
+	util_close_fd(&l->wake_fd);
+	util_close_fd(&l->end_fd);
+	pthread_mutex_destroy(&l->read_lock);
+	free(l);
+}
+
 static struct fs_loop *loop_new(int fuse_fd)
 {
 	struct fs_loop *l = calloc(1, sizeof(*l));
@@ -97,12 +108,12 @@ static struct fs_loop *loop_new(int fuse_fd)
 	pthread_mutex_init(&l->read_lock, NULL);
 	l->buffer_bytes = MAX_WRITE_BYTES + 4096;
 	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	l->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	l->fuse_fd = fcntl(fuse_fd, F_DUPFD_CLOEXEC, 0);
-	if (l->wake_fd >= 0 && l->fuse_fd >= 0)
+	if (l->wake_fd >= 0 && l->end_fd >= 0 && l->fuse_fd >= 0 && fcntl(l->fuse_fd, F_SETFL, O_RDWR | O_NONBLOCK) == 0)
 		return l;
-	if (l->wake_fd >= 0)
-		(void)close(l->wake_fd);
-	free(l);
+	util_close_fd(&l->fuse_fd);
+	loop_free(l);
 	return NULL;
 }
 
@@ -139,11 +150,7 @@ void fs_session_close(struct fs *fs)
 	if (fs->session)
 		fuse_session_destroy(fs->session); /* closes the descriptor too */
 	fs->session = NULL;
-	if (fs->loop) {
-		(void)close(fs->loop->wake_fd);
-		pthread_mutex_destroy(&fs->loop->read_lock);
-		free(fs->loop);
-	}
+	loop_free(fs->loop);
 	fs->loop = NULL;
 	fs_order_free(fs->order);
 	fs->order = NULL;

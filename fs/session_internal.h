@@ -12,10 +12,11 @@
 
 /** The serving side of a mount. */
 struct fs_loop {
-	int fuse_fd;		   /**< the session's own; closed with it */
+	int fuse_fd;		   /**< the session's own, non-blocking; closed with it */
 	int wake_fd;		   /**< eventfd: told to stop, or a worker has ended */
+	int end_fd;		   /**< eventfd: workers are to end; stays readable */
 	size_t buffer_bytes;	   /**< largest request */
-	pthread_mutex_t read_lock; /**< one thread reads at a time, so that RELEASEs are registered in order */
+	pthread_mutex_t read_lock; /**< one thread reads at a time, so that RELEASEs are registered in order; never held while waiting */
 	atomic_bool stopping;	   /**< no further request is read */
 	atomic_uint alive;	   /**< workers that still run */
 	atomic_int error;	   /**< of reading, -errno */

@@ -17,7 +17,7 @@
 #include "vfile_rows.h"
 
 #define LISTED_MAX 1000
-#define EVENTS_SHOWN_MAX 1000
+#define EVENTS_SHOWN_MAX 1000u
 /* A version whose checksum nobody has asked for yet is read for its record up to this size. */
 #define BACKUP_HASHED_MAX (1u << 20)
 

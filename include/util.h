@@ -20,8 +20,16 @@
 #include <stdlib.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b) ((a) < (b) ? (a) : (b)) /* constant expressions too, so no side effects in the arguments */
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
+/** Each argument is evaluated once. (Unique names, so that they nest.) */
+#define MIN(a, b) UTIL_PICK_(a, <, b, __COUNTER__)
+#define MAX(a, b) UTIL_PICK_(a, >, b, __COUNTER__)
+#define UTIL_PICK_(a, op, b, n) UTIL_PICK_NAMED_(a, op, b, n)
+#define UTIL_PICK_NAMED_(a, op, b, n)                                                                                      \
+	({                                                                                                                 \
+		__typeof__(a) pick_a_##n = (a);                                                                            \
+		__typeof__(b) pick_b_##n = (b);                                                                            \
+		pick_a_##n op pick_b_##n ? pick_a_##n : pick_b_##n;                                                        \
+	})
 #define ALIGN_UP(n, a) (((n) + (a)-1) / (a) * (a))
 
 #define NS_PER_S 1000000000LL

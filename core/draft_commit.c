@@ -368,7 +368,7 @@ static int commit_once(struct draft *d, struct request *q, const struct paths *p
 {
 	struct draft_plan p;
 	struct txn t;
-	int r = draft_prepare(d, paths->items, paths->count, flags, &p);
+	int r = draft_prepare(d, paths->items, paths->count, d->node, flags, &p);
 
 	if (r == -EAGAIN) { /* a stream whose rest is not valid yet: stays a draft */
 		draft_plan_release(&p);

@@ -134,7 +134,7 @@ static int plan_check(struct draft *d, const struct rule_options *ro, char *cons
 			plan_cut(p, before, p->reason.line);
 			r = 0;
 		}
-		if (r == -EBADMSG && !rule_must_refuse(ro, paths[i], engine_had_valid(d->e, paths[i], d->node))) {
+		if (r == -EBADMSG && !rule_must_refuse(ro, paths[i], engine_had_valid(d->e, paths[i], p->before))) {
 			p->malformed = true;
 			r = 0;
 		}
@@ -391,12 +391,12 @@ static void plan_begin(struct draft *d, struct draft_plan *p)
 		p->size = MAX(p->base->size, d->size);
 }
 
-int draft_prepare(struct draft *d, char *const *paths, size_t path_count, int flags, struct draft_plan *p)
+int draft_prepare(struct draft *d, char *const *paths, size_t path_count, const struct node *before, int flags, struct draft_plan *p)
 {
 	struct rule_options ro;
 	int r;
 
-	*p = (struct draft_plan){0};
+	*p = (struct draft_plan){.before = before};
 	config_rule_options(engine_config(d->e), &ro);
 	plan_begin(d, p);
 	p->rule = strictest_rule(&ro, paths, path_count);

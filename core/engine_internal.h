@@ -246,6 +246,7 @@ struct draft_plan {
 	size_t extent_count, extent_capacity;
 	uint64_t append_len;	/**< APPEND: bytes published by this plan */
 	const struct version *base; /**< newest version it was made against; NULL for a newborn */
+	const struct node *before;  /**< had this ever well-formed content, malformed content is refused */
 	bool base_matters;	/**< the plan is void if the base is no longer the newest */
 	bool malformed;		/**< accepted all the same */
 	struct reason reason;	/**< of malformed, or of a refusal */
@@ -262,8 +263,8 @@ struct draft_plan {
 };
 /** [offset, offset+len) as if the draft's map lay over @base; draft.lock held; gaps beyond the base are zeros. 0 or -errno. */
 int draft_view_read(struct draft *d, const struct version *base, uint64_t offset, void *buf, size_t len);
-/** Gather, check and hash what @d would publish under @paths. draft.lock held, engine lock not. 0 or error; plan->refuse tells of rules. */
-int draft_prepare(struct draft *d, char *const *paths, size_t path_count, int flags, struct draft_plan *plan);
+/** Gather, check and hash what @d would publish under @paths. @before: whose content the names stood for until now (NULL: none). draft.lock held, engine lock not. 0 or error; plan->refuse tells of rules. */
+int draft_prepare(struct draft *d, char *const *paths, size_t path_count, const struct node *before, int flags, struct draft_plan *plan);
 /** Add the CONTENT change (with the creation of a newborn) and its events to a transaction; engine lock held. -EAGAIN when the base moved and matters. */
 int draft_add_to_txn(struct draft *d, struct draft_plan *plan, struct txn *t, const char *path);
 /** What its creation adds to a frame when the draft's inode is a newborn; no engine lock held. */

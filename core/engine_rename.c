@@ -295,7 +295,7 @@ static int renaming_refused(struct renaming *x)
 
 static int rename_plan(struct renaming *x, struct draft_plan *plan)
 {
-	int r = draft_prepare(x->draft, &x->to_path, 1, 0, plan);
+	int r = draft_prepare(x->draft, &x->to_path, 1, x->to ? x->to->node : NULL, 0, plan);
 
 	if (!r && plan->refuse) {
 		r = plan->text ? 0 : draft_own_extents(x->draft, plan);
@@ -319,7 +319,7 @@ static int rename_once(struct renaming *x)
 	engine_lock(x->e);
 	r = renaming_find(x);
 	engine_unlock(x->e);
-	if (r || (x->to && x->to->node == x->node && !(x->flags & RENAME_EXCHANGE)))
+	if (r || (x->to && x->to->node == x->node))
 		return r; /* two names of one file: nothing to do */
 	if (x->draft)
 		pthread_mutex_lock(&x->draft->lock);

@@ -58,6 +58,7 @@ static const struct step content_steps[] = {
 	{.kind = STEP_CONFLICT, .a = "state/taken", .b = "was being written"},
 	{.kind = STEP_SAVE, .a = "status/config.yaml", .b = "autocommit_ms: 500\n"},
 	{.kind = STEP_SAVE, .a = "state/none", .b = ""},
+	{.kind = STEP_ADOPT},
 };
 
 static const struct step restart_steps[] = {
@@ -251,6 +252,55 @@ static int step_rename_open(struct script_run *r, const struct step *s)
 	return err;
 }
 
+/* ---- adoption ---- */
+
+static const struct adopt_entry found[] = {
+	{.path = "old", .mode = S_IFDIR | 0750, .uid = 5, .gid = 6, .mtime_ns = 1},
+	{.path = "old/short", .mode = S_IFREG | 0644, .uid = 5, .gid = 6, .mtime_ns = 2, .arg = (void *)20},
+	{.path = "old/empty", .mode = S_IFREG | 0600, .uid = 5, .gid = 6, .mtime_ns = 3, .arg = (void *)0},
+	{.path = "old/long", .mode = S_IFREG | 0600, .uid = 5, .gid = 6, .mtime_ns = 4, .arg = (void *)100000},
+	{.path = "old/link", .mode = S_IFLNK | 0777, .mtime_ns = 5, .symlink = "short"},
+};
+
+struct finding {
+	size_t next, left;
+};
+
+static ssize_t found_read(struct adopt_entry *a, void *buf, size_t len)
+{
+	struct finding *f = a->arg;
+	size_t n = MIN(len, f->left);
+
+	memset(buf, 'o', n);
+	f->left -= n;
+	return (ssize_t)n;
+}
+
+static int found_next(void *arg, struct adopt_entry *ret)
+{
+	struct finding *f = arg;
+
+	if (f->next == ARRAY_SIZE(found))
+		return 0;
+	*ret = found[f->next++];
+	f->left = (size_t)ret->arg;
+	ret->arg = f;
+	ret->read = found_read;
+	return 1;
+}
+
+static int step_adopt(struct script_run *r)
+{
+	struct finding f = {0};
+	struct request q;
+	uint64_t files;
+	int err;
+
+	fixture_request(&q);
+	err = engine_adopt(r->e, &q, found_next, &f, &files);
+	return err ? err : engine_wait(r->e, q.seq, JOURNAL_DURABLE);
+}
+
 /* ---- a draft over several steps ---- */
 
 static int step_draft(struct script_run *r, const struct step *s)
@@ -342,7 +392,7 @@ static int step_do(struct script_run *r, const struct step *s)
 	case STEP_REOPEN:
 		return step_reopen(r);
 	case STEP_ADOPT:
-		return -ENOSYS;
+		return step_adopt(r);
 	}
 	return -EINVAL;
 }

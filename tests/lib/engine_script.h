@@ -31,7 +31,7 @@ enum step_kind {
 	STEP_ROLLBACK,	   /**< a: path, b: text written by a writer who is killed */
 	STEP_CONFLICT,	   /**< a: path, b: text written while somebody else removes the file */
 	STEP_RENAME_OPEN,  /**< a: new file with text b, renamed over s while open */
-	STEP_ADOPT,	   /**< adopts a small tree below directory a */
+	STEP_ADOPT,	   /**< a small tree below old/ */
 	STEP_DRAFT_OPEN,   /**< a: path; one at a time; whole */
 	STEP_DRAFT_WRITE,  /**< n bytes more into it */
 	STEP_DRAFT_COMMIT, /**< publish and close it */

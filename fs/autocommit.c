@@ -24,7 +24,7 @@ struct autocommit {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	atomic_bool asleep; /* for ever: somebody must wake it */
-	bool stop;	    /* under lock */
+	bool stop;          /* under lock */
 };
 
 static int64_t interval_ns(struct fs *fs)
@@ -90,7 +90,7 @@ int64_t handles_autocommit(struct fs *fs, int64_t now_ns)
 
 static void wait_until(struct autocommit *a, int64_t due_ns)
 {
-	struct timespec at = { .tv_sec = due_ns / NS_PER_S, .tv_nsec = due_ns % NS_PER_S };
+	struct timespec at = {.tv_sec = due_ns / NS_PER_S, .tv_nsec = due_ns % NS_PER_S};
 
 	if (due_ns != INT64_MAX) {
 		pthread_cond_timedwait(&a->wake, &a->lock, &at);

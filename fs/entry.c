@@ -23,7 +23,7 @@ static struct timespec timespec_of(int64_t ns)
 		s--;
 		rest += NS_PER_S;
 	}
-	return (struct timespec){ .tv_sec = s, .tv_nsec = rest };
+	return (struct timespec){.tv_sec = s, .tv_nsec = rest};
 }
 
 void entry_stat_fill(const struct tree_attr *a, uint64_t st_ino, struct stat *ret)
@@ -78,7 +78,7 @@ double entry_adjust_live(struct fs *fs, uint32_t tid, struct stat *st)
 
 void entry_fill_live(struct fs *fs, uint32_t tid, const struct tree_attr *a, struct fuse_entry_param *ret)
 {
-	*ret = (struct fuse_entry_param){ .ino = a->ino, .entry_timeout = ENTRY_TIMEOUT_S };
+	*ret = (struct fuse_entry_param){.ino = a->ino, .entry_timeout = ENTRY_TIMEOUT_S};
 	entry_stat_fill(a, a->ino, &ret->attr);
 	ret->attr_timeout = entry_adjust_live(fs, tid, &ret->attr);
 }

@@ -19,7 +19,7 @@ int file_kind_get(struct fs *fs, uint64_t ino, struct file_kind *ret)
 	cleanup_buf struct buf path = BUF_INIT;
 	struct rule_options rules;
 	const struct config *config;
-	struct file_kind k = { .rule = RULE_KIND_NONE };
+	struct file_kind k = {.rule = RULE_KIND_NONE};
 	struct tree *tree;
 	struct node *node;
 	uint64_t seq;

@@ -44,31 +44,33 @@ struct handle {
 	uint32_t opener_tid;  /**< thread that opened it; for read-only handles nothing more is asked */
 	uint32_t opener_tgid; /**< HANDLE_WRITE; else 0 */
 	atomic_bool refresh;  /**< its process obtained a lock: the next read looks at the newest version */
-	atomic_uint locks;    /**< obtained through it and perhaps still held (op_lock.c): its RELEASE must keep its place */
+	atomic_uint
+		locks; /**< obtained through it and perhaps still held (op_lock.c): its RELEASE must keep its place */
 	pthread_mutex_t lock;
 	/* HANDLE_READ, HANDLE_VIEW: under lock */
 	const struct version *snapshot;
 	struct version_extents extents;
 	/* HANDLE_WRITE; draft is set at open, cleared under lock by RELEASE */
 	struct draft *draft;
-	struct actor actor; /**< learned at open, refined at the first write of each thread (after exec); under lock */
-	enum rule_kind rule;	/**< of the path at open */
-	bool created;		/**< made by this open (CREATE): its closing journals the name */
+	struct actor actor;  /**< learned at open, refined at the first write of each thread (after exec); under lock */
+	enum rule_kind rule; /**< of the path at open */
+	bool created;        /**< made by this open (CREATE): its closing journals the name */
 	uint64_t created_parent;
-	char *created_name;	/**< owned; where it was made, NULL if not by it */
-	bool streams;		/**< may be published while open: see autocommit.h */
-	bool killpriv_checked;	/**< set-id bits were looked at for `last_tid`; under lock */
-	bool opener_killed;	/**< the opener flushed while dying by a signal; under lock */
-	bool closed;		/**< a FLUSH found that no descriptor is left; under lock */
-	uint32_t last_tid;	/**< thread of the last write; under lock */
+	char *created_name;                               /**< owned; where it was made, NULL if not by it */
+	bool streams;                                     /**< may be published while open: see autocommit.h */
+	bool killpriv_checked;                            /**< set-id bits were looked at for `last_tid`; under lock */
+	bool opener_killed;                               /**< the opener flushed while dying by a signal; under lock */
+	bool closed;                                      /**< a FLUSH found that no descriptor is left; under lock */
+	uint32_t last_tid;                                /**< thread of the last write; under lock */
 	struct handle_writer writers[HANDLE_WRITERS_MAX]; /**< under lock */
 	uint32_t writer_count;
 	uint32_t holders[HANDLE_WRITERS_MAX]; /**< found holding it at an earlier FLUSH; under lock */
 	uint32_t holder_count;
-	atomic_bool written;	 /**< anybody wrote or truncated through it */
-	atomic_bool unsettled;	 /**< there may be something to publish: set before each change, cleared before each commit */
-	atomic_bool held;	 /**< ftruncate(0) began a whole save: not to be published before close or fsync */
-	_Atomic int64_t due_ns;	 /**< when autocommit publishes it (monotonic); 0 never */
+	atomic_bool written; /**< anybody wrote or truncated through it */
+	atomic_bool
+		unsettled; /**< there may be something to publish: set before each change, cleared before each commit */
+	atomic_bool held;  /**< ftruncate(0) began a whole save: not to be published before close or fsync */
+	_Atomic int64_t due_ns; /**< when autocommit publishes it (monotonic); 0 never */
 	/* HANDLE_VIRTUAL */
 	const struct vnode *vnode;
 	struct buf text; /**< rendered at open; read-only afterwards */
@@ -93,7 +95,7 @@ struct handle *handle_new(enum handle_kind kind, uint64_t node_id, int open_flag
 /** Give up a reference; the last one frees (the draft must be closed by then). NULL allowed. */
 void handle_unref(struct fs *fs, struct handle *h);
 
-/** Enter (keeping a reference of its own) and remove. HANDLE_READ and HANDLE_WRITE only. 0 or -ENOMEM. */
+/** Enter (the registry keeps a reference of its own) and remove. HANDLE_READ and HANDLE_WRITE only. */
 void handles_add(struct fs_handles *t, struct handle *h);
 void handles_remove(struct fs *fs, struct handle *h);
 
@@ -131,10 +133,11 @@ struct handle_reader {
 	bool paged;   /**< for the page cache, so of the live file and not of the snapshot */
 };
 /** Read through any file handle. Count or -errno. */
-ssize_t handle_read(struct fs *fs, struct handle *h, const struct handle_reader *reader, uint64_t offset, void *buf, size_t len);
+ssize_t handle_read(
+	struct fs *fs, struct handle *h, const struct handle_reader *reader, uint64_t offset, void *buf, size_t len);
 /** Write through a HANDLE_WRITE on behalf of thread @ctx->pid. 0 or -errno, all or nothing. */
-int handle_write(struct fs *fs, struct handle *h, const struct fuse_ctx *ctx, int flags, uint64_t offset, const void *data,
-		 size_t len);
+int handle_write(struct fs *fs, struct handle *h, const struct fuse_ctx *ctx, int flags, uint64_t offset,
+	const void *data, size_t len);
 /** Before any other change through the handle: notes the process, removes set-id bits, marks it unsettled. Fills @ret_actor. */
 void handle_begin_change(struct fs *fs, struct handle *h, const struct fuse_ctx *ctx, struct actor *ret_actor);
 /** The newest published version of the inode as the live view shows it, or NULL. Takes the engine's lock. */

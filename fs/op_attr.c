@@ -118,7 +118,8 @@ static int64_t time_given(const struct timespec *t)
 
 static int set_attrs(fuse_req_t req, uint64_t ino, const struct stat *st, int to_set, uint64_t *ret_seq)
 {
-	struct change c = { .type = CHANGE_ATTR, .ino = ino, .mode = st->st_mode & 07777, .uid = st->st_uid, .gid = st->st_gid };
+	struct change c = {
+		.type = CHANGE_ATTR, .ino = ino, .mode = st->st_mode & 07777, .uid = st->st_uid, .gid = st->st_gid};
 	struct fs *fs = fs_of(req);
 	struct tree_attr attr;
 	struct request q;
@@ -144,7 +145,8 @@ static int set_attrs(fuse_req_t req, uint64_t ino, const struct stat *st, int to
 
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, struct fuse_file_info *fi)
 {
-	const int attrs = FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID | FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME;
+	const int attrs =
+		FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID | FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME;
 	struct fs *fs = fs_of(req);
 	uint64_t seq = 0, attr_seq = 0;
 	double timeout_s = 0;
@@ -159,7 +161,8 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, str
 	if (to_set & FUSE_SET_ATTR_SIZE) {
 		r = st->st_size < 0 ? -EINVAL : set_size(req, ino, handle_of(fi), (uint64_t)st->st_size, &seq);
 		if (to_set & FUSE_SET_ATTR_MTIME_NOW)
-			to_set &= ~(FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW); /* the truncation does that itself */
+			to_set &=
+				~(FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW); /* the truncation does that itself */
 	}
 	if (r == 0 && (to_set & attrs))
 		r = set_attrs(req, ino, st, to_set, &attr_seq);

@@ -50,7 +50,7 @@ static void dir_add(struct handle_dir *d, uint64_t node_id, mode_t mode, const c
 		d->error = array_reserve(&d->entries, &d->capacity, d->count + 1, sizeof(*d->entries));
 	if (d->error)
 		return;
-	d->entries[d->count++] = (struct dir_entry){ .node_id = node_id, .name = d->names.len, .mode = mode };
+	d->entries[d->count++] = (struct dir_entry){.node_id = node_id, .name = d->names.len, .mode = mode};
 	buf_append(&d->names, name, strlen(name) + 1);
 	if (d->names.error)
 		d->error = d->names.error;
@@ -60,7 +60,8 @@ static void dir_add(struct handle_dir *d, uint64_t node_id, mode_t mode, const c
 
 static int add_virtual(void *arg, const struct vnode *v)
 {
-	const mode_t types[] = { [VFILE_TEXT] = S_IFREG, [VFILE_RANGE] = S_IFREG, [VFILE_DIR] = S_IFDIR, [VFILE_LINK] = S_IFLNK };
+	const mode_t types[] = {
+		[VFILE_TEXT] = S_IFREG, [VFILE_RANGE] = S_IFREG, [VFILE_DIR] = S_IFDIR, [VFILE_LINK] = S_IFLNK};
 	const char *slash = strrchr(v->path, '/');
 
 	dir_add(arg, v->id, types[v->row->kind], slash ? slash + 1 : v->path);
@@ -91,7 +92,8 @@ static int list_tree(struct fs *fs, struct handle_dir *d, uint64_t ino, uint64_t
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		const struct node *n = found[i]->node;
 
-		dir_add(d, slot < 0 ? n->ino : node_id_view((uint32_t)slot, n->ino), n->newest->attrs->mode & S_IFMT, found[i]->name->text);
+		dir_add(d, slot < 0 ? n->ino : node_id_view((uint32_t)slot, n->ino), n->newest->attrs->mode & S_IFMT,
+			found[i]->name->text);
 	}
 	engine_unlock(fs->engine);
 	free(found);
@@ -193,7 +195,7 @@ void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struc
 	r = out ? dir_get(fs_of(req), h, offset, &d) : -ENOMEM;
 	for (size_t i = (size_t)offset; r == 0 && i < d->count; i++) {
 		const struct dir_entry *e = &d->entries[i];
-		struct stat st = { .st_ino = e->node_id, .st_mode = e->mode };
+		struct stat st = {.st_ino = e->node_id, .st_mode = e->mode};
 		size_t n = fuse_add_direntry(req, out + used, size - used, d->names.data + e->name, &st, (off_t)i + 1);
 
 		if (n > size - used)
@@ -209,7 +211,7 @@ void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struc
 
 /* Attributes of live entries [first, first + count), under one lock; ino 0 where the name means something else by now. */
 static void batch_live(struct fs *fs, const struct handle *h, const struct handle_dir *d, size_t first, size_t count,
-		       struct tree_attr attrs[])
+	struct tree_attr attrs[])
 {
 	struct tree *tree;
 	struct node *dir;
@@ -228,18 +230,19 @@ static void batch_live(struct fs *fs, const struct handle *h, const struct handl
 		if (!dir || first + i < 2 || !node_id_is_live(e->node_id))
 			continue;
 		entry = tree_lookup(tree, dir, name, strlen(name), seq);
-		if (!entry || entry->node->ino != e->node_id || tree_attr_at(tree, entry->node, seq, INT64_MAX, &attrs[i]) < 0)
+		if (!entry || entry->node->ino != e->node_id ||
+			tree_attr_at(tree, entry->node, seq, INT64_MAX, &attrs[i]) < 0)
 			attrs[i].ino = 0;
 	}
 	engine_unlock(fs->engine);
 }
 
 static void entry_plus(struct fs *fs, uint32_t tid, const struct dir_entry *e, bool dots, const struct tree_attr *a,
-		       struct fuse_entry_param *ret)
+	struct fuse_entry_param *ret)
 {
 	double timeout_s;
 
-	*ret = (struct fuse_entry_param){ .attr = { .st_ino = e->node_id, .st_mode = e->mode } };
+	*ret = (struct fuse_entry_param){.attr = {.st_ino = e->node_id, .st_mode = e->mode}};
 	if (dots)
 		return;
 	if (a->ino) {
@@ -256,7 +259,8 @@ static void entry_plus(struct fs *fs, uint32_t tid, const struct dir_entry *e, b
 	}
 }
 
-static size_t fill_plus(fuse_req_t req, struct handle *h, const struct handle_dir *d, size_t first, char *out, size_t size)
+static size_t fill_plus(
+	fuse_req_t req, struct handle *h, const struct handle_dir *d, size_t first, char *out, size_t size)
 {
 	uint32_t tid = (uint32_t)fuse_req_ctx(req)->pid;
 	struct tree_attr attrs[PLUS_BATCH];
@@ -270,7 +274,8 @@ static size_t fill_plus(fuse_req_t req, struct handle *h, const struct handle_di
 		if (at == 0)
 			batch_live(fs, h, d, i, MIN((size_t)PLUS_BATCH, d->count - i), attrs);
 		entry_plus(fs, tid, &d->entries[i], i < 2, &attrs[at], &e);
-		n = fuse_add_direntry_plus(req, out + used, size - used, d->names.data + d->entries[i].name, &e, (off_t)i + 1);
+		n = fuse_add_direntry_plus(
+			req, out + used, size - used, d->names.data + d->entries[i].name, &e, (off_t)i + 1);
 		if (n > size - used)
 			break;
 		used += n;

@@ -18,7 +18,7 @@
 
 static void lookup_view(fuse_req_t req, uint64_t parent, const char *name)
 {
-	struct fuse_entry_param e = { .entry_timeout = ENTRY_TIMEOUT_S, .attr_timeout = ATTR_TIMEOUT_S };
+	struct fuse_entry_param e = {.entry_timeout = ENTRY_TIMEOUT_S, .attr_timeout = ATTR_TIMEOUT_S};
 	struct fs *fs = fs_of(req);
 	struct dentry *d = NULL;
 	struct tree_attr a;
@@ -47,7 +47,7 @@ static void lookup_view(fuse_req_t req, uint64_t parent, const char *name)
 static void lookup_live(fuse_req_t req, uint64_t parent, const char *name, bool reserved)
 {
 	struct fs *fs = fs_of(req);
-	struct fuse_entry_param e = { .entry_timeout = ENTRY_TIMEOUT_S };
+	struct fuse_entry_param e = {.entry_timeout = ENTRY_TIMEOUT_S};
 	struct dentry *d = NULL;
 	struct tree_attr a;
 	struct node *dir;

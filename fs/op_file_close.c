@@ -37,7 +37,7 @@ static void others_count(struct fs *fs, struct handle *h, uint32_t tgid, struct 
 {
 	struct handle_list l;
 
-	*ret = (struct others){ 0 };
+	*ret = (struct others){0};
 	(void)handles_find(fs->handles, h->node_id, HANDLE_WRITE, &l); /* without memory: those found */
 	for (size_t i = 0; i < l.count; i++) {
 		struct handle *o = l.items[i];
@@ -158,7 +158,8 @@ static int flush_draft(struct fs *fs, struct handle *h, uint32_t tid, uint64_t *
  */
 static void name_forget(struct fs *fs, const struct handle *h)
 {
-	(void)fuse_lowlevel_notify_inval_entry(fs->session, h->created_parent, h->created_name, strlen(h->created_name)); /* unknown is fine */
+	(void)fuse_lowlevel_notify_inval_entry(
+		fs->session, h->created_parent, h->created_name, strlen(h->created_name)); /* unknown is fine */
 }
 
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -191,7 +192,8 @@ static void release_draft(struct fs *fs, struct handle *h)
 		if (draft_kind_of(h->draft) == DRAFT_SHARED && others.all)
 			pass_on(fs, h);
 		else if (writers_killed(h))
-			(void)handle_discard(fs, h, h->writer_count ? h->writers[0].tgid : h->opener_tgid, &seq); /* logged */
+			(void)handle_discard(
+				fs, h, h->writer_count ? h->writers[0].tgid : h->opener_tgid, &seq); /* logged */
 		else {
 			(void)handle_publish(fs, h, 0, &seq); /* logged; there is nobody to tell */
 			atomic_fetch_add_explicit(&fs->commits_at_release, 1, memory_order_relaxed);

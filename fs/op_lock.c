@@ -88,7 +88,8 @@ static void refresh(struct fs *fs, uint64_t ino, struct handle *via, uint32_t ti
 	for (size_t i = 0; i < l.count; i++) {
 		uint32_t opener = l.items[i]->opener_tid;
 
-		if (l.items[i] == via || opener == tid || opener == tgid || process_tgid_get(fs->processes, opener) == tgid)
+		if (l.items[i] == via || opener == tid || opener == tgid ||
+			process_tgid_get(fs->processes, opener) == tgid)
 			atomic_store(&l.items[i]->refresh, true);
 	}
 	handle_list_release(fs, &l);
@@ -134,7 +135,8 @@ static struct waiter *waiters_grant(struct fs_locks *locks, uint64_t ino)
 
 	for (struct waiter *w = locks->first; w; w = next) {
 		next = w->next;
-		if (w->ino != ino || lock_conflict(&locks->table, ino, &w->want) || lock_set(&locks->table, ino, &w->want) < 0)
+		if (w->ino != ino || lock_conflict(&locks->table, ino, &w->want) ||
+			lock_set(&locks->table, ino, &w->want) < 0)
 			continue;
 		waiter_unlink(locks, w);
 		w->state = GRANTED;
@@ -163,7 +165,7 @@ static bool waits_for(const struct fs_locks *locks, uint64_t owner, uint64_t tar
 		if (w->want.flock || w->want.owner != owner)
 			continue;
 		for (const struct lock *l = lock_conflict(&locks->table, w->ino, &w->want); l;
-		     l = lock_conflict_next(&locks->table, w->ino, &w->want, l))
+			l = lock_conflict_next(&locks->table, w->ino, &w->want, l))
 			if (l->owner == target || waits_for(locks, l->owner, target, depth - 1))
 				return true;
 	}
@@ -172,7 +174,8 @@ static bool waits_for(const struct fs_locks *locks, uint64_t owner, uint64_t tar
 
 static bool deadlocks(const struct fs_locks *locks, uint64_t ino, const struct lock *want)
 {
-	for (const struct lock *l = lock_conflict(&locks->table, ino, want); l; l = lock_conflict_next(&locks->table, ino, want, l))
+	for (const struct lock *l = lock_conflict(&locks->table, ino, want); l;
+		l = lock_conflict_next(&locks->table, ino, want, l))
 		if (waits_for(locks, l->owner, want->owner, DEADLOCK_DEPTH_MAX))
 			return true;
 	return false;
@@ -218,8 +221,13 @@ static struct waiter *waiter_new(fuse_req_t req, uint64_t ino, struct handle *h,
 	struct waiter *w = calloc(1, sizeof(*w));
 
 	if (w)
-		*w = (struct waiter){ .fs = fs_of(req), .req = req, .ino = ino, .want = *want, .handle = h,
-				      .tid = (uint32_t)fuse_req_ctx(req)->pid, .registering = true };
+		*w = (struct waiter){.fs = fs_of(req),
+			.req = req,
+			.ino = ino,
+			.want = *want,
+			.handle = h,
+			.tid = (uint32_t)fuse_req_ctx(req)->pid,
+			.registering = true};
 	return w;
 }
 
@@ -316,13 +324,13 @@ static void drop(struct fs *fs, uint64_t ino, const struct drop *what)
 
 void fs_locks_drop_owner(struct fs *fs, uint64_t ino, uint64_t owner)
 {
-	drop(fs, ino, &(struct drop){ .posix_owner = owner });
+	drop(fs, ino, &(struct drop){.posix_owner = owner});
 }
 
 void fs_locks_drop_handle(struct fs *fs, uint64_t ino, struct handle *h, uint64_t flock_owner)
 {
 	if (flock_owner || atomic_load(&h->locks))
-		drop(fs, ino, &(struct drop){ .flock_owner = flock_owner, .handle = h });
+		drop(fs, ino, &(struct drop){.flock_owner = flock_owner, .handle = h});
 }
 
 /* --- the operations ---------------------------------------------------------------------------- */
@@ -373,7 +381,7 @@ void op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct 
 
 void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op)
 {
-	struct lock want = { .owner = fi->lock_owner, .end = UINT64_MAX, .handle = handle_of(fi), .flock = true };
+	struct lock want = {.owner = fi->lock_owner, .end = UINT64_MAX, .handle = handle_of(fi), .flock = true};
 	int what = op & ~LOCK_NB;
 
 	fs_order_wait(fs_of(req), req);

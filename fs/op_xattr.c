@@ -21,7 +21,7 @@ enum {
 
 static int name_check(const char *name)
 {
-	static const char *const known[] = { "user.", "trusted.", "security." };
+	static const char *const known[] = {"user.", "trusted.", "security."};
 
 	if (strlen(name) > XATTR_NAME_BYTES_MAX)
 		return -ERANGE;
@@ -120,7 +120,7 @@ static int list_add(void *arg, const char *name, size_t len)
 
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
-	struct list l = { .privileged = fuse_req_ctx(req)->uid == 0 };
+	struct list l = {.privileged = fuse_req_ctx(req)->uid == 0};
 	struct fs *fs = fs_of(req);
 	const struct version *v;
 	struct node *node;

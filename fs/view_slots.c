@@ -17,7 +17,7 @@ struct view_slots {
 	pthread_mutex_t lock;
 	uint64_t *seqs;
 	size_t count, capacity;
-	uint32_t *table; /* slot + 1; 0 free */
+	uint32_t *table;   /* slot + 1; 0 free */
 	size_t table_size; /* a power of two */
 };
 

@@ -53,6 +53,7 @@ static struct draft *draft_new(struct engine *e, struct node *n, enum draft_kind
 	d->started_ns = env_time_ns(e->env);
 	d->base = n->newest;
 	d->created = n->flags & NODE_NEWBORN;
+	d->append = kind == DRAFT_APPEND;
 	d->dirty = kind == DRAFT_WHOLE || d->created;
 	return d;
 }
@@ -67,6 +68,8 @@ int draft_open(struct engine *e, uint64_t ino, enum draft_kind kind, const struc
 	n = tree_node(e->tree, ino);
 	if (!n || !S_ISREG(n->newest->attrs->mode)) {
 		r = -ENOENT;
+	} else if (n->flags & NODE_NEWBORN && !n->nlink) {
+		r = -ESTALE; /* its name was taken back; whoever came by it must look again */
 	} else if (kind == DRAFT_SHARED && (d = draft_find_shared(e, ino))) {
 		d->holders++;
 		*ret = d;
@@ -91,12 +94,38 @@ static bool drafts_on(struct engine *e, uint64_t ino)
 	return false;
 }
 
+/* Its holder is gone and could neither publish nor keep it (no room, poison): it waits in pending/. Engine lock held. 0 or -ENOMEM. */
+static int draft_leave_pending(struct draft *d)
+{
+	struct engine *e = d->e;
+	struct dentry *name = d->node->names;
+	struct buf path = BUF_INIT;
+	int r = name ? tree_dentry_path(e->tree, name, SEQ_LIVE, &path) : -ENOENT;
+
+	if (r && name) /* its directory is gone, too: the name alone */
+		buf_append_str(&path, name->name->text);
+	d->path = path.error ? NULL : buf_take(&path, NULL);
+	if (!d->path)
+		return -ENOMEM;
+	d->mode = d->node->newest->attrs->mode;
+	d->uid = d->node->newest->attrs->uid;
+	d->gid = d->node->newest->attrs->gid;
+	d->base_seq = d->node->flags & NODE_NEWBORN ? 0 : d->node->newest->born;
+	d->node = NULL;
+	d->base = NULL;
+	d->recovered = true;
+	d->next = e->recovered;
+	e->recovered = d;
+	e->drafts_pending++;
+	return 0;
+}
+
 void draft_unref(struct draft *d)
 {
 	struct engine *e = d->e;
 	struct change gone = {.type = CHANGE_UNLINK};
 	struct dentry *name = NULL;
-	bool last;
+	bool last, kept = false;
 
 	engine_lock(e);
 	last = --d->holders == 0;
@@ -114,18 +143,23 @@ void draft_unref(struct draft *d)
 						       .name = name->name->text, .name_len = name->name->len};
 			tree_newborn_unlink(e->tree, d->node);
 		}
+		kept = d->dirty && d->written && d->id && !d->unlinked_by_own && draft_leave_pending(d) == 0;
 	}
 	engine_unlock(e);
 	if (!last)
 		return;
+	if (kept) {
+		if (name && e->observer)
+			e->observer(e->observer_arg, 0, &gone, 1);
+		return;
+	}
 	if (d->recovered) { /* whoever took it off the list said what becomes of its bytes */
 		draft_free(d);
 		return;
 	}
 	if (name && e->observer)
 		e->observer(e->observer_arg, 0, &gone, 1);
-	/* After poisoning nobody could commit it: its bytes wait for the next start. */
-	if (d->id && !(d->written && journal_error(e->journal)))
+	if (d->id && !(d->dirty && d->written && !d->unlinked_by_own))
 		arena_draft_end(e->arena, d->id);
 	draft_free(d);
 }
@@ -151,6 +185,16 @@ bool draft_is_dirty(struct draft *d)
 	return dirty;
 }
 
+uint64_t draft_last_seq(struct draft *d)
+{
+	uint64_t seq;
+
+	pthread_mutex_lock(&d->lock);
+	seq = d->last_seq;
+	pthread_mutex_unlock(&d->lock);
+	return seq;
+}
+
 bool draft_is_written(struct draft *d)
 {
 	bool written;
@@ -163,12 +207,15 @@ bool draft_is_written(struct draft *d)
 
 struct draft *draft_of_node(struct engine *e, const struct node *n)
 {
+	struct draft *found = NULL;
+
 	for (struct draft *d = *draft_bucket(e, n->ino); d; d = d->next)
-		if (d->node == n && __atomic_load_n(&d->dirty, __ATOMIC_RELAXED)) {
-			d->holders++;
-			return d;
-		}
-	return NULL;
+		if (d->node == n && __atomic_load_n(&d->dirty, __ATOMIC_RELAXED) &&
+		    (!found || __atomic_load_n(&d->written, __ATOMIC_RELAXED)))
+			found = d;
+	if (found)
+		found->holders++;
+	return found;
 }
 
 void drafts_note_unlinked(struct engine *e, const struct node *n, uint32_t pid)

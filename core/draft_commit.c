@@ -168,8 +168,11 @@ void draft_committed(struct draft *d, struct draft_plan *p, struct txn *t)
 	draft_shift(d, p);
 	if (d->kind == DRAFT_WHOLE)
 		d->kind = DRAFT_PATCH; /* what follows changes the file it has just made */
+	if (d->append)
+		d->kind = DRAFT_APPEND;
 	d->size_set = false;
 	d->created = false;
+	d->last_seq = t->seq;
 	sha256_free(d->sha);
 	d->sha = NULL;
 	engine_lock(e);
@@ -190,19 +193,15 @@ void draft_committed(struct draft *d, struct draft_plan *p, struct txn *t)
 
 /* ---- refusing ---- */
 
-/* A refused newborn loses its name; what stood there up to two seconds ago comes back. Engine lock held. */
+/* A refused newborn loses its name if something stood there up to two seconds ago: that comes back. Engine lock held. */
 static void put_back(struct txn *t, struct draft *d, const char *path)
 {
 	struct dentry *name = tree_name_at(d->node, SEQ_LIVE);
-	uint64_t old = engine_removed_recently(t->e, path);
-	struct node *n = old ? tree_node(t->e->tree, old) : NULL;
-	struct change *c;
 
-	if (!(d->node->flags & NODE_NEWBORN) || !name || !n || n->nlink)
+	if (!(d->node->flags & NODE_NEWBORN) || !name || !engine_removed_recently(t->e, path))
 		return;
 	tree_newborn_unlink(t->e->tree, d->node);
-	c = txn_add_change(t);
-	*c = (struct change){.type = CHANGE_LINK, .ino = old, .parent = name->parent->ino, .name = name->name->text, .name_len = name->name->len};
+	engine_put_back(t, path, name->parent->ino, name->name->text);
 }
 
 static int rollback_extents(struct draft *d, struct draft_plan *p, struct record_rollback *rb)
@@ -240,21 +239,20 @@ static int rollback_extents(struct draft *d, struct draft_plan *p, struct record
 	return 0;
 }
 
-/* A refused rename leaves the draft as it is: what is kept is a copy. */
 int draft_keep_refused(struct draft *d, struct request *q, struct draft_plan *p, enum event_type type, enum operation wanted, int error, const char *path)
 {
 	struct record_rollback rb = {.wanted = wanted, .error = error, .line = p->reason.line, .column = p->reason.column, .rule = p->reason.rule,
 				     .text = p->reason.text};
 	struct buf text = BUF_INIT;
 	struct txn t;
-	bool over = wanted != OPERATION_RENAME;
+	bool over = !error; /* a refused draft stays as it is: what is kept is a copy */
 	int r = rollback_extents(d, p, &rb);
 
 	txn_init(&t, d->e, q, OPERATION_ROLLBACK);
 	t.blocks = p->blocks;
 	p->blocks = (struct record_blocks){0};
 	if (!r)
-		r = txn_reserve(&t, (size_t)rb.draft_extents * 64);
+		r = txn_reserve(&t, (size_t)(rb.draft_extents + 1024) * RECORD_EXTENT_BYTES); /* and for what is put back */
 	buf_put_json_string(&text, rb.text, strlen(rb.text));
 	if (!r)
 		r = text.error;
@@ -270,7 +268,7 @@ int draft_keep_refused(struct draft *d, struct request *q, struct draft_plan *p,
 		txn_add_event(&t, type, path);
 		txn_event_more(&t, "\"wanted\":\"%s\",\"rule\":\"%s\",\"line\":%u,\"column\":%u,\"message\":%s", operation_name(wanted), rb.rule,
 			       rb.line, rb.column, text.data);
-		if (error && over)
+		if (error && wanted != OPERATION_RENAME)
 			put_back(&t, d, path);
 		r = txn_stage(&t);
 		if (!r && type == EVENT_COMMIT_REFUSED)
@@ -282,6 +280,8 @@ int draft_keep_refused(struct draft *d, struct request *q, struct draft_plan *p,
 			d->id = 0;
 		}
 		engine_unlock(d->e);
+		if (!r)
+			d->last_seq = t.seq;
 	}
 	buf_release(&text);
 	txn_finish(&t);
@@ -301,8 +301,8 @@ static void draft_reset(struct draft *d)
 	engine_lock(d->e);
 	d->base = d->node->newest;
 	engine_unlock(d->e);
-	if (d->kind == DRAFT_WHOLE)
-		d->kind = DRAFT_PATCH;
+	if (d->kind == DRAFT_WHOLE || d->append)
+		d->kind = d->append ? DRAFT_APPEND : DRAFT_PATCH;
 }
 
 static enum operation draft_operation(const struct draft *d)
@@ -321,7 +321,7 @@ static int commit_refused(struct draft *d, struct request *q, struct draft_plan 
 	q->reason = p->reason;
 	if (r)
 		return r;
-	draft_reset(d);
+	d->dirty = false; /* until it is written again; then all of it is looked at again */
 	d->refused = true;
 	return -EBADMSG;
 }
@@ -387,7 +387,7 @@ static int commit_once(struct draft *d, struct request *q, const struct paths *p
 	t.blocks = p.blocks;
 	p.blocks = (struct record_blocks){0};
 	if (!r)
-		r = txn_reserve(&t, p.extent_count * 64 + draft_newborn_bytes(d));
+		r = txn_reserve(&t, p.extent_count * RECORD_EXTENT_BYTES + draft_newborn_bytes(d));
 	if (!r && d->kind == DRAFT_APPEND && p.append_len < d->size)
 		r = draft_split(d, &p);
 	if (!r) {
@@ -409,12 +409,16 @@ static int commit_once(struct draft *d, struct request *q, const struct paths *p
 /* The inode has no name any more. */
 static int commit_nameless(struct draft *d, struct request *q)
 {
-	int r = 0;
+	cleanup_buf struct buf path = BUF_INIT;
 
 	if (d->unlinked_by_own || !d->written)
 		return 0; /* a private temporary file: its handle goes on reading it */
-	r = keep_own_bytes(d, q, EVENT_CONFLICT_DETECTED, "the file was removed or replaced by somebody else while this was being written", "");
-	return r;
+	engine_lock(d->e);
+	if (d->node->names && tree_dentry_path(d->e->tree, d->node->names, SEQ_LIVE, &path))
+		buf_append_str(&path, d->node->names->name->text); /* its directory is gone, too */
+	engine_unlock(d->e);
+	return keep_own_bytes(d, q, EVENT_CONFLICT_DETECTED, "the file was removed or replaced by somebody else while this was being written",
+			      path.data ? path.data : "");
 }
 
 /* Opened on a newborn that somebody else has committed since, and not written: there is nothing left to say. */
@@ -453,6 +457,8 @@ int draft_commit(struct draft *d, struct request *q, int flags)
 			break;
 	}
 	pthread_mutex_unlock(turn);
+	if (!r && !d->dirty)
+		q->seq = d->last_seq; /* also when somebody else's commit, or a rename, has published it already */
 	pthread_mutex_unlock(&d->lock);
 	return r == -EAGAIN ? -EBUSY : r;
 }

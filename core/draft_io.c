@@ -157,37 +157,6 @@ static void draft_hash(struct draft *d, uint64_t offset, const void *data, size_
 	d->sha_next += len;
 }
 
-int draft_write(struct draft *d, const struct actor *actor, uint64_t offset, const void *data, size_t len)
-{
-	struct extent stored[16];
-	size_t count = 0;
-	int r;
-
-	if (!len)
-		return 0;
-	if (len > ARENA_RECORD_MAX * (ARRAY_SIZE(stored) - 1))
-		return -EINVAL;
-	if (offset > (uint64_t)INT64_MAX - len)
-		return -EFBIG;
-	pthread_mutex_lock(&d->lock);
-	if (d->kind == DRAFT_APPEND)
-		offset = d->size;
-	r = journal_error(d->e->journal) ? -EROFS : draft_begin(d);
-	if (!r)
-		r = extent_map_reserve(&d->map, len / ARENA_RECORD_MAX + 1);
-	if (!r)
-		r = draft_store(d, offset, data, len, stored, &count);
-	if (!r) {
-		draft_hash(d, offset, data, len);
-		for (size_t i = 0; i < count; i++)
-			extent_map_insert(&d->map, &stored[i]);
-		d->size = MAX(d->size, offset + len);
-		draft_touch(d, actor);
-	}
-	pthread_mutex_unlock(&d->lock);
-	return r;
-}
-
 /* Size of what lies below the draft, now. */
 static uint64_t base_size(struct draft *d)
 {
@@ -212,6 +181,39 @@ static uint64_t draft_size_locked(struct draft *d)
 	return MAX(base_size(d), d->size);
 }
 
+int draft_write(struct draft *d, const struct actor *actor, uint64_t offset, const void *data, size_t len)
+{
+	struct extent stored[16];
+	size_t count = 0;
+	int r;
+
+	if (!len)
+		return 0;
+	if (len > ARENA_RECORD_MAX * (ARRAY_SIZE(stored) - 1))
+		return -EINVAL;
+	if (offset > (uint64_t)INT64_MAX - len)
+		return -EFBIG;
+	pthread_mutex_lock(&d->lock);
+	if (d->kind == DRAFT_APPEND)
+		offset = d->size;
+	else if (d->append)
+		offset = draft_size_locked(d);
+	r = journal_error(d->e->journal) ? -EROFS : draft_begin(d);
+	if (!r)
+		r = extent_map_reserve(&d->map, len / ARENA_RECORD_MAX + 1);
+	if (!r)
+		r = draft_store(d, offset, data, len, stored, &count);
+	if (!r) {
+		draft_hash(d, offset, data, len);
+		for (size_t i = 0; i < count; i++)
+			extent_map_insert(&d->map, &stored[i]);
+		d->size = MAX(d->size, offset + len);
+		draft_touch(d, actor);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return r;
+}
+
 uint64_t draft_size(struct draft *d)
 {
 	uint64_t size;
@@ -232,11 +234,13 @@ int64_t draft_mtime(struct draft *d)
 	return t;
 }
 
-static int draft_note_truncate(struct draft *d, uint64_t size)
+static int draft_note_truncate(struct draft *d, uint64_t size, uint64_t shift)
 {
-	struct arena_record r = {.type = ARENA_DRAFT_TRUNCATE, .file_offset = size};
+	uint8_t shifted[8];
+	struct arena_record r = {.type = ARENA_DRAFT_TRUNCATE, .file_offset = size, .data = shifted, .len = sizeof(shifted)};
 	int err = draft_begin(d);
 
+	put_le64(shifted, shift);
 	r.draft_id = d->id;
 	return err ? err : arena_draft_append(d->e->arena, &r, NULL);
 }
@@ -250,15 +254,15 @@ static void map_zero(struct draft *d, uint64_t offset, uint64_t len)
 
 int draft_truncate(struct draft *d, const struct actor *actor, uint64_t size)
 {
-	uint64_t now;
+	uint64_t now, shift = 0;
 	int r;
 
 	if (size > (uint64_t)INT64_MAX)
 		return -EFBIG;
 	pthread_mutex_lock(&d->lock);
-	if (d->kind == DRAFT_APPEND) { /* ftruncate on an append handle: from here on it is a patch of the file as it is */
-		uint64_t shift = base_size(d);
-
+	r = journal_error(d->e->journal) ? -EROFS : draft_begin(d);
+	if (!r && d->kind == DRAFT_APPEND) { /* ftruncate on an append handle: until the commit it is a patch of the file as it is */
+		shift = base_size(d);
 		for (size_t i = 0; i < d->map.count; i++)
 			d->map.items[i].file_offset += shift;
 		engine_lock(d->e);
@@ -268,12 +272,14 @@ int draft_truncate(struct draft *d, const struct actor *actor, uint64_t size)
 		d->kind = DRAFT_PATCH;
 	}
 	now = draft_size_locked(d);
-	r = draft_note_truncate(d, size);
+	if (!r)
+		r = draft_note_truncate(d, size, shift);
 	if (!r)
 		r = extent_map_reserve(&d->map, 2);
 	if (!r) {
 		if (size == 0 && d->kind != DRAFT_SHARED) {
 			d->kind = DRAFT_WHOLE;
+			d->created = false;
 			d->map.count = 0;
 			d->map.data_bytes = 0;
 		} else if (size < now || d->kind != DRAFT_WHOLE) {

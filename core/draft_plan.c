@@ -11,8 +11,8 @@
 
 #include "engine_internal.h"
 
-#define JSONL_TAIL_BYTES (64u << 10)
 #define OLD_SHA_BYTES_MAX (1u << 20)
+#define GATHER_EXTENTS 16384
 
 void draft_plan_release(struct draft_plan *p)
 {
@@ -64,25 +64,38 @@ static int text_whole(struct draft *d, struct draft_plan *p)
 	return draft_view_read(d, NULL, 0, p->text + below, (size_t)p->append_len);
 }
 
+/* Bytes after the last newline of @base, looked for from its end. */
+static int unfinished_line(struct draft *d, const struct version *base, size_t *ret_len)
+{
+	char piece[4096];
+	uint64_t end = base->size;
+
+	while (end) {
+		size_t want = (size_t)MIN(end, (uint64_t)sizeof(piece));
+		ssize_t n = engine_read(d->e, base, &d->base_extents, end - want, piece, want);
+
+		if (n != (ssize_t)want)
+			return n < 0 ? (int)n : -EIO;
+		while (want && piece[want - 1] != '\n') {
+			want--;
+			end--;
+		}
+		if (want)
+			break;
+	}
+	*ret_len = (size_t)(base->size - end);
+	return 0;
+}
+
 /* Appended lines, with the unfinished last line of the base before them. *@ret_before: bytes of the base in the text. */
 static int text_lines(struct draft *d, struct draft_plan *p, size_t *ret_before)
 {
-	char tail[4096];
 	uint64_t size = p->base ? p->base->size : 0;
 	size_t before = 0;
-	int r;
+	int r = size ? unfinished_line(d, p->base, &before) : 0;
 
-	if (size) {
-		ssize_t n = engine_read(d->e, p->base, &d->base_extents, size - MIN(size, sizeof(tail)), tail, MIN(size, sizeof(tail)));
-
-		if (n <= 0)
-			return n < 0 ? (int)n : -EIO;
-		while (before < (size_t)n && tail[n - 1 - (ssize_t)before] != '\n')
-			before++;
-		if (before == (size_t)n && size > sizeof(tail))
-			before = (size_t)MIN(size, (uint64_t)JSONL_TAIL_BYTES);
-	}
-	r = text_reserve(p, before + p->append_len);
+	if (!r)
+		r = text_reserve(p, before + p->append_len);
 	if (!r && before) {
 		ssize_t n = engine_read(d->e, p->base, &d->base_extents, size - before, p->text, before);
 
@@ -252,6 +265,12 @@ static bool in_arena(const struct extent *x)
 	return x->position != EXTENT_ZERO && position_kind(x->position) == POSITION_DRAFT;
 }
 
+/* Too many short blocks for one record: they are written again, as long ones. */
+static bool is_gathered(const struct draft *d, const struct extent *x)
+{
+	return in_arena(x) || (d->map.count > GATHER_EXTENTS && x->position != EXTENT_ZERO && x->len < ARENA_RECORD_MAX / 2);
+}
+
 static bool has_content_blocks(const struct draft *d)
 {
 	for (size_t i = 0; i < d->map.count; i++)
@@ -263,7 +282,7 @@ static bool has_content_blocks(const struct draft *d)
 /* What was written up to @end: arena bytes into blocks (short in all: in the frame), content blocks as they are, zeros as holes. */
 static int plan_extents(struct draft *d, struct draft_plan *p, uint64_t end)
 {
-	bool in_frame = arena_bytes(d, end) <= COMMIT_INLINE_MAX;
+	bool in_frame = d->map.count <= GATHER_EXTENTS && arena_bytes(d, end) <= COMMIT_INLINE_MAX;
 	int r = 0;
 
 	for (size_t i = 0; i < d->map.count && d->map.items[i].file_offset < end && !r;) {
@@ -271,10 +290,10 @@ static int plan_extents(struct draft *d, struct draft_plan *p, uint64_t end)
 		size_t next = i + 1;
 
 		extent_clip(&x, 0, end);
-		if (in_arena(&x)) {
+		if (is_gathered(d, &x)) {
 			uint64_t stop = x.file_offset + x.len;
 
-			while (next < d->map.count && in_arena(&d->map.items[next]) && d->map.items[next].file_offset == stop && stop < end)
+			while (next < d->map.count && is_gathered(d, &d->map.items[next]) && d->map.items[next].file_offset == stop && stop < end)
 				stop += d->map.items[next++].len; /* not within MIN(), which would count twice */
 			stop = MIN(stop, end);
 			r = plan_add_run(d, p, in_frame, x.file_offset, stop);
@@ -380,8 +399,6 @@ static void plan_begin(struct draft *d, struct draft_plan *p)
 	newborn = d->node->flags & NODE_NEWBORN;
 	p->base = newborn ? NULL : d->node->newest;
 	engine_unlock(d->e);
-	if (d->kind == DRAFT_WHOLE && d->created && !newborn)
-		d->kind = DRAFT_PATCH; /* somebody else committed the file first */
 	p->whole = d->kind == DRAFT_WHOLE || (newborn && d->kind != DRAFT_APPEND);
 	if (d->kind == DRAFT_APPEND)
 		p->append_len = d->size;

@@ -100,12 +100,18 @@ static int recover_extent(struct draft *d, uint64_t offset, uint64_t position, u
 	return 0;
 }
 
-static int recover_truncate(struct draft *d, uint64_t size)
+/* @shift: an appending draft became a patch here; its bytes began at that offset of the file. */
+static int recover_truncate(struct draft *d, uint64_t size, uint64_t shift)
 {
 	struct extent zero = {.file_offset = size, .len = EXTENT_TO_END - size, .position = EXTENT_ZERO};
 
-	if (extent_map_reserve(&d->map, 1))
+	if (extent_map_reserve(&d->map, 2))
 		return -ENOMEM;
+	if (d->kind == DRAFT_APPEND) {
+		for (size_t i = 0; i < d->map.count; i++)
+			d->map.items[i].file_offset += shift;
+		d->kind = DRAFT_PATCH;
+	}
 	extent_map_insert(&d->map, &zero);
 	d->size = size;
 	d->size_set = d->written = true;
@@ -128,7 +134,7 @@ int draft_recover_record(void *arg, const struct arena_record *r, uint64_t posit
 	case ARENA_DRAFT_REF:
 		return r->len == 16 ? recover_extent(d, r->file_offset, get_le64(r->data), get_le64((const uint8_t *)r->data + 8)) : 0;
 	case ARENA_DRAFT_TRUNCATE:
-		return recover_truncate(d, r->file_offset);
+		return recover_truncate(d, r->file_offset, r->len == 8 ? get_le64(r->data) : 0);
 	case ARENA_DRAFT_END:
 		drafts_forget_consumed(e, r->draft_id);
 		return 0;
@@ -150,9 +156,29 @@ void drafts_forget_consumed(struct engine *e, uint64_t id)
 	draft_free(d);
 }
 
+/* Over before the snapshot was taken, although the arena lost the END (power loss): the journal before it is not replayed. */
+static void forget_by_index(struct engine *e)
+{
+	struct draft *d = e->recovered;
+
+	while (d) {
+		struct draft *next = d->next;
+		bool live = d->id >= e->index_draft_id;
+
+		for (size_t at = 0; !live && at + 8 <= e->index_drafts.len; at += 8)
+			live = get_le64(e->index_drafts.data + at) == d->id;
+		if (!live)
+			drafts_forget_consumed(e, d->id);
+		d = next;
+	}
+}
+
 void drafts_finish_recovery(struct engine *e)
 {
 	struct draft **at = &e->recovered;
+
+	if (e->index_draft_id)
+		forget_by_index(e);
 
 	while (*at) {
 		struct draft *d = *at;

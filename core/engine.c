@@ -71,6 +71,7 @@ static void engine_free(struct engine *e)
 	free(e->retired);
 	journal_recovery_release(&e->recovery);
 	record_arena_release(&e->replay_memory);
+	buf_release(&e->index_drafts);
 	buf_release(&e->scratch);
 	buf_release(&e->encoded);
 	buf_release(&e->problems);
@@ -111,7 +112,7 @@ static int engine_open_journal(struct engine *e, journal_replay_fn fn)
 	e->rollback_count = 0;
 	e->last_time_ns = 0;
 	e->index_seq = 0;
-	e->resume_draft_id = 0;
+	e->index_draft_id = 0;
 	e->replayed = 0;
 	if (!e->tree || !e->logs)
 		return -ENOMEM;

@@ -103,7 +103,8 @@ struct engine {
 	uint64_t commits, refusals, conflicts, bytes_committed, drafts_pending;
 	uint64_t index_seq, replayed;
 	bool index_running, index_wanted, stopping;
-	uint64_t resume_draft_id; /**< drafts below it that the index does not list are over */
+	struct buf index_drafts; /**< during recovery: drafts live when the snapshot was taken, le64 each */
+	uint64_t index_draft_id; /**< and the next id then; drafts below it that are not listed are over. 0: no snapshot */
 	/* own locks or atomic */
 	pthread_cond_t index_cond; /**< with lock */
 	pthread_t index_thread;
@@ -193,6 +194,8 @@ int extent_read(struct engine *e, const struct extent *x, uint64_t skip, void *b
 struct node *engine_live_dir(struct engine *e, uint64_t ino, int *ret_error);
 /** Path of an entry to be, in txn memory. Lock held. */
 char *engine_child_path(struct txn *t, const struct node *parent, const char *name);
+/** What a refused save or rename was to replace comes back at the free name @name of @parent, if it stood there within 2 s. Lock held. */
+void engine_put_back(struct txn *t, const char *path, uint64_t parent, const char *name);
 /** Remember that a ruled name went away; and find one that did within 2 s: its inode or 0. Lock held. */
 void engine_note_removed(struct engine *e, const char *path, uint64_t ino);
 uint64_t engine_removed_recently(struct engine *e, const char *path);
@@ -220,7 +223,9 @@ struct draft {
 	uint64_t size;	       /**< WHOLE: the file's; PATCH, SHARED: end of what was written or set; APPEND: bytes */
 	bool size_set;	       /**< PATCH, SHARED: truncated or extended: size is the file's */
 	bool dirty, written, refused;
-	bool created;	 /**< opened on a newborn: if somebody else commits the file first, this is a patch of it */
+	bool created;	 /**< opened on a newborn: closing commits the creation, unless somebody else did */
+	bool append;	 /**< opened for appending: once clean, it appends again */
+	uint64_t last_seq; /**< transaction that last took bytes of it, 0 none */
 	bool keep_mtime; /**< utimens came after the last write */
 	const struct version *base; /**< what its reader sees below; SHARED and APPEND: the newest */
 	struct version_extents base_extents;

@@ -8,6 +8,8 @@
 
 #include "engine_internal.h"
 
+#define PUT_BACK_EXTENTS_MAX 1024
+
 void engine_note_removed(struct engine *e, const char *path, uint64_t ino)
 {
 	struct rule_options ro;
@@ -40,6 +42,40 @@ uint64_t engine_removed_recently(struct engine *e, const char *path)
 		}
 	}
 	return ino;
+}
+
+/* A version of a file that has another name by now: the same bytes under a new inode. */
+static void put_back_copy(struct txn *t, const struct node *n, uint64_t parent, const char *name)
+{
+	const struct version *v = n->newest;
+	struct version_extents scratch = {0};
+	struct extent *extents = txn_alloc(t, PUT_BACK_EXTENTS_MAX * sizeof(*extents));
+	uint64_t ino = tree_take_ino(t->e->tree), covered = 0;
+	ssize_t count = extents ? tree_extents(v, &scratch, 0, v->size, extents, PUT_BACK_EXTENTS_MAX, &covered) : -ENOMEM;
+
+	extent_map_release(&scratch.map);
+	if (count < 0 || covered < v->size)
+		return; /* it is still under its other name */
+	*txn_add_change(t) = (struct change){.type = CHANGE_CREATE, .ino = ino, .parent = parent, .name = name, .name_len = (uint32_t)strlen(name),
+					     .mode = v->attrs->mode, .uid = v->attrs->uid, .gid = v->attrs->gid, .attr_mask = ATTR_MTIME, .mtime_ns = v->mtime_ns};
+	*txn_add_change(t) = (struct change){.type = CHANGE_CONTENT, .ino = ino, .content_flags = CONTENT_REPLACE | CONTENT_KEEP_MTIME,
+					     .size = v->size, .extents = extents, .extent_count = (uint32_t)count};
+}
+
+void engine_put_back(struct txn *t, const char *path, uint64_t parent, const char *name)
+{
+	uint64_t old = engine_removed_recently(t->e, path);
+	struct node *n = old ? tree_node(t->e->tree, old) : NULL;
+	struct change *c;
+
+	if (!n)
+		return;
+	if (n->nlink) {
+		put_back_copy(t, n, parent, name);
+		return;
+	}
+	c = txn_add_change(t);
+	*c = (struct change){.type = CHANGE_LINK, .ino = old, .parent = parent, .name = name, .name_len = (uint32_t)strlen(name)};
 }
 
 static int find_entry(struct txn *t, uint64_t parent, const char *name, struct dentry **ret, char **ret_path)

@@ -181,7 +181,7 @@ static void stage_replace(struct renaming *x, struct txn *t)
 		add_unlink(t, old->ino, x->new_parent, x->new_name);
 }
 
-static void stage_events(struct renaming *x, struct txn *t, bool malformed)
+static void stage_events(struct renaming *x, struct txn *t, const struct draft_plan *plan, bool malformed)
 {
 	struct event *ev = txn_add_event(t, x->flags & RENAME_EXCHANGE ? EVENT_EXCHANGED : EVENT_RENAMED, x->from_path);
 	char session[129];
@@ -193,7 +193,13 @@ static void stage_events(struct renaming *x, struct txn *t, bool malformed)
 			ev->session = copy;
 	}
 	ev->new_path = x->to_path;
-	if (S_ISREG(x->node->newest->attrs->mode)) {
+	t->base_sha = (struct sha256){0};
+	if (plan) { /* what the draft brings along is what stands there now */
+		ev->flags |= EVENT_HAS_SIZE;
+		ev->size = x->draft->kind == DRAFT_APPEND ? (plan->base ? plan->base->size : 0) + plan->append_len : plan->size;
+		if (plan->have_sha)
+			event_set_new_sha(ev, &plan->sha);
+	} else if (S_ISREG(x->node->newest->attrs->mode)) {
 		ev->flags |= EVENT_HAS_SIZE;
 		ev->size = x->node->newest->size;
 		if (sha_cache_get(x->e->shas, x->node->ino, x->node->newest->born, &ev->new_sha))
@@ -246,7 +252,7 @@ static int renaming_stage(struct renaming *x, struct txn *t, struct draft_plan *
 	}
 	t->path = x->to_path;
 	t->base = x->to_version;
-	stage_events(x, t, malformed);
+	stage_events(x, t, plan, malformed);
 	return r ? r : txn_stage(t);
 }
 
@@ -274,7 +280,7 @@ static int renaming_refused(struct renaming *x)
 	}
 	extent_map_release(&scratch.map);
 	if (!r)
-		r = txn_reserve(&t, (size_t)rb.draft_extents * 64);
+		r = txn_reserve(&t, (size_t)(rb.draft_extents + 1024) * RECORD_EXTENT_BYTES);
 	buf_put_json_string(&more, why.text, strlen(why.text));
 	if (!r && !more.error) {
 		engine_lock(x->e);
@@ -283,6 +289,8 @@ static int renaming_refused(struct renaming *x)
 		t.base = x->to_version;
 		txn_add_event(&t, EVENT_COMMIT_REFUSED, x->to_path);
 		txn_event_more(&t, "\"wanted\":\"rename\",\"rule\":\"%s\",\"line\":%u,\"column\":%u,\"message\":%s", why.rule, why.line, why.column, more.data);
+		if (!x->to && !tree_lookup(x->e->tree, tree_node(x->e->tree, x->new_parent), x->new_name, strlen(x->new_name), SEQ_LIVE))
+			engine_put_back(&t, x->to_path, x->new_parent, x->new_name);
 		r = txn_stage(&t);
 		if (!r)
 			x->e->refusals++;
@@ -321,9 +329,12 @@ static int rename_once(struct renaming *x)
 	engine_unlock(x->e);
 	if (r || (x->to && x->to->node == x->node))
 		return r; /* two names of one file: nothing to do */
-	if (x->draft)
+	if (x->draft) {
 		pthread_mutex_lock(&x->draft->lock);
-	r = renaming_check_rules(x, &malformed);
+		r = x->draft->dirty ? 0 : -EAGAIN; /* committed meanwhile: its content must be looked at */
+	}
+	if (!r)
+		r = renaming_check_rules(x, &malformed);
 	if (r == -EBADMSG && !x->draft)
 		r = renaming_refused(x);
 	if (!r && x->draft && x->draft->dirty)
@@ -332,7 +343,7 @@ static int rename_once(struct renaming *x)
 	t.blocks = plan.blocks;
 	plan.blocks = (struct record_blocks){0};
 	if (!r)
-		r = txn_reserve(&t, plan.extent_count * 64 + (x->draft ? draft_newborn_bytes(x->draft) : 0));
+		r = txn_reserve(&t, plan.extent_count * RECORD_EXTENT_BYTES + (x->draft ? draft_newborn_bytes(x->draft) : 0));
 	if (!r) {
 		again = (struct renaming){.e = x->e, .q = x->q, .parent = x->parent, .new_parent = x->new_parent, .name = x->name,
 					  .new_name = x->new_name, .flags = x->flags};

@@ -159,8 +159,9 @@ static void write_rest(struct index_writer *w, uint64_t seq)
 	engine_lock(e);
 	for (struct draft *d = e->recovered; d; d = d->next)
 		buf_put_le64(&w->payload, d->id);
-	for (size_t i = 0; i < e->ended_count; i++) /* over only if the transaction that ended them is durable */
-		buf_put_le64(&w->payload, e->ended[i].id);
+	for (size_t i = 0; i < e->ended_count; i++) /* over, but the snapshot does not hold the transaction that says so */
+		if (e->ended[i].seq > seq)
+			buf_put_le64(&w->payload, e->ended[i].id);
 	for (size_t i = 0; i < DRAFT_BUCKETS; i++)
 		for (struct draft *d = e->drafts[i]; d; d = d->next)
 			buf_put_le64(&w->payload, __atomic_load_n(&d->id, __ATOMIC_RELAXED));
@@ -274,21 +275,12 @@ static int take_rollbacks(struct engine *e, const uint8_t *data, size_t len)
 	return r;
 }
 
-/* Drafts the snapshot knew to be over need no second look. */
-static void take_drafts(struct engine *e, uint64_t next_id, const uint8_t *data, size_t len)
+/* Drafts the snapshot knew to be over need no second look; decided when the journal has accepted the snapshot. */
+static int take_drafts(struct engine *e, const uint8_t *data, size_t len)
 {
-	struct draft *d = e->recovered;
-
-	while (d) {
-		struct draft *next = d->next;
-		bool live = d->id >= next_id;
-
-		for (size_t at = 0; !live && at + 8 <= len; at += 8)
-			live = get_le64(data + at) == d->id;
-		if (!live)
-			drafts_forget_consumed(e, d->id);
-		d = next;
-	}
+	buf_clear(&e->index_drafts);
+	buf_append(&e->index_drafts, data, len);
+	return e->index_drafts.error;
 }
 
 static int take_chunk(struct engine *e, struct index_parts *p, uint64_t *txns, uint32_t type, const uint8_t *data, size_t len)
@@ -307,8 +299,7 @@ static int take_chunk(struct engine *e, struct index_parts *p, uint64_t *txns, u
 	case CHUNK_ROLLBACKS:
 		return take_rollbacks(e, data, len);
 	case CHUNK_DRAFTS:
-		take_drafts(e, p->next_draft_id, data, len);
-		return 0;
+		return take_drafts(e, data, len);
 	case CHUNK_END:
 		p->ended = true;
 		return 0;
@@ -381,6 +372,7 @@ int index_load(struct engine *e, uint64_t *ret_position, uint64_t *ret_seq)
 	if (r)
 		return r;
 	e->head_seq = e->index_seq = p.seq;
+	e->index_draft_id = p.next_draft_id;
 	e->last_time_ns = e->txns[p.seq - 1].time_ns;
 	e->next_draft_id = MAX(e->next_draft_id, p.next_draft_id);
 	*ret_position = p.position;

@@ -185,7 +185,7 @@ static int txn_reserve_memory(struct txn *t, const struct record *r, const struc
 		return t->error;
 	if (bytes_max > t->reserved_bytes)
 		return -ENOSPC;
-	err = engine_reserve_refs(e, e->head_seq + 1);
+	err = engine_reserve_refs(e, ctx->tx_seq);
 	if (!err)
 		err = tree_reserve(e->tree, t->changes, t->change_count);
 	if (!err)

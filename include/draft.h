@@ -29,13 +29,16 @@ enum draft_kind { DRAFT_WHOLE, DRAFT_PATCH, DRAFT_APPEND, DRAFT_SHARED };
 
 struct draft;
 
-/** Open a draft on a live regular file. DRAFT_SHARED joins the inode's one if there is one (each open needs a close). 0, -ENOENT, -ENOMEM. */
+/** Open a draft on a live regular file. DRAFT_SHARED joins the inode's one if there is one (each open needs a close). 0, -ENOENT, -ENOMEM;
+ *  -ESTALE: a newborn whose name was taken back. */
 int draft_open(struct engine *e, uint64_t ino, enum draft_kind kind, const struct actor *actor, struct draft **ret);
-/** Let go. When it was the last holder a draft that is still DIRTY is committed by nobody: commit first, or give it to rollbacks. Ends it. */
+/** Let go. When it was the last holder, written bytes that nobody committed or kept aside stay as a pending draft (so: commit first, or give it to rollbacks). */
 void draft_close(struct draft *d);
 
 enum draft_kind draft_kind_of(const struct draft *d);
 bool draft_is_dirty(struct draft *d);
+/** The transaction that last published (or kept aside) bytes of it, 0 none: a clean draft's close waits for that. */
+uint64_t draft_last_seq(struct draft *d);
 /** Were bytes written (or the size set) since it was opened or last committed; a fresh WHOLE draft has none. */
 bool draft_is_written(struct draft *d);
 
@@ -59,8 +62,8 @@ enum draft_commit_flags {
 	DRAFT_STREAM = 1, /**< autocommit: for .jsonl only whole lines; an invalid rest stays a draft */
 };
 /**
- * Publish: one transaction (with the creation if the inode is a newborn). A clean draft commits nothing (request.seq 0).
- * Returns 0 with q->seq; -EBADMSG refused by a rule (q->reason; the bytes are kept under rollbacks/, q->seq is that transaction, the draft is REFUSED);
+ * Publish: one transaction (with the creation if the inode is a newborn). A clean draft commits nothing; request.seq is then what published it last.
+ * Returns 0 with q->seq; -EBADMSG refused by a rule (q->reason; a copy is kept under rollbacks/, q->seq is that transaction, the draft stays as it is, REFUSED);
  * -ESTALE conflict; -ENOSPC, -EIO.
  * When the inode lost its last name: unlinked by the draft's own process → 0 and nothing; by somebody else → 0, bytes to rollbacks/ and conflict_detected.
  */

@@ -134,7 +134,7 @@ int engine_adopt(struct engine *e, struct request *q, int (*next)(void *arg, str
 
 /* ---- being told ---- */
 
-/** Called after each transaction was applied, on the committing thread, no lock held; @changes are valid during the call. */
+/** Called after each transaction was applied, on the committing thread, without the engine lock (a draft's lock may be held: do not call back); @changes are valid during the call. */
 typedef void (*engine_observer_fn)(void *arg, uint64_t seq, const struct change *changes, size_t count);
 void engine_set_observer(struct engine *e, engine_observer_fn fn, void *arg);
 

@@ -34,6 +34,8 @@ static struct engine *engine_new(struct env *env, const struct engine_options *o
 	e->next_draft_id = 1;
 	pthread_mutex_init(&e->lock, NULL);
 	pthread_cond_init(&e->index_cond, NULL);
+	pthread_cond_init(&e->scrub_cond, NULL);
+	e->checked_blocks = calloc((size_t)1 << CHECKED_BLOCKS_BITS, sizeof(*e->checked_blocks));
 	for (size_t i = 0; i < COMMIT_LOCKS; i++)
 		pthread_mutex_init(&e->commit_locks[i], NULL);
 	e->tree = tree_new(opt->root_uid, opt->root_gid, 0);
@@ -81,6 +83,8 @@ static void engine_free(struct engine *e)
 	free(e->agent_pids);
 	for (size_t i = 0; i < COMMIT_LOCKS; i++)
 		pthread_mutex_destroy(&e->commit_locks[i]);
+	free(e->checked_blocks);
+	pthread_cond_destroy(&e->scrub_cond);
 	pthread_cond_destroy(&e->index_cond);
 	pthread_mutex_destroy(&e->lock);
 	free(e);
@@ -143,8 +147,10 @@ int engine_open(struct env *env, const struct engine_options *opt, struct reason
 
 	if (!e)
 		return -ENOMEM;
-	r = e->tree && e->logs && e->blocks && e->shas ? engine_recover(e, reason) : -ENOMEM;
+	r = e->tree && e->logs && e->blocks && e->shas && e->checked_blocks ? engine_recover(e, reason) : -ENOMEM;
 	if (r) {
+		scrub_stop(e);
+		index_stop(e);
 		if (e->journal)
 			(void)journal_close(e->journal); /* the first error is the one to tell */
 		arena_close(e->arena);
@@ -162,6 +168,7 @@ int engine_close(struct engine *e)
 
 	if (!e)
 		return 0;
+	scrub_stop(e);
 	index_stop(e);
 	r = e->options.read_only ? 0 : journal_sync(e->journal);
 	if (!r && !e->options.read_only) {

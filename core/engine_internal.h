@@ -34,6 +34,11 @@ bool block_cache_get(struct block_cache *c, uint64_t position, size_t skip, void
 /** Remember a raw block (copied). */
 void block_cache_put(struct block_cache *c, uint64_t position, const void *data, size_t len);
 
+/* ---- block_read.c ---- */
+#define CHECKED_BLOCKS_BITS 16 /* 64 Ki positions, 512 KiB */
+/** Bytes [skip, skip+len) of what an extent shows, checked against their checksum on first reading. No lock needed. 0, -EIO, -ENOMEM. */
+int extent_read(struct engine *e, const struct extent *x, uint64_t skip, void *buf, size_t len);
+
 /* ---- sha_cache.c: SHA-256 of file versions; lossy, so always recomputable ---- */
 struct sha_cache;
 struct sha_cache *sha_cache_new(void);
@@ -109,6 +114,11 @@ struct engine {
 	pthread_cond_t index_cond; /**< with lock */
 	pthread_t index_thread;
 	bool index_started;
+	pthread_cond_t scrub_cond; /**< with lock */
+	pthread_t scrub_thread;
+	bool scrub_started;
+	uint64_t scrub_seq; /**< constant while the thread runs */
+	uint64_t *checked_blocks; /**< atomic: positions of blocks whose checksum was seen to hold; lossy */
 	pthread_mutex_t commit_locks[COMMIT_LOCKS]; /**< by inode: one ruled commit of a file at a time; after draft.lock, before lock */
 	struct block_cache *blocks;
 	struct sha_cache *shas;
@@ -185,9 +195,10 @@ void index_stop(struct engine *e);
 /** Under the lock, after a commit: is it time? */
 void index_consider(struct engine *e);
 
-/* ---- engine_read.c ---- */
-/** Bytes [skip, skip+len) of what an extent shows. No lock needed. */
-int extent_read(struct engine *e, const struct extent *x, uint64_t skip, void *buf, size_t len);
+/* ---- scrub.c ---- */
+/** Look over the frames 1…@last_seq, which recovery has not read, in the background. 0 or -errno. */
+int scrub_start(struct engine *e, uint64_t last_seq);
+void scrub_stop(struct engine *e);
 
 /* ---- namespace helpers ---- */
 /** A live directory by number, or NULL with *@ret_error -ENOENT / -ENOTDIR. Lock held. */

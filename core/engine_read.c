@@ -6,54 +6,11 @@
  * so a list of extents stays true after unlocking.
  */
 #include <errno.h>
-#include <lz4.h>
 #include <string.h>
 
 #include "engine_internal.h"
 
 #define READ_EXTENTS 32
-
-static int position_read(struct engine *e, uint64_t position, void *buf, size_t len)
-{
-	if (position_kind(position) == POSITION_JOURNAL)
-		return journal_read(e->journal, position, buf, len);
-	return arena_read(e->arena, position, buf, len);
-}
-
-static int block_read_lz4(struct engine *e, const struct extent *x, size_t skip, void *buf, size_t len)
-{
-	cleanup_free char *stored = NULL;
-	cleanup_free char *raw = NULL;
-	int r;
-
-	if (block_cache_get(e->blocks, x->position, skip, buf, len))
-		return 0;
-	stored = malloc(x->stored_len);
-	raw = malloc(x->raw_len);
-	if (!stored || !raw)
-		return -ENOMEM;
-	r = position_read(e, x->position, stored, x->stored_len);
-	if (r)
-		return r;
-	if (LZ4_decompress_safe(stored, raw, (int)x->stored_len, (int)x->raw_len) != (int)x->raw_len)
-		return -EIO;
-	if (skip > x->raw_len || len > x->raw_len - skip)
-		return -EIO;
-	memcpy(buf, raw + skip, len);
-	block_cache_put(e->blocks, x->position, raw, x->raw_len);
-	return 0;
-}
-
-int extent_read(struct engine *e, const struct extent *x, uint64_t skip, void *buf, size_t len)
-{
-	if (x->position == 0 || x->position == EXTENT_ZERO) {
-		memset(buf, 0, len);
-		return 0;
-	}
-	if (x->stored_len < x->raw_len)
-		return block_read_lz4(e, x, x->skip + skip, buf, len);
-	return position_read(e, x->position + x->skip + skip, buf, len);
-}
 
 /* Fill [offset, offset+len) of @buf from extents that lie within it; what they leave out is zeros. */
 static int extents_read(struct engine *e, const struct extent *x, size_t count, uint64_t offset, char *buf, size_t len)

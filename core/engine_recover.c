@@ -349,5 +349,7 @@ int engine_recover(struct engine *e, struct reason *reason)
 	e->recovery_ns = env_monotonic_ns(e->env) - start;
 	if (e->options.threads && !e->options.read_only)
 		r = index_start(e);
+	if (!r && e->index_started)
+		r = scrub_start(e, e->index_seq);
 	return r;
 }

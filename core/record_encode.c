@@ -46,14 +46,16 @@ int record_blocks_add(struct record_blocks *b, const void *data, size_t len, str
 	size_t stored = 0;
 
 	assert(len > 0 && len <= LZ4_MAX_INPUT_SIZE);
-	if (buf_reserve(&b->bytes, len))
+	if (buf_reserve(&b->bytes, RECORD_BLOCK_CHECK_BYTES + len))
 		return -ENOMEM;
+	b->bytes.len += RECORD_BLOCK_CHECK_BYTES; /* filled in below */
 	if (len >= BLOCK_COMPRESS_BYTES_MIN)
 		stored = (size_t)LZ4_compress_default(data, b->bytes.data + b->bytes.len, (int)len, (int)room);
 	if (!stored) {
 		memcpy(b->bytes.data + b->bytes.len, data, len);
 		stored = len;
 	}
+	put_le64(b->bytes.data + b->bytes.len - RECORD_BLOCK_CHECK_BYTES, record_block_check(b->bytes.data + b->bytes.len, stored));
 	e->position = provisional(b->bytes.len);
 	e->raw_len = (uint32_t)len;
 	e->stored_len = (uint32_t)stored;
@@ -61,6 +63,11 @@ int record_blocks_add(struct record_blocks *b, const void *data, size_t len, str
 	b->bytes.len += stored;
 	b->bytes.data[b->bytes.len] = '\0';
 	return 0;
+}
+
+uint64_t record_block_check(const void *stored, size_t stored_len)
+{
+	return checksum_xxh3(stored, stored_len, 0);
 }
 
 void record_blocks_release(struct record_blocks *b)

@@ -130,7 +130,7 @@ static inline void get_extent(struct reader *r, struct extent *e)
 	}
 	if (position_kind(e->position) != POSITION_JOURNAL || position_file(e->position) != POSITION_FILE_MAX)
 		return;
-	if (position_offset(e->position) > r->blocks_len ||
+	if (position_offset(e->position) < RECORD_BLOCK_CHECK_BYTES || position_offset(e->position) > r->blocks_len ||
 		e->stored_len > r->blocks_len - position_offset(e->position)) {
 		fail(r, -EBADMSG);
 		return;

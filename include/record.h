@@ -86,9 +86,13 @@ struct record {
 struct record_blocks {
 	struct buf bytes;
 };
-/** Add @len > 0 bytes as a block, lz4-compressed when len >= 1024 and it saves at least 20 %. Fills position, raw_len, stored_len, skip of @e. 0/-ENOMEM. */
+/** Add @len > 0 bytes as a block, lz4-compressed when len >= 1024 and it saves at least 20 %, behind its checksum. Fills position, raw_len,
+ *  stored_len, skip of @e. 0/-ENOMEM. */
 int record_blocks_add(struct record_blocks *b, const void *data, size_t len, struct extent *e);
 void record_blocks_release(struct record_blocks *b);
+/** The checksum that stands, little-endian, in the RECORD_BLOCK_CHECK_BYTES before the stored bytes of a block. */
+uint64_t record_block_check(const void *stored, size_t stored_len);
+#define RECORD_BLOCK_CHECK_BYTES 8
 
 /** Upper bound of the payload for journal_reserve(), before events are sealed (their size doesn't depend on sealing). */
 size_t record_encoded_bytes_max(const struct record *r, const struct record_blocks *blocks);
@@ -165,6 +169,7 @@ int record_block_read(const void *stored, size_t stored_len, size_t raw_len, voi
  * Extent (36 bytes): le64 file_offset, le64 len, le64 position, le32 raw_len, le32 stored_len, le32 skip. A position in
  * file POSITION_FILE_MAX of the journal is an offset into this frame's block area, so frames can be moved; 0 is a hole; any other is
  * as in position.h. A block is its raw_len bytes as they are when stored_len = raw_len, else one lz4 block (no frame header) of stored_len bytes.
+ * The 8 bytes before its position are le64 XXH3-64 (seed 0) of its stored bytes, so that a reader of one block need not read the frame.
  *
  * Event: le16 type, le16 bits, le32 line_bytes, le64 sequence_number, 32 bytes checksum, 32 bytes global_checksum, then
  * what the bits say, in this order:
@@ -180,7 +185,7 @@ int record_block_read(const void *stored, size_t stored_len, size_t raw_len, voi
  *  (2) header_bytes <= meta_bytes <= the payload's length, and its parts fill the meta area exactly;
  *  (3) flags 1 and 2 are not both set, and 2 only when the first event has an old_sha; flag 4 is set exactly for OPERATION_ROLLBACK;
  *  (4) the extents of all changes and the rollback are extent_count; each ends at or before 2^64-1, and unless it is a hole, skip + len <= raw_len,
- *      0 < stored_len <= raw_len, and a block of this frame lies within the block area;
+ *      0 < stored_len <= raw_len, and a block of this frame, its checksum included, lies within the block area;
  *  (5) names of CREATE, LINK and UNLINK have 1..255 bytes, none of them '/' or NUL; names of XATTR have 1..255 bytes without NUL;
  *  (6) texts hold no NUL and `more` holds none; event types are not 0.
  * Integrity of the bytes is the frame's checksum's affair. Whether a change makes sense for the tree is apply()'s.

@@ -114,6 +114,7 @@ static int draft_leave_pending(struct draft *d)
 	d->node = NULL;
 	d->base = NULL;
 	d->recovered = true;
+	d->holders = 1; /* the list's */
 	d->next = e->recovered;
 	e->recovered = d;
 	e->drafts_pending++;
@@ -131,19 +132,20 @@ void draft_unref(struct draft *d)
 	last = --d->holders == 0;
 	if (last && !d->recovered) {
 		struct draft **at = draft_bucket(e, d->ino);
+		struct node *n = d->node;
 
 		while (*at != d)
 			at = &(*at)->next;
 		*at = d->next;
 		e->draft_count--;
-		if (d->node->flags & NODE_NEWBORN && d->node->nlink && !drafts_on(e, d->ino)) {
-			name = tree_name_at(d->node, SEQ_LIVE);
+		kept = d->dirty && d->written && d->id && !d->unlinked_by_own && draft_leave_pending(d) == 0;
+		if (n->flags & NODE_NEWBORN && n->nlink && !drafts_on(e, d->ino)) {
+			name = tree_name_at(n, SEQ_LIVE);
 			if (name)
 				gone = (struct change){.type = CHANGE_UNLINK, .ino = d->ino, .parent = name->parent->ino,
 						       .name = name->name->text, .name_len = name->name->len};
-			tree_newborn_unlink(e->tree, d->node);
+			tree_newborn_unlink(e->tree, n);
 		}
-		kept = d->dirty && d->written && d->id && !d->unlinked_by_own && draft_leave_pending(d) == 0;
 	}
 	engine_unlock(e);
 	if (!last)

@@ -35,6 +35,7 @@ struct world {
 	} saved[SAVED];
 	char what[2000]; /* the operation being tried */
 	uint64_t op;
+	bool lost_power; /* at some time */
 };
 
 #define check(w, condition) \
@@ -428,6 +429,45 @@ static void op_xattr(struct world *w)
 
 enum fate { FATE_FORGOTTEN, FATE_KILLED, FATE_RENAMED, FATE_LINKED, FATE_LARGE_XATTR, FATE_PLAIN, FATE_COUNT };
 
+static void say_drafts(struct world *w, const struct draft_info *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		size_t at = strlen(w->what);
+
+		snprintf(w->what + at, sizeof(w->what) - at, ", draft %llu of %s", (unsigned long long)list[i].id, list[i].path);
+	}
+}
+
+/* Nobody committed it: its name is gone, its bytes are pending, and its user publishes or discards them. */
+static void take_up_newborn(struct world *w, const char *path)
+{
+	struct draft_info *list;
+	struct request q;
+	char text[TEXT_MAX];
+	ssize_t n;
+	size_t count;
+
+	check(w, !fixture_ino(w->e, path));
+	check(w, !draft_list(w->e, &list, &count));
+	say_drafts(w, list, count);
+	check(w, count == 1);
+	check(w, !strcmp(list[0].path, path));
+	n = draft_read_by_id(w->e, list[0].id, 0, text, sizeof(text));
+	check(w, n == (ssize_t)list[0].size);
+	fixture_request(&q);
+	if (rng_coin(&w->rng)) {
+		check(w, !draft_publish_recovered(w->e, list[0].id, &q));
+		check(w, !fs_model_make(w->m, path, S_IFREG | 0604, NULL));
+		fs_model_set(fs_model_file(w->m, path), text, (size_t)n);
+		fs_model_file(w->m, path)->uid = 77;
+	} else {
+		check(w, !draft_discard_recovered(w->e, list[0].id, &q));
+	}
+	check(w, !engine_wait(w->e, q.seq, JOURNAL_DURABLE));
+	draft_info_release(&list[0]);
+	free(list);
+}
+
 /* A new file through all that can happen to it before its first commit; it is open and has bytes, mode, owner and an attribute. */
 static void newborn_meets(struct world *w, enum fate fate, const char *path, const char *to, struct draft *d, struct request *q, uint64_t ino)
 {
@@ -435,7 +475,11 @@ static void newborn_meets(struct world *w, enum fate fate, const char *path, con
 	int want;
 
 	if (fate == FATE_FORGOTTEN) {
+		bool written = draft_is_written(d);
+
 		draft_close(d);
+		if (written)
+			take_up_newborn(w, path);
 		return;
 	}
 	if (fate == FATE_KILLED) {
@@ -702,19 +746,39 @@ static int spoil_index(void *arg, const char *name, bool is_dir)
 	return 0;
 }
 
-/* A draft is left open over the restart. */
-static bool leave_draft(struct world *w, char path[FS_MODEL_PATH])
+/* Every operation ends its drafts one way or another. */
+static void check_no_drafts(struct world *w)
 {
+	struct draft_info *list;
+	size_t count;
+
+	check(w, !draft_list(w->e, &list, &count));
+	say_drafts(w, list, count);
+	check(w, count == 0);
+	free(list);
+}
+
+/* A draft is left open over the restart. */
+static uint64_t leave_draft(struct world *w, char path[FS_MODEL_PATH])
+{
+	struct draft_info *list;
 	struct request q;
 	struct draft *d;
+	uint64_t id;
+	size_t count;
 
 	some_path(w, path);
 	if (!is_regular(w, path) || is_ruled(w, path))
-		return false;
+		return 0;
 	fixture_request(&q);
 	check(w, !draft_open(w->e, fixture_ino(w->e, path), DRAFT_WHOLE, &q.actor, &d));
 	check(w, !draft_write(d, &q.actor, 0, "#left open", 10));
-	return true;
+	check(w, !draft_list(w->e, &list, &count));
+	check(w, count == 1 && !list[0].recovered);
+	id = list[0].id;
+	draft_info_release(&list[0]);
+	free(list);
+	return id;
 }
 
 /* Afterwards its user publishes or discards it. */
@@ -726,9 +790,7 @@ static void take_up_draft(struct world *w, const char *path)
 	bool publish = rng_coin(&w->rng);
 
 	check(w, !draft_list(w->e, &list, &count));
-	snprintf(w->what + strlen(w->what), sizeof(w->what) - strlen(w->what), ", draft of %s, %zu listed", path, count);
-	for (size_t i = 0; i < count; i++)
-		snprintf(w->what + strlen(w->what), sizeof(w->what) - strlen(w->what), " [%llu %s]", (unsigned long long)list[i].id, list[i].path);
+	say_drafts(w, list, count);
 	check(w, count == 1);
 	check(w, list[0].recovered && list[0].size == 10);
 	fixture_request(&q);
@@ -741,17 +803,20 @@ static void take_up_draft(struct world *w, const char *path)
 	free(list);
 }
 
-/* The arena is never synced: after power loss a draft may be there again whose end is not. Its user throws it away. */
-static void discard_ghosts(struct world *w)
+/* The arena is never synced: after power loss a draft may be there again whose end is not (as soon as no index snapshot knows better). Its
+ * user throws it away. Not @keep. */
+static void discard_ghosts(struct world *w, uint64_t keep)
 {
 	struct draft_info *list;
 	struct request q;
 	size_t count;
 
 	check(w, !draft_list(w->e, &list, &count));
+	say_drafts(w, list, count);
+	check(w, w->lost_power || count == (keep != 0));
 	for (size_t i = 0; i < count; i++) {
 		fixture_request(&q);
-		check(w, !draft_discard_recovered(w->e, list[i].id, &q));
+		check(w, list[i].id == keep || !draft_discard_recovered(w->e, list[i].id, &q));
 		draft_info_release(&list[i]);
 	}
 	free(list);
@@ -762,7 +827,7 @@ static void restart(struct world *w)
 {
 	uint64_t how = rng_below(&w->rng, 4), head;
 	char path[FS_MODEL_PATH] = "";
-	bool left = false;
+	uint64_t left = 0;
 	struct engine_health health;
 
 	snprintf(w->what, sizeof(w->what), "restart, way %llu", (unsigned long long)how);
@@ -787,10 +852,10 @@ static void restart(struct world *w)
 	engine_get_health(w->e, &health);
 	check(w, health.status == ENGINE_HEALTHY);
 	buf_release(&health.why);
+	w->lost_power = w->lost_power || how >= 2;
+	discard_ghosts(w, left);
 	if (left)
 		take_up_draft(w, path);
-	else if (how >= 2)
-		discard_ghosts(w);
 	compare(w, w->m, SEQ_LIVE);
 	compare_history(w, 4);
 	compare_events(w);
@@ -853,6 +918,7 @@ static void run(uint64_t seed, uint64_t count)
 		}
 		if (rng_below(&w->rng, 60) == 0)
 			restart(w);
+		check_no_drafts(w);
 	}
 	snprintf(w->what, sizeof(w->what), "the end");
 	compare(w, w->m, SEQ_LIVE);

@@ -165,6 +165,9 @@ void draft_committed(struct draft *d, struct draft_plan *p, struct txn *t)
 
 	if (p->have_sha)
 		sha_cache_put(e->shas, d->ino, t->seq, &p->sha);
+	if (p->running)
+		hash_resume_put(e->hashes, d->ino, t->seq, p->running);
+	p->running = NULL;
 	draft_shift(d, p);
 	if (d->kind == DRAFT_WHOLE)
 		d->kind = DRAFT_PATCH; /* what follows changes the file it has just made */

@@ -12,6 +12,7 @@
 #include "engine_internal.h"
 
 #define OLD_SHA_BYTES_MAX (1u << 20)
+#define RESUME_BYTES_MAX (256u << 10)
 #define GATHER_EXTENTS 16384
 
 void draft_plan_release(struct draft_plan *p)
@@ -342,23 +343,53 @@ static int hash_view(struct draft *d, const struct version *base, uint64_t len, 
 	return r;
 }
 
+/* The running hash of the base: kept from the last append, or made once for a file that is short. */
+static struct sha256_state *running_hash(struct draft *d, const struct version *base)
+{
+	struct sha256_state *s = base ? hash_resume_take(d->e->hashes, d->ino, base->born) : NULL;
+	cleanup_free char *text = NULL;
+
+	if (s || (base && base->size > RESUME_BYTES_MAX))
+		return s;
+	s = sha256_new();
+	if (!s || !base || !base->size)
+		return s;
+	text = malloc((size_t)base->size);
+	if (!text || engine_read(d->e, base, &d->base_extents, 0, text, (size_t)base->size) != (ssize_t)base->size) {
+		sha256_free(s);
+		return NULL; /* then the event has no hash of the whole */
+	}
+	sha256_update(s, text, (size_t)base->size);
+	return s;
+}
+
 static int hash_append(struct draft *d, struct draft_plan *p)
 {
-	int r = hash_view(d, NULL, p->append_len, &p->bytes_sha);
+	cleanup_free char *chunk = malloc((size_t)MIN(p->append_len + 1, (uint64_t)ARENA_RECORD_MAX));
+	struct sha256_state *added = sha256_new();
+	int r = chunk && added ? 0 : -ENOMEM;
 
-	p->have_bytes_sha = r == 0;
-	if (r || (p->base && p->base->size > DRAFT_BLOCK_MIN))
-		return r;
-	/* A short file is hashed whole. */
-	if (p->rule == RULE_KIND_NONE || p->rule == RULE_KIND_LINES) {
-		free(p->text);
-		p->text = NULL;
-		r = text_whole(d, p);
+	if (!r)
+		p->running = running_hash(d, p->base);
+	for (uint64_t at = 0; at < p->append_len && !r;) {
+		size_t n = (size_t)MIN(p->append_len - at, (uint64_t)ARENA_RECORD_MAX);
+
+		r = draft_view_read(d, NULL, at, chunk, n);
+		if (!r)
+			sha256_update(added, chunk, n);
+		if (!r && p->running)
+			sha256_update(p->running, chunk, n);
+		at += n;
 	}
-	if (!r && p->text) {
-		sha256_of(p->text, p->text_len, &p->sha);
+	if (!r) {
+		sha256_peek(added, &p->bytes_sha);
+		p->have_bytes_sha = true;
+	}
+	if (!r && p->running) {
+		sha256_peek(p->running, &p->sha);
 		p->have_sha = p->base_matters = true;
 	}
+	sha256_free(added);
 	return r;
 }
 
@@ -387,7 +418,7 @@ void draft_plan_old_sha(struct draft *d, struct draft_plan *p)
 		return;
 	if (sha_cache_get(d->e->shas, d->ino, p->base->born, &p->old_sha))
 		p->have_old_sha = true;
-	else if (p->base->size <= OLD_SHA_BYTES_MAX)
+	else if (d->kind != DRAFT_APPEND && p->base->size <= OLD_SHA_BYTES_MAX) /* an append costs what it adds */
 		p->have_old_sha = engine_content_sha(d->e, d->node, p->base, &p->old_sha) == 0;
 }
 

@@ -22,22 +22,30 @@ void draft_note_ended(struct engine *e, uint64_t id, uint64_t seq)
 	e->ended[e->ended_count++] = (struct ended_draft){id, seq};
 }
 
-void drafts_reap(struct engine *e)
+static size_t reap_some(struct engine *e)
 {
 	uint64_t ids[REAP_MAX], durable = journal_durable_seq(e->journal);
-	size_t count = 0, kept = 0;
+	size_t count = 0;
 
 	engine_lock(e);
-	for (size_t i = 0; i < e->ended_count; i++) {
-		if (e->ended[i].seq <= durable && count < REAP_MAX)
-			ids[count++] = e->ended[i].id;
-		else
-			e->ended[kept++] = e->ended[i];
+	/* In order of publication, nearly: one that waits for another costs a little space for a little while. */
+	while (e->ended_first < e->ended_count && e->ended[e->ended_first].seq <= durable && count < REAP_MAX)
+		ids[count++] = e->ended[e->ended_first++].id;
+	if (e->ended_first >= e->ended_count - e->ended_first) { /* each entry is moved less than once on average */
+		e->ended_count -= e->ended_first;
+		memmove(e->ended, e->ended + e->ended_first, e->ended_count * sizeof(*e->ended));
+		e->ended_first = 0;
 	}
-	e->ended_count = kept;
 	engine_unlock(e);
 	for (size_t i = 0; i < count; i++)
 		arena_draft_end(e->arena, ids[i]);
+	return count;
+}
+
+void drafts_reap(struct engine *e)
+{
+	while (reap_some(e) == REAP_MAX)
+		;
 }
 
 /* ---- at start ---- */

@@ -42,6 +42,7 @@ static struct engine *engine_new(struct env *env, const struct engine_options *o
 	e->logs = event_logs_new();
 	e->blocks = block_cache_new(BLOCK_CACHE_BYTES);
 	e->shas = sha_cache_new();
+	e->hashes = hash_resume_new();
 	return e;
 }
 
@@ -66,6 +67,7 @@ static void engine_free(struct engine *e)
 	event_logs_free(e->logs);
 	block_cache_free(e->blocks);
 	sha_cache_free(e->shas);
+	hash_resume_free(e->hashes);
 	for (size_t i = 0; i < e->retired_count; i++) {
 		config_release(e->retired[i]);
 		free(e->retired[i]);
@@ -147,7 +149,7 @@ int engine_open(struct env *env, const struct engine_options *opt, struct reason
 
 	if (!e)
 		return -ENOMEM;
-	r = e->tree && e->logs && e->blocks && e->shas && e->checked_blocks ? engine_recover(e, reason) : -ENOMEM;
+	r = e->tree && e->logs && e->blocks && e->shas && e->hashes && e->checked_blocks ? engine_recover(e, reason) : -ENOMEM;
 	if (r) {
 		scrub_stop(e);
 		index_stop(e);

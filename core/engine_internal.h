@@ -46,6 +46,15 @@ void sha_cache_free(struct sha_cache *c);
 bool sha_cache_get(struct sha_cache *c, uint64_t ino, uint64_t born, struct sha256 *ret);
 void sha_cache_put(struct sha_cache *c, uint64_t ino, uint64_t born, const struct sha256 *sha);
 
+/* ---- hash_resume.c: running SHA-256 states of files being appended to ---- */
+struct hash_resume;
+struct hash_resume *hash_resume_new(void);
+void hash_resume_free(struct hash_resume *c);
+/** The state after all bytes of the version @born of the file; the caller's now. NULL: not known. */
+struct sha256_state *hash_resume_take(struct hash_resume *c, uint64_t ino, uint64_t born);
+/** Remember @state (taken over) for the version @born. */
+void hash_resume_put(struct hash_resume *c, uint64_t ino, uint64_t born, struct sha256_state *state);
+
 /** A ruled name that went away lately: created again within 2 s it keeps its identity (DESIGN, fine print). */
 #define REMOVED_RECENTLY_MAX 16
 #define REMOVED_RECENTLY_NS (2 * NS_PER_S)
@@ -96,7 +105,7 @@ struct engine {
 	uint64_t next_draft_id;
 	struct draft *recovered; /**< found in the arena at start */
 	struct ended_draft *ended; /**< drafts published by transactions not yet known to be safe */
-	size_t ended_count, ended_capacity;
+	size_t ended_first, ended_count, ended_capacity; /**< entries before ended_first are done with */
 	struct removed_name removed[REMOVED_RECENTLY_MAX];
 	size_t removed_next;
 	struct agent_pid *agent_pids;
@@ -122,6 +131,7 @@ struct engine {
 	pthread_mutex_t commit_locks[COMMIT_LOCKS]; /**< by inode: one ruled commit of a file at a time; after draft.lock, before lock */
 	struct block_cache *blocks;
 	struct sha_cache *shas;
+	struct hash_resume *hashes;
 	engine_observer_fn observer;
 	void *observer_arg;
 	int64_t opened_ns, recovery_ns;
@@ -275,6 +285,7 @@ struct draft_plan {
 	bool whole;		/**< the extents are the whole file */
 	enum rule_kind rule;
 	bool have_sha, have_old_sha, have_bytes_sha;
+	struct sha256_state *running; /**< APPEND: after the whole file as it will be; NULL: not known */
 	struct sha256 sha, old_sha, bytes_sha;
 };
 /** [offset, offset+len) as if the draft's map lay over @base; draft.lock held; gaps beyond the base are zeros. 0 or -errno. */

@@ -159,7 +159,7 @@ static void write_rest(struct index_writer *w, uint64_t seq)
 	engine_lock(e);
 	for (struct draft *d = e->recovered; d; d = d->next)
 		buf_put_le64(&w->payload, d->id);
-	for (size_t i = 0; i < e->ended_count; i++) /* over, but the snapshot does not hold the transaction that says so */
+	for (size_t i = e->ended_first; i < e->ended_count; i++) /* over, but the snapshot does not hold the transaction that says so */
 		if (e->ended[i].seq > seq)
 			buf_put_le64(&w->payload, e->ended[i].id);
 	for (size_t i = 0; i < DRAFT_BUCKETS; i++)

@@ -88,20 +88,26 @@ static void batch_close(struct journal *j)
 	*j->queue_end = b;
 	j->queue_end = &b->next;
 	j->queued_bytes += b->len;
+}
+
+/* It is full, so nothing is gained by waiting for more. */
+static void batch_complete(struct journal *j)
+{
+	batch_close(j);
 	if (j->started)
-		pthread_cond_signal(&j->work); /* complete, so nothing is gained by waiting */
+		pthread_cond_signal(&j->work);
 }
 
 /* Decide where a frame of @bytes goes: afterwards at append_offset of the current segment. */
 static void place(struct journal *j, uint64_t bytes)
 {
 	if (j->open && j->open->len > j->open->lead && j->open->len + bytes > JOURNAL_BATCH_BYTES_MAX)
-		batch_close(j);
+		batch_complete(j);
 	if (!j->open && !j->continues)
 		j->append_offset = ALIGN_UP(j->append_offset, FORMAT_BLOCK_BYTES);
 	assert(j->current < j->segment_count);
 	if (j->append_offset + bytes > j->segments[j->current].size) {
-		batch_close(j);
+		batch_complete(j);
 		j->current++;
 		j->append_offset = FORMAT_BLOCK_BYTES;
 		assert(j->current < j->segment_count); /* (I) */

@@ -31,7 +31,7 @@ static size_t reap_some(struct engine *e)
 	/* In order of publication, nearly: one that waits for another costs a little space for a little while. */
 	while (e->ended_first < e->ended_count && e->ended[e->ended_first].seq <= durable && count < REAP_MAX)
 		ids[count++] = e->ended[e->ended_first++].id;
-	if (e->ended_first >= e->ended_count - e->ended_first) { /* each entry is moved less than once on average */
+	if (e->ended_first && e->ended_first >= e->ended_count - e->ended_first) { /* each entry is moved less than once on average */
 		e->ended_count -= e->ended_first;
 		memmove(e->ended, e->ended + e->ended_first, e->ended_count * sizeof(*e->ended));
 		e->ended_first = 0;
@@ -93,6 +93,7 @@ static int recover_begin(struct engine *e, const struct arena_record *r)
 	d->next = e->recovered;
 	e->recovered = d;
 	e->next_draft_id = MAX(e->next_draft_id, d->id + 1);
+	e->recovered_id_min = MIN(e->recovered_id_min, d->id);
 	return 0;
 }
 
@@ -154,8 +155,12 @@ int draft_recover_record(void *arg, const struct arena_record *r, uint64_t posit
 /* Its space is given back once everything is open (drafts_finish_recovery). */
 void drafts_forget_consumed(struct engine *e, uint64_t id)
 {
-	struct draft **at = recovered_slot(e, id), *d = *at;
+	struct draft **at, *d;
 
+	if (id < e->recovered_id_min)
+		return; /* as nearly all that a replay asks about */
+	at = recovered_slot(e, id);
+	d = *at;
 	if (!d)
 		return;
 	*at = d->next;

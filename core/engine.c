@@ -32,6 +32,7 @@ static struct engine *engine_new(struct env *env, const struct engine_options *o
 	e->env = env;
 	e->options = *opt;
 	e->next_draft_id = 1;
+	e->recovered_id_min = UINT64_MAX;
 	pthread_mutex_init(&e->lock, NULL);
 	pthread_cond_init(&e->index_cond, NULL);
 	pthread_cond_init(&e->scrub_cond, NULL);

@@ -103,7 +103,8 @@ struct engine {
 	struct draft *drafts[DRAFT_BUCKETS]; /**< live ones by inode number */
 	size_t draft_count;
 	uint64_t next_draft_id;
-	struct draft *recovered; /**< found in the arena at start */
+	struct draft *recovered; /**< found in the arena at start, or left by a holder that could not publish */
+	uint64_t recovered_id_min; /**< none that was found has a lower id */
 	struct ended_draft *ended; /**< drafts published by transactions not yet known to be safe */
 	size_t ended_first, ended_count, ended_capacity; /**< entries before ended_first are done with */
 	struct removed_name removed[REMOVED_RECENTLY_MAX];

@@ -16,7 +16,6 @@
 #include "event_chain.h"
 #include "rng.h"
 
-#define SEED 11
 #define SEQS_MAX 128
 
 /* The state after each transaction, and the whole log. */
@@ -30,6 +29,8 @@ struct measure {
 
 /* What is being tried, printed when a check fails. */
 static char where[200];
+/* Of the environments: among others, how much of a write a dying process got done. */
+static uint64_t env_seed = 11;
 
 #define check(condition) \
 	do { \
@@ -80,7 +81,7 @@ static void measure_release(struct measure *m)
 
 static void measure_script(const struct script *s, struct measure *m)
 {
-	struct env *env = env_mem_new(SEED);
+	struct env *env = env_mem_new(env_seed);
 	struct env_mem_stats stats;
 	struct script_run r;
 
@@ -239,7 +240,7 @@ static const struct {
 
 static void power_cut_at(const struct script *s, const struct measure *m, uint64_t op)
 {
-	struct env *env = env_mem_new(SEED);
+	struct env *env = env_mem_new(env_seed);
 	struct script_run r;
 
 	env_mem_power_off_at(env, op);
@@ -261,14 +262,14 @@ static void power_cut_at(const struct script *s, const struct measure *m, uint64
 
 static void kill_at(const struct script *s, const struct measure *m, uint64_t op)
 {
-	struct env *env = env_mem_new(SEED);
+	struct env *env = env_mem_new(env_seed);
 	struct script_run r;
 
 	env_mem_kill_at(env, op);
 	script_run(s, env, &r);
 	script_finish(&r);
 	env_mem_kill(env);
-	snprintf(where, sizeof(where), "%s, killed at operation %llu", s->name, (unsigned long long)op);
+	snprintf(where, sizeof(where), "%s, killed at operation %llu, seed %llu", s->name, (unsigned long long)op, (unsigned long long)env_seed);
 	check_recovery(env, m, r.acked, &r, op);
 	env_mem_free(env);
 }
@@ -301,8 +302,12 @@ static void test_power_cut_at_every_operation(void **state)
 
 static void test_kill_at_every_operation(void **state)
 {
+	uint64_t first = env_seed;
+
 	(void)state;
-	for_each_operation(kill_at, 1);
+	for (; env_seed < first + 3; env_seed++)
+		for_each_operation(kill_at, 1);
+	env_seed = first;
 }
 
 /* ---- failing writes and syncs ---- */
@@ -330,7 +335,7 @@ static void check_poisoned(const struct script_run *r, const struct measure *liv
 
 static void fault_at(const struct script *s, const struct measure *m, uint64_t op, int error)
 {
-	struct env *env = env_mem_new(SEED), *after;
+	struct env *env = env_mem_new(env_seed), *after;
 	struct measure live = {0};
 	struct script_run r;
 
@@ -386,7 +391,7 @@ static void test_no_space_at_every_operation(void **state)
 /* Everything acknowledged stays, nothing is poisoned, and with room everything works again, in this life and the next. */
 static void full_disk(const struct script *s, uint64_t capacity)
 {
-	struct env *env = env_mem_new(SEED);
+	struct env *env = env_mem_new(env_seed);
 	struct measure live = {0};
 	struct script_run r;
 

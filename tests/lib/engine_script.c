@@ -314,17 +314,20 @@ static int step_draft(struct script_run *r, const struct step *s)
 		err = draft_open(r->e, fixture_ino(r->e, s->a), DRAFT_WHOLE, &q.actor, &r->draft);
 		if (err)
 			return err;
-		r->draft_path = s->a;
-		r->draft_len = 0;
+		r->open_path = s->a;
+		r->open_len = 0;
 		return 0;
 	}
 	if (!r->draft)
 		return -EBADF;
 	if (s->kind == STEP_DRAFT_WRITE) {
 		script_draft_pattern(bytes, sizeof(bytes));
-		err = draft_write(r->draft, &q.actor, r->draft_len, bytes + r->draft_len, s->n);
-		if (!err)
-			r->draft_len += s->n;
+		err = draft_write(r->draft, &q.actor, r->open_len, bytes + r->open_len, s->n);
+		if (!err) { /* from now on it must not be lost; the one before has come through until here */
+			r->open_len += s->n;
+			r->draft_path = r->open_path;
+			r->draft_len = r->open_len;
+		}
 		return err;
 	}
 	err = draft_commit(r->draft, &q, 0);

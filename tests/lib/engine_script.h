@@ -64,6 +64,8 @@ struct script_run {
 	int first_error;
 	size_t failed_step;
 	struct draft *draft;
+	const char *open_path; /**< of @draft, and what was written to it */
+	size_t open_len;
 	const char *draft_path; /**< of the draft that must not be lost, NULL: none */
 	size_t draft_len;	/**< of its bytes, acknowledged by draft_write() */
 	bool poisoned;		/**< now; a restart ends it */

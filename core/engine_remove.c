@@ -2,6 +2,9 @@
  *
  * Names going away: unlink and rmdir, and what is remembered of a ruled name for two seconds so that remove-and-create is a
  * replacement. An inode without names stays readable by number (open handles, history).
+ *
+ * A session goes whole, in one transaction: its empty skeleton, session.yaml and its directory. Anything else that is really in it
+ * (a newborn too) makes it -ENOTEMPTY. Nothing is altered before every entry has been looked at.
  */
 #include <errno.h>
 #include <string.h>
@@ -147,6 +150,47 @@ int engine_unlink(struct engine *e, struct request *q, uint64_t parent, const ch
 	return r;
 }
 
+/* What goes with its session: the empty directories of the skeleton, and session.yaml. */
+static int session_add_entry(struct txn *t, const struct dentry *d, const struct dentry **ret_file)
+{
+	const struct node *n = d->node;
+	const char *path = engine_child_path(t, d->parent, d->name->text);
+
+	if (!path)
+		return -ENOMEM;
+	if (S_ISDIR(n->newest->attrs->mode)) {
+		if (!(layout_flags_of(path) & LAYOUT_SKELETON) || !tree_dir_is_empty(n))
+			return -ENOTEMPTY;
+	} else {
+		if (strcmp(d->name->text, "session.yaml") != 0 || n->flags & NODE_NEWBORN)
+			return -ENOTEMPTY;
+		*ret_file = d;
+	}
+	add_unlink(t, d);
+	return 0;
+}
+
+static int session_rmdir_stage(struct txn *t, const struct dentry *d, const char *path)
+{
+	const struct dentry *file = NULL;
+	const char *file_path;
+	int r = 0;
+
+	for (const struct dentry *child = d->node->dir->first; !r && child; child = child->next)
+		r = session_add_entry(t, child, &file);
+	if (r)
+		return r;
+	add_unlink(t, d);
+	txn_add_event(t, EVENT_SESSION_REMOVED, path);
+	file_path = file ? engine_child_path(t, d->node, file->name->text) : NULL;
+	r = txn_stage(t); /* with the error of any of the above */
+	if (!r && file) {
+		drafts_note_unlinked(t->e, file->node, t->q->actor.pid);
+		engine_note_removed(t->e, file_path, file->node->ino);
+	}
+	return r;
+}
+
 static int rmdir_stage(struct txn *t, uint64_t parent, const char *name)
 {
 	struct dentry *d;
@@ -157,10 +201,12 @@ static int rmdir_stage(struct txn *t, uint64_t parent, const char *name)
 		return r;
 	if (!S_ISDIR(d->node->newest->attrs->mode))
 		return -ENOTDIR;
+	if (layout_flags_of(path) & LAYOUT_SESSION)
+		return session_rmdir_stage(t, d, path);
 	if (!tree_dir_is_empty(d->node))
 		return -ENOTEMPTY;
 	add_unlink(t, d);
-	txn_add_event(t, layout_flags_of(path) & LAYOUT_SESSION ? EVENT_SESSION_REMOVED : EVENT_DIRECTORY_REMOVED, path);
+	txn_add_event(t, EVENT_DIRECTORY_REMOVED, path);
 	return txn_stage(t);
 }
 

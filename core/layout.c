@@ -148,6 +148,8 @@ int layout_check_remove(const char *path, struct reason *reason)
 		return reason_set(reason, -EROFS, "layout", "%s is made by milestonefs and cannot be removed", path);
 	if (layout_flags_of(path) & LAYOUT_FIXED)
 		return reason_set(reason, -EPERM, "layout", "%s is part of the fixed tree and cannot be removed", path);
+	if (layout_flags_of(path) & LAYOUT_SKELETON)
+		return reason_set(reason, -EPERM, "layout", "%s is part of its session and goes with it", path);
 	return 0;
 }
 

@@ -18,7 +18,7 @@ enum layout_flags {
 	LAYOUT_FIXED = 1,      /**< made with the store; never removed or renamed (EPERM) */
 	LAYOUT_SEALED = 2,     /**< nobody creates, removes or renames entries in it; its contents are virtual (EROFS) */
 	LAYOUT_IDS = 4,	       /**< names of its entries must be ids (EINVAL) */
-	LAYOUT_SKELETON = 8,   /**< made with each session; removable when empty, but never renamed */
+	LAYOUT_SKELETON = 8,   /**< made with each session and removed with it, never alone (EPERM); never renamed */
 	LAYOUT_SESSION = 16,   /**< a session's directory: made with its skeleton by mkdir, never renamed */
 	LAYOUT_DIRS_ONLY = 32, /**< only directories may be made in it (EPERM) */
 	LAYOUT_FILES_ONLY = 64, /**< only regular files may be made in it (EPERM); visible names in .yaml must be ID.yaml (EINVAL), others are tools' temporary files */

@@ -273,56 +273,87 @@ void draft_info_release(struct draft_info *i)
 	i->path = NULL;
 }
 
-/* Engine lock held. Fields another thread may be changing are read as they are: this is a status display. */
-static int draft_describe(struct engine *e, struct draft *d, struct draft_info *ret)
+/* The caller holds the draft, and no lock. */
+static int draft_describe(struct draft *d, struct draft_info *ret)
 {
+	struct engine *e = d->e;
 	struct buf path = BUF_INIT;
+	struct draft_info info;
+	int r = 0;
 
-	*ret = (struct draft_info){.id = d->id, .ino = d->ino, .kind = d->kind, .started_ns = d->started_ns, .recovered = d->recovered,
-				   .actor = d->actor};
-	ret->operation = d->kind == DRAFT_APPEND ? OPERATION_APPEND : d->kind == DRAFT_WHOLE ? OPERATION_WRITE : OPERATION_PATCH;
-	ret->size = d->size;
+	pthread_mutex_lock(&d->lock);
+	info = (struct draft_info){.id = d->id, .ino = d->ino, .kind = d->kind, .size = d->size, .started_ns = d->started_ns, .actor = d->actor};
+	info.operation = d->kind == DRAFT_APPEND ? OPERATION_APPEND : d->kind == DRAFT_WHOLE ? OPERATION_WRITE : OPERATION_PATCH;
+	engine_lock(e);
+	info.recovered = d->recovered;
 	if (d->recovered) {
-		ret->path = strdup(d->path);
-		ret->has_base = d->base_seq != 0;
+		buf_append_str(&path, d->path);
+		info.has_base = d->base_seq != 0;
 	} else {
-		if (tree_path_at(e->tree, d->node, SEQ_LIVE, &path) == -ENOMEM)
-			return -ENOMEM;
-		ret->path = path.data ? buf_take(&path, NULL) : strdup("");
-		ret->has_base = !(d->node->flags & NODE_NEWBORN);
-		if (ret->has_base)
-			(void)sha_cache_get(e->shas, d->ino, d->node->newest->born, &ret->base_sha); /* zeros: not known */
+		r = tree_path_at(e->tree, d->node, SEQ_LIVE, &path);
+		info.has_base = !(d->node->flags & NODE_NEWBORN);
+		if (info.has_base)
+			(void)sha_cache_get(e->shas, d->ino, d->node->newest->born, &info.base_sha); /* zeros: not known */
 	}
-	return ret->path ? 0 : -ENOMEM;
+	engine_unlock(e);
+	pthread_mutex_unlock(&d->lock);
+	if (r == -ENOENT)
+		buf_clear(&path); /* it has lost its name */
+	else if (r)
+		return r;
+	buf_append(&path, "", 0);
+	info.path = path.data ? buf_take(&path, NULL) : strdup("");
+	if (!info.path)
+		return -ENOMEM;
+	*ret = info;
+	return 0;
 }
 
-static int list_add(struct engine *e, struct draft *d, struct draft_info **list, size_t *capacity, size_t *count)
+/* Engine lock held: a holder for each draft with bytes in the arena. */
+static int drafts_gather(struct engine *e, struct draft ***ret, size_t *ret_count)
 {
-	int r;
+	struct draft **all = NULL;
+	size_t capacity = 0, count = 0;
+	int r = 0;
 
-	if (!d->id || d->taken)
-		return 0;
-	r = array_reserve(list, capacity, *count + 1, sizeof(**list));
-	if (!r)
-		r = draft_describe(e, d, &(*list)[*count]);
-	if (!r)
-		(*count)++;
+	for (size_t i = 0; i <= DRAFT_BUCKETS; i++)
+		for (struct draft *d = i < DRAFT_BUCKETS ? e->drafts[i] : e->recovered; d && !r; d = d->next) {
+			if (!__atomic_load_n(&d->id, __ATOMIC_RELAXED) || d->taken)
+				continue;
+			r = array_reserve(&all, &capacity, count + 1, sizeof(*all));
+			if (!r) {
+				d->holders++;
+				all[count++] = d;
+			}
+		}
+	*ret = all;
+	*ret_count = count;
 	return r;
 }
 
 int draft_list(struct engine *e, struct draft_info **ret, size_t *ret_count)
 {
-	struct draft_info *list = NULL;
-	size_t capacity = 0, count = 0;
-	int r = 0;
+	struct draft_info *list;
+	struct draft **all;
+	size_t held, count = 0;
+	int r;
 
 	engine_lock(e);
-	for (size_t i = 0; i < DRAFT_BUCKETS; i++)
-		for (struct draft *d = e->drafts[i]; d && !r; d = d->next)
-			r = list_add(e, d, &list, &capacity, &count);
-	for (struct draft *d = e->recovered; d && !r; d = d->next)
-		r = list_add(e, d, &list, &capacity, &count);
+	r = drafts_gather(e, &all, &held);
 	engine_unlock(e);
+	list = calloc(held + 1, sizeof(*list));
+	if (!list)
+		r = -ENOMEM;
+	for (size_t i = 0; i < held; i++) {
+		if (!r)
+			r = draft_describe(all[i], &list[count]);
+		if (!r && list[count].id)
+			count++;
+		else if (!r)
+			draft_info_release(&list[count]); /* published meanwhile */
+		draft_unref(all[i]);
+	}
+	free(all);
 	if (r) {
 		while (count)
 			draft_info_release(&list[--count]);
@@ -339,7 +370,7 @@ static struct draft *draft_by_id(struct engine *e, uint64_t id)
 {
 	for (size_t i = 0; i < DRAFT_BUCKETS; i++)
 		for (struct draft *d = e->drafts[i]; d; d = d->next)
-			if (d->id == id) {
+			if (__atomic_load_n(&d->id, __ATOMIC_RELAXED) == id) {
 				d->holders++;
 				return d;
 			}
@@ -358,10 +389,11 @@ int draft_info_get(struct engine *e, uint64_t id, struct draft_info *ret)
 
 	engine_lock(e);
 	d = id ? draft_by_id(e, id) : NULL;
-	r = d ? draft_describe(e, d, ret) : -ENOENT;
 	engine_unlock(e);
-	if (d)
-		draft_unref(d);
+	if (!d)
+		return -ENOENT;
+	r = draft_describe(d, ret);
+	draft_unref(d);
 	return r;
 }
 

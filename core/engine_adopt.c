@@ -107,7 +107,7 @@ static ssize_t adopt_fill(struct adopting *a, struct adopt_entry *entry)
 	return (ssize_t)have;
 }
 
-static int adopt_content(struct adopting *a, struct adopt_entry *entry, uint64_t ino)
+static int adopt_content(struct adopting *a, struct adopt_entry *entry, uint64_t ino, bool replaces)
 {
 	struct extent *extents = NULL;
 	size_t capacity = 0, count = 0;
@@ -133,11 +133,12 @@ static int adopt_content(struct adopting *a, struct adopt_entry *entry, uint64_t
 		if (n < (ssize_t)ARENA_RECORD_MAX)
 			break; /* its end was seen */
 	}
-	if (!r && count) { /* the transaction owns the extents from here on */
-		struct extent *owned = txn_alloc(&a->t, count * sizeof(*extents));
+	if (!r && (count || replaces)) { /* the transaction owns the extents from here on */
+		struct extent *owned = txn_alloc(&a->t, (count + 1) * sizeof(*extents));
 
 		if (owned) {
-			memcpy(owned, extents, count * sizeof(*extents));
+			if (count)
+				memcpy(owned, extents, count * sizeof(*extents));
 			c = txn_add_change(&a->t);
 			*c = (struct change){.type = CHANGE_CONTENT, .ino = ino, .content_flags = CONTENT_REPLACE | CONTENT_KEEP_MTIME, .size = size,
 					     .extents = owned, .extent_count = (uint32_t)count};
@@ -157,7 +158,7 @@ static int adopt_existing(struct adopting *a, struct adopt_entry *entry, struct 
 		return 0;
 	if (S_ISREG(entry->mode) && S_ISREG(n->newest->attrs->mode)) {
 		a->files++;
-		return adopt_content(a, entry, n->ino);
+		return adopt_content(a, entry, n->ino, true);
 	}
 	return reason_set(&a->q->reason, -EEXIST, "adopt", "%s cannot be taken over: something else has that name in the store", entry->path);
 }
@@ -195,7 +196,7 @@ static int adopt_entry_add(struct adopting *a, struct adopt_entry *entry)
 	if (S_ISDIR(entry->mode))
 		return adopting_remember_dir(a, path, ino);
 	a->files++;
-	return S_ISREG(entry->mode) ? adopt_content(a, entry, ino) : a->t.error;
+	return S_ISREG(entry->mode) ? adopt_content(a, entry, ino, false) : a->t.error;
 }
 
 /* ---- transactions ---- */

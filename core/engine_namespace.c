@@ -13,6 +13,8 @@
 #include "engine_internal.h"
 #include "session.h"
 
+#define PATH_BYTES_MAX 12288
+
 struct node *engine_live_dir(struct engine *e, uint64_t ino, int *ret_error)
 {
 	struct node *n = tree_node(e->tree, ino);
@@ -38,10 +40,12 @@ char *engine_child_path(struct txn *t, const struct node *parent, const char *na
 	if (path.len)
 		buf_append_str(&path, "/");
 	buf_append_str(&path, name);
-	if (!path.error && !t->error)
-		copy = txn_strdup(t, path.data);
-	else
+	if (path.error || t->error)
 		t->error = -ENOMEM;
+	else if (path.len > PATH_BYTES_MAX) /* two of them must fit a record beside everything else */
+		t->error = -ENAMETOOLONG;
+	else
+		copy = txn_strdup(t, path.data);
 	buf_release(&path);
 	return copy;
 }
@@ -76,7 +80,7 @@ static int place_new(struct txn *t, uint64_t parent, const char *name, uint32_t 
 		return r;
 	path = engine_child_path(t, dir, name);
 	if (!path)
-		return -ENOMEM;
+		return t->error;
 	if (tree_lookup(t->e->tree, dir, name, strlen(name), engine_live_seq(t->e)))
 		return -EEXIST;
 	r = layout_check_create(path, mode, &t->q->reason);

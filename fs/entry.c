@@ -11,6 +11,7 @@
 
 #include "handle.h"
 #include "node_id.h"
+#include "process.h"
 #include "view_slots.h"
 
 enum { BLOCK_BYTES = 64 << 10 }; /* what programs should write at a time: one request */
@@ -79,6 +80,8 @@ double entry_adjust_live(struct fs *fs, uint32_t tid, struct stat *st)
 void entry_fill_live(struct fs *fs, uint32_t tid, const struct tree_attr *a, struct fuse_entry_param *ret)
 {
 	*ret = (struct fuse_entry_param){.ino = a->ino, .entry_timeout = ENTRY_TIMEOUT_S};
+	if (S_ISDIR(a->mode))
+		ret->generation = hidden_generation(fs->hidden, a->ino);
 	entry_stat_fill(a, a->ino, &ret->attr);
 	ret->attr_timeout = entry_adjust_live(fs, tid, &ret->attr);
 }
@@ -156,6 +159,8 @@ void entry_fill_virtual(struct fs *fs, const struct vnode *v, struct fuse_entry_
 	}
 	vnode_stat(fs, v, &ret->attr);
 	ret->attr.st_ino = v->id;
+	if (v->row->kind == VFILE_DIR)
+		ret->generation = hidden_generation(fs->hidden, v->id);
 }
 
 int entry_stat(struct fs *fs, uint64_t node_id, uint32_t tid, struct stat *ret, double *ret_timeout_s)
@@ -219,6 +224,26 @@ const struct vnode *entry_virtual_child(struct fs *fs, uint64_t parent, const ch
 	if (!reserved || entry_live_path(fs, parent, &path) < 0)
 		return NULL;
 	return vnode_lookup(fs, path.data ? path.data : "", name);
+}
+
+void entry_caller(struct fs *fs, uint32_t tid, struct hidden_process *ret)
+{
+	struct proc_stat st;
+
+	*ret = (struct hidden_process){.tgid = tid ? process_tgid_get(fs->processes, tid) : 0};
+	if (ret->tgid && proc_stat_read_pid(ret->tgid, &st) == 0)
+		ret->start_time = st.start_time;
+}
+
+enum entry_hidden entry_hidden(struct fs *fs, uint32_t tid, uint64_t parent, const char *name)
+{
+	int64_t now_ns = hidden_any(fs->hidden) ? env_monotonic_ns(engine_env(fs->engine)) : 0;
+	struct hidden_process p;
+
+	if (!hidden_in(fs->hidden, parent, name, now_ns))
+		return ENTRY_SHOWN;
+	entry_caller(fs, tid, &p);
+	return hidden_from(fs->hidden, &p, parent, name, now_ns) ? ENTRY_HIDDEN : ENTRY_HIDDEN_FROM_OTHERS;
 }
 
 int entry_check_change(struct fs *fs, uint64_t parent, const char *name, int if_virtual)

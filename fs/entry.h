@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "fs.h"
+#include "hidden.h"
 #include "vfile.h"
 
 /** Attributes as they are in the tree; @st_ino is the node number. */
@@ -37,6 +38,12 @@ const struct version *entry_version(struct fs *fs, uint64_t node_id, struct node
 int entry_live_path(struct fs *fs, uint64_t ino, struct buf *ret);
 /** The virtual entry @name of any directory, or NULL. *@ret_reserved (NULL allowed): the directory has virtual entries at all. */
 const struct vnode *entry_virtual_child(struct fs *fs, uint64_t parent, const char *name, bool *ret_reserved);
+/** Who thread @tid is, for hidden.h. */
+void entry_caller(struct fs *fs, uint32_t tid, struct hidden_process *ret);
+/** ENTRY_HIDDEN: from thread @tid, to which the name does not exist. While it is hidden from anybody the kernel must not remember it. */
+enum entry_hidden { ENTRY_SHOWN, ENTRY_HIDDEN_FROM_OTHERS, ENTRY_HIDDEN };
+enum entry_hidden entry_hidden(struct fs *fs, uint32_t tid, uint64_t parent, const char *name);
+
 /** May @name be made, removed or replaced in @parent? 0 (ask the engine), -EROFS, or @if_virtual when the name is a virtual one's. */
 int entry_check_change(struct fs *fs, uint64_t parent, const char *name, int if_virtual);
 /** Is it a node that can be altered at all? 0 or -EROFS. */

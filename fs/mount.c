@@ -22,6 +22,7 @@
 #include "adopt.h"
 #include "autocommit.h"
 #include "handle.h"
+#include "hidden.h"
 #include "inval.h"
 #include "log.h"
 #include "mount_store.h"
@@ -102,7 +103,8 @@ static int parts_make(struct mount *m)
 	fs->locks = fs_locks_new();
 	fs->vnodes = vnode_table_new();
 	fs->views = view_slots_new();
-	if (!fs->handles || !fs->locks || !fs->vnodes || !fs->views)
+	fs->hidden = hidden_new();
+	if (!fs->handles || !fs->locks || !fs->vnodes || !fs->views || !fs->hidden)
 		return -ENOMEM;
 	r = process_cache_new(&agents, &fs->processes);
 	return r;
@@ -114,6 +116,7 @@ static void parts_free(struct mount *m)
 	struct fs *fs = &m->fs;
 
 	vnode_table_free(fs->vnodes);
+	hidden_free(fs->hidden);
 	view_slots_free(fs->views);
 	process_cache_free(fs->processes);
 	fs_locks_free(fs->locks);

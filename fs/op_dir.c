@@ -6,7 +6,7 @@
  * repeats nor loses an entry that was there all the time, whatever happens meanwhile.
  *
  * READDIRPLUS gives attributes only for a name that still means what the listing says: the kernel
- * enters what it is told into its name cache.
+ * enters what it is told into its name cache. What is hidden from the reading process (hidden.h) is not listed.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -122,7 +122,24 @@ static int list_virtual(struct fs *fs, struct handle_dir *d, uint64_t node_id)
 	return vnode_list(fs, v->path, add_virtual, d);
 }
 
-static int dir_new(struct fs *fs, uint64_t node_id, struct handle_dir **ret)
+static bool something_hidden(struct fs *fs, uint64_t node_id)
+{
+	return hidden_any(fs->hidden) && hidden_in(fs->hidden, node_id, NULL, env_monotonic_ns(engine_env(fs->engine)));
+}
+
+static void drop_hidden(struct fs *fs, struct handle_dir *d, uint64_t node_id, uint32_t tid)
+{
+	size_t kept = MIN((size_t)2, d->count);
+
+	if (!something_hidden(fs, node_id))
+		return;
+	for (size_t i = kept; i < d->count; i++)
+		if (entry_hidden(fs, tid, node_id, d->names.data + d->entries[i].name) != ENTRY_HIDDEN)
+			d->entries[kept++] = d->entries[i];
+	d->count = kept;
+}
+
+static int dir_new(struct fs *fs, uint64_t node_id, uint32_t tid, struct handle_dir **ret)
 {
 	struct handle_dir *d = calloc(1, sizeof(*d));
 	uint64_t seq, ino;
@@ -144,18 +161,19 @@ static int dir_new(struct fs *fs, uint64_t node_id, struct handle_dir **ret)
 		dir_free(d);
 		return r;
 	}
+	drop_hidden(fs, d, node_id, tid);
 	*ret = d;
 	return 0;
 }
 
 /* The listing that a read at @offset goes on with. h->lock held. */
-static int dir_get(struct fs *fs, struct handle *h, off_t offset, struct handle_dir **ret)
+static int dir_get(fuse_req_t req, struct handle *h, off_t offset, struct handle_dir **ret)
 {
 	struct handle_dir *d;
 	int r;
 
 	if (offset == 0 || !h->dir) {
-		r = dir_new(fs, h->node_id, &d);
+		r = dir_new(fs_of(req), h->node_id, (uint32_t)fuse_req_ctx(req)->pid, &d);
 		if (r < 0)
 			return r;
 		dir_free(h->dir);
@@ -192,7 +210,7 @@ void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struc
 	(void)ino;
 	fs_order_wait(fs_of(req), req);
 	pthread_mutex_lock(&h->lock);
-	r = out ? dir_get(fs_of(req), h, offset, &d) : -ENOMEM;
+	r = out ? dir_get(req, h, offset, &d) : -ENOMEM;
 	for (size_t i = (size_t)offset; r == 0 && i < d->count; i++) {
 		const struct dir_entry *e = &d->entries[i];
 		struct stat st = {.st_ino = e->node_id, .st_mode = e->mode};
@@ -265,6 +283,7 @@ static size_t fill_plus(
 	uint32_t tid = (uint32_t)fuse_req_ctx(req)->pid;
 	struct tree_attr attrs[PLUS_BATCH];
 	struct fs *fs = fs_of(req);
+	bool cached = !something_hidden(fs, h->node_id);
 	struct fuse_entry_param e;
 	size_t used = 0;
 
@@ -274,6 +293,8 @@ static size_t fill_plus(
 		if (at == 0)
 			batch_live(fs, h, d, i, MIN((size_t)PLUS_BATCH, d->count - i), attrs);
 		entry_plus(fs, tid, &d->entries[i], i < 2, &attrs[at], &e);
+		if (!cached)
+			e.entry_timeout = 0;
 		n = fuse_add_direntry_plus(
 			req, out + used, size - used, d->names.data + d->entries[i].name, &e, (off_t)i + 1);
 		if (n > size - used)
@@ -294,7 +315,7 @@ void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, s
 	(void)ino;
 	fs_order_wait(fs_of(req), req);
 	pthread_mutex_lock(&h->lock);
-	r = out ? dir_get(fs_of(req), h, offset, &d) : -ENOMEM;
+	r = out ? dir_get(req, h, offset, &d) : -ENOMEM;
 	if (r == 0)
 		used = fill_plus(req, h, d, (size_t)offset, out, size);
 	pthread_mutex_unlock(&h->lock);

@@ -3,7 +3,7 @@
  * LOOKUP, READLINK, STATFS, FORGET.
  *
  * In a live directory virtual names win: they are reserved. A missing name is cached by the kernel too, where no virtual entry
- * can appear. Nodes are never freed, so FORGET does nothing.
+ * can appear; a name that is hidden from some process (hidden.h) is not cached at all. Nodes are never freed, so FORGET does nothing.
  */
 #include <errno.h>
 #include <string.h>
@@ -44,7 +44,7 @@ static void lookup_view(fuse_req_t req, uint64_t parent, const char *name)
 	(void)fuse_reply_entry(req, &e); /* without one: never to come into being, so the kernel may remember that */
 }
 
-static void lookup_live(fuse_req_t req, uint64_t parent, const char *name, bool reserved)
+static void lookup_live(fuse_req_t req, uint64_t parent, const char *name, bool reserved, bool cached)
 {
 	struct fs *fs = fs_of(req);
 	struct fuse_entry_param e = {.entry_timeout = ENTRY_TIMEOUT_S};
@@ -66,6 +66,8 @@ static void lookup_live(fuse_req_t req, uint64_t parent, const char *name, bool 
 		reply_error(req, -ENOENT);
 		return;
 	}
+	if (!cached)
+		e.entry_timeout = 0;
 	(void)fuse_reply_entry(req, &e);
 }
 
@@ -73,6 +75,7 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fs *fs = fs_of(req);
 	struct fuse_entry_param e;
+	enum entry_hidden hidden;
 	const struct vnode *v;
 	bool reserved;
 
@@ -85,14 +88,21 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		lookup_view(req, parent, name);
 		return;
 	}
+	hidden = entry_hidden(fs, (uint32_t)fuse_req_ctx(req)->pid, parent, name);
+	if (hidden == ENTRY_HIDDEN) {
+		reply_error(req, -ENOENT);
+		return;
+	}
 	v = entry_virtual_child(fs, parent, name, &reserved);
 	if (v) {
 		entry_fill_virtual(fs, v, &e);
+		if (hidden != ENTRY_SHOWN)
+			e.entry_timeout = 0;
 		(void)fuse_reply_entry(req, &e);
 	} else if (node_id_is_virtual(parent)) {
 		reply_error(req, -ENOENT);
 	} else {
-		lookup_live(req, parent, name, reserved);
+		lookup_live(req, parent, name, reserved, hidden == ENTRY_SHOWN);
 	}
 }
 

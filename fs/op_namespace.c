@@ -4,12 +4,17 @@
  *
  * Virtual names are reserved: nothing is made, removed or replaced over them. Everything else is
  * the engine's to judge; why it refused is logged.
+ *
+ * So that `rm -r` removes a session, removing what is there as long as the session is (virtual entries below it, empty
+ * directories of its skeleton) succeeds without changing anything: it is hidden from the process that asked (hidden.h). What really
+ * removes it is the rmdir of the session.
  */
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "entry.h"
+#include "layout.h"
 #include "node_id.h"
 #include "ops.h"
 #include "publish.h"
@@ -55,6 +60,30 @@ void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, 
 	answer_made(req, "mknod", name, &q, r, &attr);
 }
 
+/* To the process that removed it a directory that stays is made anew by showing it again. 0, or -EEXIST. */
+static int show_again(fuse_req_t req, uint64_t parent, const char *name, struct tree_attr *ret)
+{
+	struct fs *fs = fs_of(req);
+	struct hidden_process p;
+	struct dentry *d = NULL;
+	struct node *dir;
+	int r = -EEXIST;
+
+	if (!hidden_any(fs->hidden))
+		return -EEXIST;
+	entry_caller(fs, (uint32_t)fuse_req_ctx(req)->pid, &p);
+	if (!hidden_remove(fs->hidden, &p, parent, name, env_monotonic_ns(engine_env(fs->engine))))
+		return -EEXIST;
+	engine_lock(fs->engine);
+	dir = tree_node(engine_tree(fs->engine), parent);
+	if (dir)
+		d = tree_lookup(engine_tree(fs->engine), dir, name, strlen(name), engine_live_seq(fs->engine));
+	if (d && S_ISDIR(d->node->newest->attrs->mode))
+		r = tree_attr_at(engine_tree(fs->engine), d->node, engine_live_seq(fs->engine), INT64_MAX, ret);
+	engine_unlock(fs->engine);
+	return r;
+}
+
 void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
 	struct fs *fs = fs_of(req);
@@ -67,6 +96,8 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 	r = entry_check_change(fs, parent, name, -EEXIST);
 	if (r == 0)
 		r = engine_mkdir(fs->engine, &q, parent, name, mode, &attr);
+	if (r == -EEXIST)
+		r = show_again(req, parent, name, &attr);
 	answer_made(req, "mkdir", name, &q, r, &attr);
 }
 
@@ -100,6 +131,88 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *
 	answer_made(req, "link", new_name, &q, r, &attr);
 }
 
+/* --- removing -------------------------------------------------------------------------- */
+
+static int hide(fuse_req_t req, uint64_t parent, const char *name)
+{
+	struct fs *fs = fs_of(req);
+	struct hidden_process p;
+
+	entry_caller(fs, (uint32_t)fuse_req_ctx(req)->pid, &p);
+	return hidden_add(fs->hidden, &p, parent, name, env_monotonic_ns(engine_env(fs->engine)));
+}
+
+/* Returns 1 when there is no such virtual entry. */
+static int hide_virtual(fuse_req_t req, uint64_t parent, const char *name, bool by_rmdir)
+{
+	struct fs *fs = fs_of(req);
+	const struct vnode *v = entry_virtual_child(fs, parent, name, NULL);
+	char session[129];
+	bool dir;
+	int r = 0;
+
+	if (!v)
+		return node_id_is_live(parent) ? 1 : -EROFS;
+	if (!layout_session_of(v->path, session))
+		return -EROFS;
+	dir = v->row->kind == VFILE_DIR || v->row->kind == VFILE_VIEW;
+	if (dir != by_rmdir)
+		return dir ? -EISDIR : -ENOTDIR;
+	if (dir)
+		r = hidden_renew(fs->hidden, v->id, parent);
+	return r < 0 ? r : hide(req, parent, name);
+}
+
+/* What rmdir is about: its inode (0: none), what the place means, and whether anything real is in it. */
+struct rmdir_target {
+	uint64_t ino;
+	uint32_t place;
+	bool empty;
+};
+
+static int rmdir_find(struct fs *fs, uint64_t parent, const char *name, struct rmdir_target *ret)
+{
+	cleanup_buf struct buf path = BUF_INIT;
+	struct tree *tree = engine_tree(fs->engine);
+	struct dentry *d = NULL;
+	struct node *dir;
+
+	*ret = (struct rmdir_target){0};
+	engine_lock(fs->engine);
+	dir = tree_node(tree, parent);
+	if (dir && tree_path_at(tree, dir, engine_live_seq(fs->engine), &path) == 0)
+		d = tree_lookup(tree, dir, name, strlen(name), engine_live_seq(fs->engine));
+	if (d && S_ISDIR(d->node->newest->attrs->mode)) {
+		ret->ino = d->node->ino;
+		ret->empty = tree_dir_is_empty(d->node);
+	}
+	engine_unlock(fs->engine);
+	buf_printf(&path, "%s%s", path.len ? "/" : "", name);
+	if (path.error)
+		return path.error;
+	ret->place = layout_flags_of(path.data);
+	return 0;
+}
+
+static int rmdir_live(fuse_req_t req, struct request *q, uint64_t parent, const char *name)
+{
+	struct fs *fs = fs_of(req);
+	struct rmdir_target target;
+	int r = rmdir_find(fs, parent, name, &target);
+
+	if (r == 0 && target.ino && target.place & LAYOUT_SKELETON) {
+		if (!target.empty)
+			return -ENOTEMPTY;
+		r = hidden_renew(fs->hidden, target.ino, parent);
+		return r < 0 ? r : hide(req, parent, name);
+	}
+	if (r == 0)
+		r = engine_rmdir(fs->engine, q, parent, name);
+	if (r == 0 && target.place & LAYOUT_SESSION)
+		hidden_forget(fs->hidden, target.ino);
+	return r;
+}
+
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fs *fs = fs_of(req);
@@ -108,8 +221,8 @@ void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	fs_order_wait(fs, req);
 	fs_request_init(req, &q);
-	r = entry_check_change(fs, parent, name, -EROFS);
-	if (r == 0)
+	r = hide_virtual(req, parent, name, false);
+	if (r == 1)
 		r = engine_unlink(fs->engine, &q, parent, name);
 	answer_done(req, "unlink", name, &q, r);
 }
@@ -122,9 +235,9 @@ void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	fs_order_wait(fs, req);
 	fs_request_init(req, &q);
-	r = entry_check_change(fs, parent, name, -EROFS);
-	if (r == 0)
-		r = engine_rmdir(fs->engine, &q, parent, name);
+	r = hide_virtual(req, parent, name, true);
+	if (r == 1)
+		r = rmdir_live(req, &q, parent, name);
 	answer_done(req, "rmdir", name, &q, r);
 }
 

@@ -157,19 +157,22 @@ static void draft_hash(struct draft *d, uint64_t offset, const void *data, size_
 	d->sha_next += len;
 }
 
+static const struct version *newest_of(struct draft *d)
+{
+	const struct version *v;
+
+	engine_lock(d->e);
+	v = d->node->newest;
+	engine_unlock(d->e);
+	return v;
+}
+
 /* Size of what lies below the draft, now. */
 static uint64_t base_size(struct draft *d)
 {
-	uint64_t size;
-
 	if (d->kind == DRAFT_WHOLE || !d->node)
 		return 0;
-	if (d->kind == DRAFT_PATCH)
-		return d->base->size;
-	engine_lock(d->e);
-	size = d->node->newest->size;
-	engine_unlock(d->e);
-	return size;
+	return d->kind == DRAFT_PATCH ? d->base->size : newest_of(d)->size;
 }
 
 static uint64_t draft_size_locked(struct draft *d)
@@ -191,14 +194,12 @@ int draft_write(struct draft *d, const struct actor *actor, uint64_t offset, con
 		return 0;
 	if (len > ARENA_RECORD_MAX * (ARRAY_SIZE(stored) - 1))
 		return -EINVAL;
-	if (offset > (uint64_t)INT64_MAX - len)
-		return -EFBIG;
 	pthread_mutex_lock(&d->lock);
+	if (d->append)
+		offset = draft_size_locked(d);
+	r = journal_error(d->e->journal) ? -EROFS : offset > (uint64_t)INT64_MAX - len ? -EFBIG : draft_begin(d);
 	if (d->kind == DRAFT_APPEND)
 		offset = d->size;
-	else if (d->append)
-		offset = draft_size_locked(d);
-	r = journal_error(d->e->journal) ? -EROFS : draft_begin(d);
 	if (!r)
 		r = extent_map_reserve(&d->map, len / ARENA_RECORD_MAX + 1);
 	if (!r)
@@ -252,31 +253,36 @@ static void map_zero(struct draft *d, uint64_t offset, uint64_t len)
 	extent_map_insert(&d->map, &zero);
 }
 
+/* ftruncate on an append handle: until the commit it is a patch of @base, the file as it is. */
+static void append_to_patch(struct draft *d, const struct version *base)
+{
+	for (size_t i = 0; i < d->map.count; i++)
+		d->map.items[i].file_offset += base->size;
+	d->base = base;
+	d->size += base->size;
+	d->kind = DRAFT_PATCH;
+}
+
 int draft_truncate(struct draft *d, const struct actor *actor, uint64_t size)
 {
-	uint64_t now, shift = 0;
+	const struct version *below = NULL;
+	uint64_t now;
 	int r;
 
 	if (size > (uint64_t)INT64_MAX)
 		return -EFBIG;
 	pthread_mutex_lock(&d->lock);
 	r = journal_error(d->e->journal) ? -EROFS : draft_begin(d);
-	if (!r && d->kind == DRAFT_APPEND) { /* ftruncate on an append handle: until the commit it is a patch of the file as it is */
-		shift = base_size(d);
-		for (size_t i = 0; i < d->map.count; i++)
-			d->map.items[i].file_offset += shift;
-		engine_lock(d->e);
-		d->base = d->node->newest;
-		engine_unlock(d->e);
-		d->size += shift;
-		d->kind = DRAFT_PATCH;
-	}
-	now = draft_size_locked(d);
-	if (!r)
-		r = draft_note_truncate(d, size, shift);
 	if (!r)
 		r = extent_map_reserve(&d->map, 2);
+	if (!r && d->kind == DRAFT_APPEND)
+		below = newest_of(d);
+	if (!r)
+		r = draft_note_truncate(d, size, below ? below->size : 0);
 	if (!r) {
+		if (below)
+			append_to_patch(d, below);
+		now = draft_size_locked(d);
 		if (size == 0 && d->kind != DRAFT_SHARED) {
 			d->kind = DRAFT_WHOLE;
 			d->created = false;
@@ -372,16 +378,6 @@ static int view_read(struct draft *d, const struct version *base, uint64_t offse
 		at = covered;
 	}
 	return 0;
-}
-
-static const struct version *newest_of(struct draft *d)
-{
-	const struct version *v;
-
-	engine_lock(d->e);
-	v = d->node->newest;
-	engine_unlock(d->e);
-	return v;
 }
 
 static ssize_t append_read(struct draft *d, uint64_t offset, char *buf, size_t len)

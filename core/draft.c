@@ -25,6 +25,7 @@ void draft_free(struct draft *d)
 	extent_map_release(&d->base_extents.map);
 	sha256_free(d->sha);
 	free(d->path);
+	free(d->lost_path);
 	pthread_mutex_destroy(&d->lock);
 	free(d);
 }
@@ -94,17 +95,29 @@ static bool drafts_on(struct engine *e, uint64_t ino)
 	return false;
 }
 
+void draft_last_path(struct draft *d, struct buf *ret)
+{
+	const struct dentry *name = d->node->names;
+
+	if (!tree_path_at(d->e->tree, d->node, SEQ_LIVE, ret))
+		return;
+	if (d->lost_path)
+		buf_append_str(ret, d->lost_path);
+	else if (name && tree_dentry_path(d->e->tree, name, SEQ_LIVE, ret))
+		buf_append_str(ret, name->name->text); /* its directory is gone, too */
+	if (ret->error)
+		buf_release(ret);
+}
+
 /* Its holder is gone and could neither publish nor keep it (no room, poison): it waits in pending/. Engine lock held. 0 or -ENOMEM. */
 static int draft_leave_pending(struct draft *d)
 {
 	struct engine *e = d->e;
-	struct dentry *name = d->node->names;
 	struct buf path = BUF_INIT;
-	int r = name ? tree_dentry_path(e->tree, name, SEQ_LIVE, &path) : -ENOENT;
 
-	if (r && name) /* its directory is gone, too: the name alone */
-		buf_append_str(&path, name->name->text);
-	d->path = path.error ? NULL : buf_take(&path, NULL);
+	draft_last_path(d, &path);
+	d->path = path.len ? buf_take(&path, NULL) : NULL;
+	buf_release(&path);
 	if (!d->path)
 		return -ENOMEM;
 	d->mode = d->node->newest->attrs->mode;
@@ -126,7 +139,7 @@ void draft_unref(struct draft *d)
 	struct engine *e = d->e;
 	struct change gone = {.type = CHANGE_UNLINK};
 	struct dentry *name = NULL;
-	bool last, kept = false;
+	bool last, kept = false, over = false;
 
 	engine_lock(e);
 	last = --d->holders == 0;
@@ -138,6 +151,7 @@ void draft_unref(struct draft *d)
 			at = &(*at)->next;
 		*at = d->next;
 		e->draft_count--;
+		over = d->id && (d->unlinked_by_own || !d->written || (!d->dirty && !journal_error(e->journal)));
 		kept = d->dirty && d->written && d->id && !d->unlinked_by_own && draft_leave_pending(d) == 0;
 		if (n->flags & NODE_NEWBORN && n->nlink && !drafts_on(e, d->ino)) {
 			name = tree_name_at(n, SEQ_LIVE);
@@ -161,15 +175,28 @@ void draft_unref(struct draft *d)
 	}
 	if (name && e->observer)
 		e->observer(e->observer_arg, 0, &gone, 1);
-	if (d->id && !(d->dirty && d->written && !d->unlinked_by_own))
+	if (over)
 		arena_draft_end(e->arena, d->id);
 	draft_free(d);
 }
 
+/* A refused draft ends when the copy of it is safe. */
+static void draft_await_copy(struct draft *d)
+{
+	uint64_t seq;
+
+	pthread_mutex_lock(&d->lock);
+	seq = d->id && !d->dirty ? d->last_seq : 0;
+	pthread_mutex_unlock(&d->lock);
+	(void)engine_wait(d->e, seq, JOURNAL_ACKNOWLEDGED); /* when it failed the journal is poisoned, and the draft is not ended */
+}
+
 void draft_close(struct draft *d)
 {
-	if (d)
-		draft_unref(d);
+	if (!d)
+		return;
+	draft_await_copy(d);
+	draft_unref(d);
 }
 
 enum draft_kind draft_kind_of(const struct draft *d)
@@ -222,9 +249,18 @@ struct draft *draft_of_node(struct engine *e, const struct node *n)
 
 void drafts_note_unlinked(struct engine *e, const struct node *n, uint32_t pid)
 {
-	for (struct draft *d = *draft_bucket(e, n->ino); d; d = d->next)
-		if (d->node == n && d->actor.pid == pid)
+	for (struct draft *d = *draft_bucket(e, n->ino); d; d = d->next) {
+		struct buf path = BUF_INIT;
+
+		if (d->node != n)
+			continue;
+		if (d->actor.pid == pid)
 			d->unlinked_by_own = true;
+		draft_last_path(d, &path); /* a newborn takes its name with it */
+		free(d->lost_path);
+		d->lost_path = path.len ? buf_take(&path, NULL) : NULL;
+		buf_release(&path);
+	}
 }
 
 void drafts_note_utimens(struct engine *e, const struct node *n)

@@ -199,12 +199,11 @@ void draft_committed(struct draft *d, struct draft_plan *p, struct txn *t)
 /* A refused newborn loses its name if something stood there up to two seconds ago: that comes back. Engine lock held. */
 static void put_back(struct txn *t, struct draft *d, const char *path)
 {
-	struct dentry *name = tree_name_at(d->node, SEQ_LIVE);
-
-	if (!(d->node->flags & NODE_NEWBORN) || !name || !engine_removed_recently(t->e, path))
+	if (!(d->node->flags & NODE_NEWBORN) || !d->node->nlink || !engine_removed_file(t->e, path))
 		return;
+	drafts_note_unlinked(t->e, d->node, UINT32_MAX); /* by nobody */
 	tree_newborn_unlink(t->e->tree, d->node);
-	engine_put_back(t, path, name->parent->ino, name->name->text);
+	engine_put_back(t, path);
 }
 
 static int rollback_extents(struct draft *d, struct draft_plan *p, struct record_rollback *rb)
@@ -273,6 +272,8 @@ int draft_keep_refused(struct draft *d, struct request *q, struct draft_plan *p,
 			       rb.line, rb.column, text.data);
 		if (error && wanted != OPERATION_RENAME)
 			put_back(&t, d, path);
+		else if (error)
+			engine_put_back(&t, path);
 		r = txn_stage(&t);
 		if (!r && type == EVENT_COMMIT_REFUSED)
 			d->e->refusals++;
@@ -417,8 +418,7 @@ static int commit_nameless(struct draft *d, struct request *q)
 	if (d->unlinked_by_own || !d->written)
 		return 0; /* a private temporary file: its handle goes on reading it */
 	engine_lock(d->e);
-	if (d->node->names && tree_dentry_path(d->e->tree, d->node->names, SEQ_LIVE, &path))
-		buf_append_str(&path, d->node->names->name->text); /* its directory is gone, too */
+	draft_last_path(d, &path);
 	engine_unlock(d->e);
 	return keep_own_bytes(d, q, EVENT_CONFLICT_DETECTED, "the file was removed or replaced by somebody else while this was being written",
 			      path.data ? path.data : "");

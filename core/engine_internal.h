@@ -216,8 +216,10 @@ void scrub_stop(struct engine *e);
 struct node *engine_live_dir(struct engine *e, uint64_t ino, int *ret_error);
 /** Path of an entry to be, in txn memory. Lock held. */
 char *engine_child_path(struct txn *t, const struct node *parent, const char *name);
-/** What a refused save or rename was to replace comes back at the free name @name of @parent, if it stood there within 2 s. Lock held. */
-void engine_put_back(struct txn *t, const char *path, uint64_t parent, const char *name);
+/** The file (nothing else) that was to be replaced at @path, since its name went away within 2 s. NULL: none. Lock held. */
+struct node *engine_removed_file(struct engine *e, const char *path);
+/** What a refused save or rename was to replace comes back at @path, if that is free. @path outlives the transaction. Lock held. */
+void engine_put_back(struct txn *t, const char *path);
 /** Remember that a ruled name went away; and find one that did within 2 s: its inode or 0. Lock held. */
 void engine_note_removed(struct engine *e, const char *path, uint64_t ino);
 uint64_t engine_removed_recently(struct engine *e, const char *path);
@@ -255,6 +257,7 @@ struct draft {
 	uint64_t sha_next;
 	/* engine lock */
 	bool unlinked_by_own; /**< its last name was removed by its own process */
+	char *lost_path; /**< where that name was */
 	bool taken; /**< recovered: being published or discarded */
 	/* recovered only, immutable */
 	bool recovered;
@@ -313,6 +316,8 @@ int draft_own_extents(struct draft *d, struct draft_plan *plan);
 /** The one private dirty draft of a node (a reference is taken), or NULL. Engine lock held. */
 struct draft *draft_of_node(struct engine *e, const struct node *n);
 void draft_unref(struct draft *d);
+/** Append where the draft's inode is, or was last; nothing when that is not known. Engine lock held. */
+void draft_last_path(struct draft *d, struct buf *ret);
 /** Keep @text (or the draft's own bytes when NULL) as OPERATION_ROLLBACK. draft.lock held, engine lock not. */
 int draft_keep_refused(struct draft *d, struct request *q, struct draft_plan *plan, enum event_type type, enum operation wanted, int error, const char *path);
 /** Tell drafts of a node: a name was removed by @pid; utimens came. Engine lock held. */

@@ -65,20 +65,31 @@ static void put_back_copy(struct txn *t, const struct node *n, uint64_t parent, 
 					     .size = v->size, .extents = extents, .extent_count = (uint32_t)count};
 }
 
-void engine_put_back(struct txn *t, const char *path, uint64_t parent, const char *name)
+struct node *engine_removed_file(struct engine *e, const char *path)
 {
-	uint64_t old = engine_removed_recently(t->e, path);
-	struct node *n = old ? tree_node(t->e->tree, old) : NULL;
-	struct change *c;
+	uint64_t ino = engine_removed_recently(e, path);
+	struct node *n = ino ? tree_node(e->tree, ino) : NULL;
 
-	if (!n)
+	return n && S_ISREG(n->newest->attrs->mode) ? n : NULL;
+}
+
+void engine_put_back(struct txn *t, const char *path)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	struct node *n = engine_removed_file(t->e, path), *dir;
+	char *dir_path = n ? txn_strdup(t, path) : NULL;
+
+	if (!dir_path)
 		return;
-	if (n->nlink) {
-		put_back_copy(t, n, parent, name);
+	dir_path[slash ? slash - path : 0] = '\0';
+	dir = tree_resolve(t->e->tree, dir_path, SEQ_LIVE);
+	if (!dir || !S_ISDIR(dir->newest->attrs->mode) || tree_lookup(t->e->tree, dir, name, strlen(name), SEQ_LIVE))
 		return;
-	}
-	c = txn_add_change(t);
-	*c = (struct change){.type = CHANGE_LINK, .ino = old, .parent = parent, .name = name, .name_len = (uint32_t)strlen(name)};
+	if (n->nlink)
+		put_back_copy(t, n, dir->ino, name);
+	else
+		*txn_add_change(t) = (struct change){.type = CHANGE_LINK, .ino = n->ino, .parent = dir->ino, .name = name,
+						     .name_len = (uint32_t)strlen(name)};
 }
 
 static int find_entry(struct txn *t, uint64_t parent, const char *name, struct dentry **ret, char **ret_path)

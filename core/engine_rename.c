@@ -289,8 +289,7 @@ static int renaming_refused(struct renaming *x)
 		t.base = x->to_version;
 		txn_add_event(&t, EVENT_COMMIT_REFUSED, x->to_path);
 		txn_event_more(&t, "\"wanted\":\"rename\",\"rule\":\"%s\",\"line\":%u,\"column\":%u,\"message\":%s", why.rule, why.line, why.column, more.data);
-		if (!x->to && !tree_lookup(x->e->tree, tree_node(x->e->tree, x->new_parent), x->new_name, strlen(x->new_name), SEQ_LIVE))
-			engine_put_back(&t, x->to_path, x->new_parent, x->new_name);
+		engine_put_back(&t, x->to_path);
 		r = txn_stage(&t);
 		if (!r)
 			x->e->refusals++;

@@ -32,7 +32,8 @@ struct draft;
 /** Open a draft on a live regular file. DRAFT_SHARED joins the inode's one if there is one (each open needs a close). 0, -ENOENT, -ENOMEM;
  *  -ESTALE: a newborn whose name was taken back. */
 int draft_open(struct engine *e, uint64_t ino, enum draft_kind kind, const struct actor *actor, struct draft **ret);
-/** Let go. When it was the last holder, written bytes that nobody committed or kept aside stay as a pending draft (so: commit first, or give it to rollbacks). */
+/** Let go. When it was the last holder, written bytes that nobody committed or kept aside stay as a pending draft (so: commit first, or give it to rollbacks).
+ *  A refused one ends when its copy is safe: waits for that, if nobody did. */
 void draft_close(struct draft *d);
 
 enum draft_kind draft_kind_of(const struct draft *d);

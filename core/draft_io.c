@@ -285,7 +285,6 @@ int draft_truncate(struct draft *d, const struct actor *actor, uint64_t size)
 		now = draft_size_locked(d);
 		if (size == 0 && d->kind != DRAFT_SHARED) {
 			d->kind = DRAFT_WHOLE;
-			d->created = false;
 			d->map.count = 0;
 			d->map.data_bytes = 0;
 		} else if (size < now || d->kind != DRAFT_WHOLE) {

@@ -9,6 +9,7 @@
 #include "cmocka_all.h"
 #include "engine_fixture.h"
 #include "env_mem.h"
+#include "../../core/engine_internal.h" /* to write a snapshot when it suits */
 
 struct world {
 	struct env *env;
@@ -654,6 +655,19 @@ static void test_no_phantom_after_a_snapshot(void **state)
 	}
 }
 
+/* It died between the snapshot and the end of the draft. */
+static void test_no_phantom_after_a_snapshot_and_death(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(fixture_save_text(w->e, "a.log", "one\n"), 0);
+	assert_int_equal(fixture_append(w->e, "a.log", "two\n", 4), 0);
+	assert_int_equal(index_write(w->e), 0);
+	kill_and_restart(w);
+	assert_int_equal(pending_count(w), 0);
+	assert_string_equal(fixture_text(w->e, "a.log"), "one\ntwo\n");
+}
+
 /* ---- an inode without a name ---- */
 
 static void lose_name(struct world *w, const char *name)
@@ -678,6 +692,23 @@ static void test_bytes_of_a_removed_file_are_kept_under_its_path(void **state)
 	assert_int_equal(commit_and_close(w, d), 0);
 	assert_kept(w, "f", "typed");
 	assert_string_equal(fixture_text(w->e, "f"), "(none)");
+}
+
+/* As through /proc/PID/fd. */
+static void test_bytes_for_a_file_removed_before_are_kept_under_its_path(void **state)
+{
+	struct world *w = *state;
+	struct draft *d;
+	uint64_t ino;
+
+	assert_int_equal(fixture_save_text(w->e, "f", "x"), 0);
+	ino = fixture_ino(w->e, "f");
+	assert_int_equal(fixture_unlink(w->e, "f"), 0);
+	fixture_request(&w->q);
+	assert_int_equal(draft_open(w->e, ino, DRAFT_WHOLE, &w->q.actor, &d), 0);
+	put(w, d, 0, "typed");
+	assert_int_equal(commit_and_close(w, d), 0);
+	assert_kept(w, "f", "typed");
 }
 
 static void test_bytes_of_a_removed_newborn_are_kept_under_its_path(void **state)
@@ -733,6 +764,8 @@ int main(void)
 		TEST(test_appender_empties_and_the_daemon_dies),
 		TEST(test_shared_draft_of_the_dead_and_of_the_living),
 		cmocka_unit_test(test_no_phantom_after_a_snapshot),
+		TEST(test_no_phantom_after_a_snapshot_and_death),
+		TEST(test_bytes_for_a_file_removed_before_are_kept_under_its_path),
 		TEST(test_bytes_of_a_removed_file_are_kept_under_its_path),
 		TEST(test_bytes_of_a_removed_newborn_are_kept_under_its_path),
 		TEST(test_bytes_of_a_replaced_newborn_are_kept_under_its_path),

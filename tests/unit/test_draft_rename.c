@@ -195,6 +195,8 @@ static void test_event_of_a_rename_with_an_appender(void **state)
 {
 	struct world *w = *state;
 	cleanup_free char *events = NULL;
+	const struct sha256 none = {0};
+	struct record *record;
 	struct draft *d;
 	char *line;
 	size_t len;
@@ -212,6 +214,11 @@ static void test_event_of_a_rename_with_an_appender(void **state)
 	assert_non_null(strstr(line, "\"size\":14,"));
 	assert_sha(line, "new_sha256", "one\nother\ntwo\n");
 	assert_null(strstr(line, "\"old_sha256\":\"")); /* there was no target */
+	assert_int_equal(engine_wait(w->e, w->q.seq, JOURNAL_DURABLE), 0);
+	assert_int_equal(engine_load_record(w->e, w->q.seq, &record), 0);
+	assert_int_equal(record->base_seq, 0);
+	assert_memory_equal(&record->base_sha, &none, sizeof(none));
+	record_free(record);
 	assert_text(w, "t", "one\nother\ntwo\n");
 }
 

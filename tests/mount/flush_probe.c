@@ -94,7 +94,7 @@ static void publish(struct probe *pr, struct handle *h, const char *by)
 	data_copy(&f->live, &h->draft);
 	h->dirty = false;
 	fprintf(pr->log, "PUBLISH %s %s ", f->name, by);
-	for (size_t i = 0; i < MIN(f->live.len, 200); i++)
+	for (size_t i = 0; i < MIN(f->live.len, (size_t)200); i++)
 		fputc(f->live.bytes[i] == '\n' ? ',' : f->live.bytes[i], pr->log);
 	fputc('\n', pr->log);
 }

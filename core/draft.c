@@ -214,6 +214,13 @@ bool draft_is_dirty(struct draft *d)
 	return dirty;
 }
 
+void draft_set_append(struct draft *d)
+{
+	pthread_mutex_lock(&d->lock);
+	d->append = true;
+	pthread_mutex_unlock(&d->lock);
+}
+
 uint64_t draft_last_seq(struct draft *d)
 {
 	uint64_t seq;

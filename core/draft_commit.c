@@ -460,7 +460,9 @@ int draft_commit(struct draft *d, struct request *q, int flags)
 			break;
 	}
 	pthread_mutex_unlock(turn);
-	if (!r && !d->dirty)
+	if (!r && d->refused && !d->dirty) /* the copy is kept, the answer is the same as before */
+		r = reason_set(&q->reason, -EBADMSG, "refused", "what was written was refused before and has not been changed since");
+	if ((!r || r == -EBADMSG) && !d->dirty)
 		q->seq = d->last_seq; /* also when somebody else's commit, or a rename, has published it already */
 	pthread_mutex_unlock(&d->lock);
 	return r == -EAGAIN ? -EBUSY : r;

@@ -38,6 +38,8 @@ void draft_close(struct draft *d);
 
 enum draft_kind draft_kind_of(const struct draft *d);
 bool draft_is_dirty(struct draft *d);
+/** Opened with O_APPEND and another kind (O_TRUNC|O_APPEND): writes go to the end, and once committed it is an APPEND draft. */
+void draft_set_append(struct draft *d);
 /** The transaction that last published (or kept aside) bytes of it, 0 none: a clean draft's close waits for that. */
 uint64_t draft_last_seq(struct draft *d);
 /** Were bytes written (or the size set) since it was opened or last committed; a fresh WHOLE draft has none. */
@@ -64,7 +66,7 @@ enum draft_commit_flags {
 };
 /**
  * Publish: one transaction (with the creation if the inode is a newborn). A clean draft commits nothing; request.seq is then what published it last.
- * Returns 0 with q->seq; -EBADMSG refused by a rule (q->reason; a copy is kept under rollbacks/, q->seq is that transaction, the draft stays as it is, REFUSED);
+ * Returns 0 with q->seq; -EBADMSG refused by a rule (q->reason; a copy is kept under rollbacks/, q->seq is that transaction, the draft stays as it is, REFUSED, and says so again until it is changed);
  * -ESTALE conflict; -ENOSPC, -EIO.
  * When the inode lost its last name: unlinked by the draft's own process → 0 and nothing; by somebody else → 0, bytes to rollbacks/ and conflict_detected.
  */

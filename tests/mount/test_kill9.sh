@@ -115,10 +115,10 @@ test_acknowledged_names_survive() {
 			import os, sys
 			from mt import *
 			d = sys.argv[1]
-			there, gone, last = {}, set(), None
+			there, gone, last = {}, set(), {}
 			for line in open(sys.argv[2]):
 			    w = line.split()
-			    last = w
+			    last[w[1].split("-")[0]] = w[1].split(".")[0]
 			    if w[0] in "+d":
 			        there[w[1]] = w[1][:-2]
 			    elif w[0] == "-":
@@ -127,10 +127,9 @@ test_acknowledged_names_survive() {
 			    else:
 			        there[w[2]] = there.pop(w[1])
 			        gone.add(w[1])
-			stem = last[1].split(".")[0]
 			names = set(os.listdir(d))
-			# the one name in flight when the daemon died may be either way
-			lost = {n for n in there if n not in names and not n.startswith(stem + ".")}
+			# the one name in flight when a round's daemon died may be either way
+			lost = {n for n in there if n not in names and n.split(".")[0] not in last.values()}
 			eq(set(), lost, "acknowledged names lost")
 			eq(set(), gone & names, "removed names are back")
 			for n, content in there.items():

@@ -404,9 +404,9 @@ test_o_excl_and_open_errors() {
 		"$PY" -c 'import os, sys
 try:
     os.close(os.open(sys.argv[1], os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-    print("won")
+    os.write(1, b"won\n")
 except FileExistsError:
-    print("lost")' "$D/one" >>results &
+    os.write(1, b"lost\n")' "$D/one" >>results &
 	done
 	wait
 	eq 1 "$(grep -c won results)" winners

@@ -368,6 +368,12 @@ run_test() {
 		why="$(cat "$WHY.late") $why"
 		status=124
 	fi
+	if [ -e "$LOG" ] && grep -aqE 'Sanitizer|runtime error:' "$LOG"; then
+		status=99
+		why="a sanitizer reported: $(grep -aEm1 'Sanitizer|runtime error:' "$LOG") $why"
+		cp "$LOG" "${TMPDIR:-/tmp}/milestonefs-sanitizer-$name.log"
+		: >"$LOG"
+	fi
 	if [ "$status" -eq 77 ]; then
 		echo "skip $SCRIPT.$name: $why"
 		SKIPPED=$((SKIPPED + 1))

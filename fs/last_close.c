@@ -9,10 +9,10 @@
  *  4. If nobody does, the file is closed for ever; whether the last one was
  *     killed decides between publishing and keeping the draft apart.
  *
- * A descriptor is looked at in steps: its link (pipes, devices and the like are
- * never ours), whether it can write, and only then its fdinfo. For a process that saves again and again the
+ * A descriptor is looked at in steps: whether it can write, and only then its fdinfo. For a process that saves again and again the
  * fdinfo files stay open instead (3 µs for 4 descriptors, against 20). Nothing follows the link, which would ask
- * our own mount and wait for ourselves.
+ * our own mount and wait for ourselves. Nothing reads it either: the kernel (6.18) takes the process's exec lock for that, which an
+ * execve() holds while it closes descriptors, so while it waits for the answer to its FLUSH.
  *
  * Bounds: RELATIVES_MAX processes. Failure: whatever can't be seen counts as "still held", and RELEASE publishes.
  */
@@ -54,24 +54,22 @@ struct scan {
 
 /* --- descriptors ---------------------------------------------------------------- */
 
-static bool starts_with(const char *text, const char *prefix)
-{
-	return !strncmp(text, prefix, strlen(prefix));
-}
-
-static bool link_foreign(const char *link, const char *mount_prefix)
-{
-	if (link[0] != '/' || starts_with(link, "/memfd:"))
-		return true;
-	if (starts_with(link, "/dev/") || starts_with(link, "/proc/"))
-		return !starts_with(mount_prefix, "/dev/") && !starts_with(mount_prefix, "/proc/");
-	return false;
-}
-
 static bool link_in_mount(const char *link, const char *mount_prefix)
 {
 	size_t len = strlen(mount_prefix);
 	return len && !strncmp(link, mount_prefix, len) && (link[len] == '/' || link[len] == '\0');
+}
+
+/* Before Linux 5.14 fdinfo has no inode number: any file of the mount counts. */
+static bool descriptor_in_mount(struct scan *scan, const char *name)
+{
+	char link[512];
+	ssize_t n = readlinkat(scan->process->fds, name, link, sizeof(link) - 1);
+
+	if (n < 0)
+		return false;
+	link[n] = '\0';
+	return link_in_mount(link, scan->query->mount_prefix);
 }
 
 /* Is descriptor @name a writable one of the inode? Its number is in use when this is not -ENOENT. */
@@ -80,31 +78,27 @@ static int descriptor_ours(struct scan *scan, const char *name)
 	const struct last_close_query *q = scan->query;
 	struct process *p = scan->process;
 	struct proc_fdinfo info;
-	char link[512], path[32], text[512];
+	char path[32], text[512];
 	struct stat st;
 
-	ssize_t n = readlinkat(p->fds, name, link, sizeof(link) - 1);
-	if (n < 0)
-		return -errno;
-	link[n] = '\0';
-	if (link_foreign(link, q->mount_prefix))
-		return 0;
-	bool in_mount = link_in_mount(link, q->mount_prefix);
 	/* The link's own mode tells whether it can write. */
-	if (!in_mount && (fstatat(p->fds, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !(st.st_mode & S_IWUSR)))
+	if (fstatat(p->fds, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if (!(st.st_mode & S_IWUSR))
 		return 0;
 	snprintf(path, sizeof(path), "fdinfo/%.20s", name);
-	n = proc_read(p->dir, path, text, sizeof(text));
+	ssize_t n = proc_read(p->dir, path, text, sizeof(text));
 	if (n < 0)
 		return n == -ENOENT ? 0 : (int)n;
-	if (proc_fdinfo_parse(text, (size_t)n, &info) < 0 || (info.flags & O_PATH) || (info.flags & O_ACCMODE) == O_RDONLY)
+	if (proc_fdinfo_parse(text, (size_t)n, &info) < 0 || (info.flags & O_PATH) ||
+		(info.flags & O_ACCMODE) == O_RDONLY)
 		return 0;
 	if (!info.ino)
-		return in_mount; /* old kernel: no number to compare, so any file of the mount counts */
+		return descriptor_in_mount(scan, name);
 	if (info.ino != q->ino)
 		return 0;
 	dev_t dev;
-	if (!in_mount && q->dev && info.mnt_id && proc_mount_dev(p->dir, info.mnt_id, &dev) == 0 && dev != q->dev)
+	if (q->dev && info.mnt_id && proc_mount_dev(p->dir, info.mnt_id, &dev) == 0 && dev != q->dev)
 		return 0; /* the same number in another file system */
 	return 1;
 }

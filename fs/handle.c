@@ -137,6 +137,44 @@ void handles_remove(struct fs *fs, struct handle *h)
 	handle_unref(fs, h);
 }
 
+/* Bucket lock held. A draft is taken away after `left` was set, so it may be looked at. */
+static size_t bucket_share(struct bucket *b, const struct handle *h, bool mark)
+{
+	size_t count = 0;
+
+	for (struct handle *o = b->first; o && h->shared; o = o->next) {
+		if (o == h || o->kind != HANDLE_WRITE || o->left || !o->shared || o->draft != h->draft)
+			continue;
+		count++;
+		if (mark)
+			atomic_store(&o->unsettled, true);
+	}
+	return count;
+}
+
+size_t handles_sharing(struct fs_handles *t, struct handle *h)
+{
+	struct bucket *b = bucket_of(t, h->node_id);
+	size_t count;
+
+	pthread_mutex_lock(&b->lock);
+	count = bucket_share(b, h, false);
+	pthread_mutex_unlock(&b->lock);
+	return count;
+}
+
+size_t handles_leave(struct fs_handles *t, struct handle *h, bool unpublished)
+{
+	struct bucket *b = bucket_of(t, h->node_id);
+	size_t count;
+
+	pthread_mutex_lock(&b->lock);
+	h->left = true;
+	count = bucket_share(b, h, unpublished);
+	pthread_mutex_unlock(&b->lock);
+	return count;
+}
+
 bool handles_writing(struct fs_handles *t, uint64_t ino)
 {
 	struct bucket *b = bucket_of(t, ino);

@@ -67,8 +67,11 @@ struct handle {
 	uint32_t holders[HANDLE_WRITERS_MAX]; /**< found holding it at an earlier FLUSH; under lock */
 	uint32_t holder_count;
 	atomic_bool written; /**< anybody wrote or truncated through it */
-	atomic_bool
-		unsettled; /**< there may be something to publish: set before each change, cleared before each commit */
+	/** Only a hint that there may be something to publish: set before and after each change, cleared before each commit.
+	 *  Who must be sure asks handle_has_unpublished(). */
+	atomic_bool unsettled;
+	bool shared; /**< its draft is the inode's DRAFT_SHARED; fixed at open */
+	bool left;   /**< its RELEASE has begun: it will take nobody's bytes over; under the registry's lock */
 	atomic_bool held;  /**< ftruncate(0) began a whole save: not to be published before close or fsync */
 	_Atomic int64_t due_ns; /**< when autocommit publishes it (monotonic); 0 never */
 	/* HANDLE_VIRTUAL */
@@ -99,6 +102,13 @@ void handle_unref(struct fs *fs, struct handle *h);
 void handles_add(struct fs_handles *t, struct handle *h);
 void handles_remove(struct fs *fs, struct handle *h);
 
+/** How many other handles, whose RELEASE has not begun, have the same shared draft as @h? 0 for a private one. */
+size_t handles_sharing(struct fs_handles *t, struct handle *h);
+/**
+ * The RELEASE of @h begins. The handles that share its draft are marked unsettled if @unpublished, in the same moment, so of several
+ * that leave at once the last one knows it. Returns their count.
+ */
+size_t handles_leave(struct fs_handles *t, struct handle *h, bool unpublished);
 /** Is any handle open for writing on the inode? A lock-free "no" in most cases. */
 bool handles_writing(struct fs_handles *t, uint64_t ino);
 /** Were pages of the inode read into the kernel's cache (a mapping)? Stays true while mounted. */
@@ -140,6 +150,10 @@ int handle_write(struct fs *fs, struct handle *h, const struct fuse_ctx *ctx, in
 	const void *data, size_t len);
 /** Before any other change through the handle: notes the process, removes set-id bits, marks it unsettled. Fills @ret_actor. */
 void handle_begin_change(struct fs *fs, struct handle *h, const struct fuse_ctx *ctx, struct actor *ret_actor);
+/** After it, done or not: a commit that came between has cleared the mark and perhaps not seen the change. */
+void handle_end_change(struct fs *fs, struct handle *h);
+/** Is there something to publish: bytes in the draft, or what opening it promised (truncation, a new file)? h->lock held, draft set. */
+bool handle_has_unpublished(struct handle *h);
 /** The newest published version of the inode as the live view shows it, or NULL. Takes the engine's lock. */
 const struct version *handle_live_version(struct fs *fs, uint64_t ino);
 

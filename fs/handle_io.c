@@ -83,9 +83,19 @@ void handle_begin_change(struct fs *fs, struct handle *h, const struct fuse_ctx 
 	if (check && ctx->uid != 0)
 		setid_bits_remove(fs, h->node_id, ctx, ret_actor);
 	atomic_store(&h->written, true);
+	handle_end_change(fs, h);
+}
+
+void handle_end_change(struct fs *fs, struct handle *h)
+{
 	atomic_store(&h->unsettled, true);
 	if (h->streams && !atomic_load(&h->held))
 		autocommit_arm(fs, h);
+}
+
+bool handle_has_unpublished(struct handle *h)
+{
+	return atomic_load(&h->unsettled) || (draft_is_dirty(h->draft) && draft_is_written(h->draft));
 }
 
 /* --- reading ------------------------------------------------------------------------ */
@@ -242,11 +252,13 @@ int handle_write(struct fs *fs, struct handle *h, const struct fuse_ctx *ctx, in
 	int r;
 
 	handle_begin_change(fs, h, ctx, &actor);
-	if (!(flags & O_APPEND) || draft_kind_of(h->draft) == DRAFT_APPEND)
-		return draft_write(h->draft, &actor, offset, data, len);
-	/* O_APPEND on another kind (with O_TRUNC, or set by fcntl): at the end of what this handle sees. */
-	pthread_mutex_lock(&h->lock);
-	r = draft_write(h->draft, &actor, draft_size(h->draft), data, len);
-	pthread_mutex_unlock(&h->lock);
+	if (!(flags & O_APPEND) || draft_kind_of(h->draft) == DRAFT_APPEND) {
+		r = draft_write(h->draft, &actor, offset, data, len);
+	} else { /* O_APPEND on another kind (with O_TRUNC, or set by fcntl): at the end of what this handle sees */
+		pthread_mutex_lock(&h->lock);
+		r = draft_write(h->draft, &actor, draft_size(h->draft), data, len);
+		pthread_mutex_unlock(&h->lock);
+	}
+	handle_end_change(fs, h);
 	return r;
 }

@@ -285,7 +285,7 @@ static void publish_open_handles(struct fs *fs)
 		uint64_t seq;
 
 		pthread_mutex_lock(&h->lock);
-		if (h->streams && h->draft && atomic_load(&h->unsettled))
+		if (h->streams && h->draft && handle_has_unpublished(h))
 			(void)handle_publish(fs, h, DRAFT_STREAM, &seq); /* a refusal is logged, and the draft stays */
 		pthread_mutex_unlock(&h->lock);
 	}

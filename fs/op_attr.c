@@ -37,12 +37,17 @@ static int truncate_handle(struct fs *fs, struct handle *h, const struct fuse_ct
 {
 	const struct version *v = size ? NULL : handle_live_version(fs, h->node_id);
 	struct actor actor;
+	int r;
 
+	handle_begin_change(fs, h, ctx, &actor);
+	pthread_mutex_lock(&h->lock); /* so that no commit comes between the mark and what it is about */
 	/* Emptying a file that is not begins a save, as O_TRUNC does: autocommit must not publish the empty file. */
 	if (v && v->size && draft_kind_of(h->draft) != DRAFT_APPEND)
 		atomic_store(&h->held, true);
-	handle_begin_change(fs, h, ctx, &actor);
-	return draft_truncate(h->draft, &actor, size);
+	r = draft_truncate(h->draft, &actor, size);
+	pthread_mutex_unlock(&h->lock);
+	handle_end_change(fs, h);
+	return r;
 }
 
 /* A private dirty draft of the calling process on the inode: truncate(2) means it. -ENOENT: there is none. */
@@ -59,8 +64,8 @@ static int truncate_own_draft(fuse_req_t req, uint64_t ino, uint64_t size)
 		struct actor actor = h->actor;
 
 		atomic_store(&h->written, true);
-		atomic_store(&h->unsettled, true);
 		r = draft_truncate(h->draft, &actor, size);
+		handle_end_change(fs, h); /* commits of a handle's draft have its lock, or leave it clean */
 	}
 	pthread_mutex_unlock(&h->lock);
 	handle_unref(fs, h);

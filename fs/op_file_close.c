@@ -8,8 +8,10 @@
  *
  * A killed writer's draft is kept aside, unless it is a shared one that others still have open: it stays theirs.
  *
- * Everything unpublished is found by handle.unsettled; when a shared draft outlives the
- * handle that wrote it, the mark passes to the handles that are left.
+ * What is unpublished the draft itself knows; handle.unsettled is a hint that saves asking. When a shared draft outlives the handle
+ * that wrote it, the mark passes to the handles that are left, in the moment in which it is decided that some are.
+ *
+ * A writer's close also waits for what others published of its bytes before: autocommit, another handle of a shared draft, a rename.
  */
 #include <errno.h>
 #include <string.h>
@@ -30,6 +32,7 @@
 struct others {
 	uint32_t of_process; /* handles the process opened and that are not known to be closed */
 	uint32_t all;
+	size_t sharing; /* have the same shared draft */
 };
 
 /* Other handles open for writing on the inode of @h. h->lock not held. */
@@ -50,22 +53,19 @@ static void others_count(struct fs *fs, struct handle *h, uint32_t tgid, struct 
 		pthread_mutex_unlock(&o->lock);
 	}
 	handle_list_release(fs, &l);
+	ret->sharing = handles_sharing(fs->handles, h);
 }
 
-/* A shared draft stays with the other handles: one of them publishes it. */
-static void pass_on(struct fs *fs, struct handle *h)
+/* A shared draft was passed on to the other handles: the interval publishes it, or the close of one of them. */
+static void arm_others(struct fs *fs, struct handle *h)
 {
 	struct handle_list l;
 
 	(void)handles_find(fs->handles, h->node_id, HANDLE_WRITE, &l); /* without memory: those found */
-	for (size_t i = 0; i < l.count; i++) {
-		if (l.items[i] == h || !l.items[i]->streams)
-			continue;
-		atomic_store(&l.items[i]->unsettled, true);
-		autocommit_arm(fs, l.items[i]);
-	}
+	for (size_t i = 0; i < l.count; i++)
+		if (l.items[i] != h && l.items[i]->streams && atomic_load(&l.items[i]->unsettled))
+			autocommit_arm(fs, l.items[i]);
 	handle_list_release(fs, &l);
-	atomic_store(&h->unsettled, false);
 }
 
 /* Was everybody who wrote through it (the opener, if nobody did) killed? h->lock held. */
@@ -127,26 +127,30 @@ static int flush_draft(struct fs *fs, struct handle *h, uint32_t tid, uint64_t *
 	uint32_t tgid = process_tgid_get(fs->processes, tid);
 	struct last_close_result found;
 	struct others others;
+	bool wanted;
 	int r = 0;
 
 	others_count(fs, h, tgid, &others);
-	/* Nothing to publish, and nobody's counting depends on whether this one is closed. */
-	if (!atomic_load(&h->unsettled) && !others.all)
+	/* In this order: whoever is not counted any more has passed its bytes on. */
+	wanted = atomic_load(&h->unsettled) || atomic_load(&h->written);
+	/* Never written, and nobody's counting depends on whether this one is closed. */
+	if (!wanted && !others.all)
 		return 0;
 	decide(fs, h, tid, others.of_process, &found);
 	pthread_mutex_lock(&h->lock);
 	learn(h, &found);
 	if (found.verdict != LAST_CLOSE_NO)
 		h->closed = true;
-	if (!h->draft || !atomic_load(&h->unsettled) || found.verdict == LAST_CLOSE_NO) {
+	if (!h->draft || !wanted || found.verdict == LAST_CLOSE_NO) {
 		r = 0;
 	} else if (found.verdict == LAST_CLOSE_KILLED) {
-		if (!others.all || draft_kind_of(h->draft) != DRAFT_SHARED)
+		if (!others.sharing)
 			r = handle_discard(fs, h, found.tgid, ret_seq);
 	} else if (!found.unwritten || h->created) {
 		/* An empty newborn may be published even if its descriptor travels: it shows nothing that is not seen already. */
-		r = handle_publish(fs, h, 0, ret_seq); /* the save happens here */
-		atomic_fetch_add_explicit(&fs->commits_at_flush, 1, memory_order_relaxed);
+		if (draft_is_dirty(h->draft))
+			atomic_fetch_add_explicit(&fs->commits_at_flush, 1, memory_order_relaxed);
+		r = handle_publish(fs, h, 0, ret_seq); /* the save happens here, or is waited for */
 	}
 	pthread_mutex_unlock(&h->lock);
 	return found.verdict == LAST_CLOSE_KILLED ? 0 : r;
@@ -183,18 +187,21 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 static void release_draft(struct fs *fs, struct handle *h)
 {
-	struct others others;
+	bool unpublished, passed_on;
 	uint64_t seq;
 
-	others_count(fs, h, 0, &others);
 	pthread_mutex_lock(&h->lock);
-	if (atomic_load(&h->unsettled)) {
-		if (draft_kind_of(h->draft) == DRAFT_SHARED && others.all)
-			pass_on(fs, h);
-		else if (writers_killed(h))
+	unpublished = handle_has_unpublished(h);
+	pthread_mutex_unlock(&h->lock);
+	passed_on = handles_leave(fs->handles, h, unpublished) > 0;
+	if (passed_on && unpublished)
+		arm_others(fs, h);
+	pthread_mutex_lock(&h->lock);
+	if (!passed_on && handle_has_unpublished(h)) {
+		if (writers_killed(h)) {
 			(void)handle_discard(
 				fs, h, h->writer_count ? h->writers[0].tgid : h->opener_tgid, &seq); /* logged */
-		else {
+		} else {
 			(void)handle_publish(fs, h, 0, &seq); /* logged; there is nobody to tell */
 			atomic_fetch_add_explicit(&fs->commits_at_release, 1, memory_order_relaxed);
 		}
@@ -225,20 +232,21 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
 {
 	struct handle *h = handle_of(fi);
 	struct fs *fs = fs_of(req);
-	uint64_t seq = 0;
+	uint64_t seq = 0, before;
 	int r = 0;
 
 	(void)ino, (void)datasync;
 	fs_order_wait(fs, req);
+	before = engine_head_seq(fs->engine); /* what is not this draft's: attributes, names */
 	if (h && h->kind == HANDLE_WRITE) {
 		pthread_mutex_lock(&h->lock);
 		/* A shared draft may have been written through another handle: fsync means the file. */
-		if (h->draft && (atomic_load(&h->unsettled) || draft_kind_of(h->draft) == DRAFT_SHARED))
+		if (h->draft && handle_has_unpublished(h))
 			r = handle_publish(fs, h, 0, &seq);
 		pthread_mutex_unlock(&h->lock);
 	}
 	if (r < 0)
 		reply_error_after(fs, req, seq, JOURNAL_ACKNOWLEDGED, r);
 	else
-		reply_error_after(fs, req, seq ? seq : engine_head_seq(fs->engine), JOURNAL_DURABLE, 0);
+		reply_error_after(fs, req, MAX(seq, before), JOURNAL_DURABLE, 0);
 }

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "autocommit.h"
 #include "entry.h"
 #include "handle.h"
 #include "node_id.h"
@@ -115,12 +114,10 @@ static int write_page(struct fs *fs, uint64_t ino, uint64_t offset, const void *
 
 			done = true;
 			atomic_store(&h->written, true);
-			atomic_store(&h->unsettled, true);
 			r = draft_write(h->draft, &actor, offset, data, len);
+			handle_end_change(fs, h);
 		}
 		pthread_mutex_unlock(&h->lock);
-		if (done && h->streams)
-			autocommit_arm(fs, h);
 		handle_unref(fs, h);
 	}
 	return done ? r : write_page_alone(fs, ino, offset, data, len, ret_seq);
@@ -204,6 +201,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
 	else if (mode != FALLOC_FL_KEEP_SIZE) {
 		handle_begin_change(fs, h, fuse_req_ctx(req), &actor);
 		r = allocate(h->draft, &actor, mode, (uint64_t)offset, (uint64_t)len);
+		handle_end_change(fs, h);
 	}
 	reply_error(req, r);
 }

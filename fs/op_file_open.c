@@ -38,6 +38,8 @@ static void undo(struct fs *fs, struct handle *h)
 {
 	uint64_t seq;
 
+	if (h->kind == HANDLE_WRITE)
+		(void)handles_leave(fs->handles, h, false);
 	pthread_mutex_lock(&h->lock);
 	if (h->draft) {
 		if (h->created)
@@ -92,6 +94,7 @@ static int open_write(
 		handle_unref(fs, h);
 		return r;
 	}
+	h->shared = kind == DRAFT_SHARED;
 	handles_add(fs->handles, h);
 	*ret = h;
 	return 0;

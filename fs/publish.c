@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The moment a draft is handed to the engine. `unsettled` is cleared before the commit and set again when it
- * failed for want of room or health, so a write that comes between is never forgotten.
+ * The moment a draft is handed to the engine. `unsettled` is cleared before the commit and set again when something is left:
+ * a stream's unfinished line, or all of it for want of room or health. A write that comes between sets it after its bytes arrived.
  *
  * Leaves to others: whether this is the time (op_file_close.c, autocommit.c, op_lock.c).
  */
@@ -52,6 +52,7 @@ static void log_handle_refusal(
 
 int handle_publish(struct fs *fs, struct handle *h, int flags, uint64_t *ret_seq)
 {
+	bool dirty = draft_is_dirty(h->draft);
 	struct request q;
 	int r;
 
@@ -64,10 +65,13 @@ int handle_publish(struct fs *fs, struct handle *h, int flags, uint64_t *ret_seq
 		if (r != -EBADMSG && r != -ESTALE)
 			atomic_store(&h->unsettled, true);
 		log_handle_refusal(fs, h, "save of", &q, r);
-	} else if (q.seq && handles_mapped(fs->handles, h->node_id) && draft_kind_of(h->draft) != DRAFT_SHARED) {
-		fs_inval_data(fs,
-			h->node_id); /* other processes' mappings follow the live file; a shared draft's do already */
+		return r;
 	}
+	if (draft_is_dirty(h->draft))
+		atomic_store(&h->unsettled, true);
+	/* Other processes' mappings follow the live file; a shared draft's do already. */
+	if (dirty && q.seq && handles_mapped(fs->handles, h->node_id) && draft_kind_of(h->draft) != DRAFT_SHARED)
+		fs_inval_data(fs, h->node_id);
 	return r;
 }
 
@@ -108,10 +112,10 @@ void handles_publish_of(struct fs *fs, uint64_t ino, uint32_t tgid)
 	for (size_t i = 0; i < l.count; i++) {
 		struct handle *h = l.items[i];
 
-		if (!atomic_load(&h->unsettled) || !handle_used_by(h, tgid))
+		if (!handle_used_by(h, tgid))
 			continue;
 		pthread_mutex_lock(&h->lock);
-		if (h->draft && draft_is_written(h->draft))
+		if (h->draft && draft_is_dirty(h->draft) && draft_is_written(h->draft))
 			(void)handle_publish(fs, h, 0, &seq); /* refused: stays a draft, said at close again */
 		pthread_mutex_unlock(&h->lock);
 	}

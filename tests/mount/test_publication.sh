@@ -1,0 +1,255 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# Nothing that was written gets lost between write(2) and close(2): what autocommit, a second handle, a killed neighbour or a stale
+# name may do to it meanwhile.
+. "$(dirname "$0")/lib.sh"
+
+config_set() {
+	py "$M/status/config.yaml" "$1" "$2" <<-'END'
+		import re, sys
+		from mt import *
+		p, key, value = sys.argv[1:]
+		text = get(p).decode()
+		line = re.compile(rf"^#? ?{key}:.*$", re.M)
+		text = line.sub(f"{key}: {value}", text, count=1) if line.search(text) else text + f"{key}: {value}\n"
+		put(p, text.encode())
+	END
+}
+
+# slow_start SECONDS: mount a fresh project; from then on every fdatasync takes so long
+slow_start() {
+	cat >"$O/slow.c" <<-'END'
+		#include <dlfcn.h>
+		#include <stdlib.h>
+		#include <unistd.h>
+		int fdatasync(int fd)
+		{
+			int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
+
+			if (access(getenv("SLOW_WHEN"), F_OK) == 0)
+				usleep((useconds_t)(atof(getenv("SLOW_SYNC")) * 1e6));
+			return real(fd);
+		}
+	END
+	${CC:-cc} -D_GNU_SOURCE -shared -fPIC -o "$O/slow.so" "$O/slow.c" -ldl || skip "no compiler for a slow disk"
+	cat >"$O/milestonefs" <<-END
+		#!/bin/sh
+		SLOW_SYNC=$1 SLOW_WHEN=$O/slow LD_PRELOAD=$O/slow.so ASAN_OPTIONS=verify_asan_link_order=0:\$ASAN_OPTIONS exec "$MILESTONEFS" "\$@"
+	END
+	chmod +x "$O/milestonefs"
+	mnt_stop
+	rm -f "$O/slow"
+	MILESTONEFS=$O/milestonefs mnt_start
+	touch "$O/slow"
+}
+
+slow_end() {
+	rm -f "$O/slow"
+	mnt_remount
+}
+
+# --- what autocommit leaves behind ---------------------------------------------------
+
+test_unfinished_line_at_close() {
+	(
+		printf '{"a":1}\n{"b":2}'
+		sleep 2
+	) >>"$D/f.jsonl"
+	eq $'{"a":1}\n{"b":2}' "$(cat "$D/f.jsonl")" "after close"
+}
+
+test_unfinished_line_at_fsync() {
+	py "$D/f.jsonl" <<-'END'
+		import os, sys
+		from mt import *
+		p = sys.argv[1]
+		fd = os.open(p, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+		os.write(fd, b'{"a":1}\n{"b":2}')
+		until(3, lambda: others_see(p) == b'{"a":1}\n', "the whole line was not streamed")
+		os.fsync(fd)
+		eq(b'{"a":1}\n{"b":2}', others_see(p), "after fsync")
+		os.write(fd, b'\n{"c":3}\n{"d":')
+		until(3, lambda: others_see(p).endswith(b'{"c":3}\n'), "the next whole line was not streamed")
+		os.write(fd, b'4}')
+		os.close(fd)
+		eq(b'{"a":1}\n{"b":2}\n{"c":3}\n{"d":4}', others_see(p), "after close")
+	END
+}
+
+test_unfinished_line_of_an_inherited_handle() {
+	# Its opener is gone and the last holder never wrote: RELEASE publishes.
+	sh -c 'sleep 1 >&2 & printf "{\"a\":1}\n{\"b\":2}"' >>"$D/f.jsonl" 2>>"$D/f.jsonl"
+	wait_for 6 grep -q '"b"' "$D/f.jsonl"
+}
+
+# A write at the moment at which autocommit looks.
+test_write_races_autocommit() {
+	config_set autocommit_ms 50
+	py "$D" <<-'END'
+		import os, random, sys, threading, time
+		from mt import *
+		d = sys.argv[1]
+		lost = []
+		end = time.monotonic() + 12
+		def work(i):
+		    p, n = f"{d}/f{i}.log", 0
+		    r = random.Random(i)
+		    expected = 0
+		    while time.monotonic() < end and not lost:
+		        fd = os.open(p, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+		        os.write(fd, b"a")
+		        due = time.monotonic() + 0.050
+		        time.sleep(0.049)
+		        while time.monotonic() < due + r.uniform(-0.0008, 0.0015):
+		            pass
+		        os.write(fd, b"b")
+		        os.close(fd)
+		        expected += 2
+		        size = os.stat(p).st_size
+		        if size != expected:
+		            lost.append(f"{p}: {size} bytes, {expected} were written")
+		threads = [threading.Thread(target=work, args=(i,)) for i in range(24)]
+		[t.start() for t in threads]
+		[t.join() for t in threads]
+		check(not lost, "; ".join(lost))
+	END
+	config_set autocommit_ms 1000
+}
+
+# --- what close waits for --------------------------------------------------------------
+
+test_close_waits_for_autocommit() {
+	config_set autocommit_ms 100
+	slow_start 1
+	py "$D/f.log" <<-'END'
+		import os, sys, time
+		from mt import *
+		p = sys.argv[1]
+		put(p, b"")
+		time.sleep(1.2)
+		for _ in range(2):
+		    fd = os.open(p, os.O_WRONLY | os.O_APPEND)
+		    os.write(fd, b"line\n")
+		    until(3, lambda: others_see(p).endswith(b"line\n"), "not committed by the interval")
+		    visible = time.monotonic()
+		    os.close(fd)
+		    now = time.monotonic()
+		    check(now - visible > 0.5, f"close returned {now - visible:.3f} s after the commit, the disk needs 1 s")
+		    os.truncate(p, 0)
+	END
+	slow_end
+	config_set autocommit_ms 1000
+}
+
+test_close_waits_for_a_rename() {
+	slow_start 1
+	py "$D" "$M/state/events/all.jsonl" <<-'END'
+		import os, subprocess, sys, time
+		from mt import *
+		d, events = sys.argv[1:]
+		fd = os.open(d + "/a.tmp", os.O_WRONLY | os.O_CREAT, 0o644)
+		os.write(fd, b"saved")
+		mv = subprocess.Popen(["mv", d + "/a.tmp", d + "/a.txt"])
+		until(3, lambda: b"waits_for_a_rename/a.txt" in get(events), "not renamed") # the directory is locked meanwhile
+		visible = time.monotonic()
+		os.close(fd)
+		now = time.monotonic()
+		check(now - visible > 0.5, f"close returned {now - visible:.3f} s after the rename, the disk needs 1 s")
+		mv.wait()
+	END
+	slow_end
+}
+
+test_close_waits_for_the_other_handle() {
+	slow_start 1
+	printf '%0100d' 0 >"$D/f.db"
+	"$PY" -c 'import os, sys, time
+fd = os.open(sys.argv[1], os.O_RDWR)
+open("open", "w")
+while not os.path.exists("go"): time.sleep(0.01)
+os.fsync(fd)' "$D/f.db" &
+	local other=$!
+	wait_for 5 test -e open
+	py "$D/f.db" <<-'END'
+		import os, sys, time
+		from mt import *
+		p = sys.argv[1]
+		fd = os.open(p, os.O_RDWR)
+		idle = os.open(p, os.O_RDWR)
+		os.pwrite(fd, b"mine", 10)
+		open("go", "w")
+		until(3, lambda: others_see(p)[10:14] == b"mine", "fsync of the other handle publishes nothing")
+		visible = time.monotonic()
+		os.close(idle)
+		check(time.monotonic() - visible < 0.4, "the close of a handle that never wrote waits")
+		os.close(fd)
+		now = time.monotonic()
+		check(now - visible > 0.5, f"close returned {now - visible:.3f} s after the commit, the disk needs 1 s")
+	END
+	wait "$other"
+	slow_end
+}
+
+# An execve() closes descriptors while it holds what reading links in /proc/PID/fd waits for.
+test_exec_closes_the_file() {
+	timeout -s KILL 10 "$PY" -c '
+import os, sys
+fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+os.write(fd, b"before exec\n")
+os.execv("/bin/true", ["true"])' "$D/f.txt" || fail "execve with an open file hangs"
+	file_is "$D/f.txt" "before exec"
+}
+
+# --- shared drafts ---------------------------------------------------------------------
+
+# An appender of the same file has a draft of its own: the bytes of a killed writer are not its.
+test_killed_writer_beside_an_appender() {
+	py "$D/f.bin" <<-'END'
+		import os, sys
+		from mt import *
+		p = sys.argv[1]
+		put(p, b"-" * 20)
+		a = os.open(p, os.O_WRONLY | os.O_APPEND)
+		c = child("fd = os.open(sys.argv[1], os.O_RDWR)\n"
+		          "os.pwrite(fd, b'typed by the killed', 0)\n"
+		          "print('written')\n"
+		          "time.sleep(60)\n", p)
+		expect(c, "written")
+		c.kill()
+		c.wait()
+		time.sleep(0.3)
+		os.close(a)
+		eq(b"-" * 20, others_see(p), "the file")
+		open("typed", "wb").write(b"typed by the killed")
+	END
+	wait_for 3 draft_kept killed_writer_beside_an_appender/f.bin typed
+}
+
+# All handles of a shared draft end at once: the last one, whichever it is, keeps the bytes aside.
+test_killed_writer_with_many_handles() {
+	local round before
+	config_set autocommit_ms 60000
+	echo "--------------------" >"$D/f.bin"
+	for round in $(seq 40); do
+		before=$(find "$M/transactions/rollbacks" -name '*.draft' | wc -l)
+		py "$D/f.bin" "$round" <<-'END'
+			import os, sys
+			from mt import *
+			c = child("fds = [os.open(sys.argv[1], os.O_RDWR) for _ in range(12)]\n"
+			          "for fd in fds:\n"
+			          "    os.pwrite(fd, b'round %03d' % int(sys.argv[2]), 0)\n"
+			          "print('written')\n"
+			          "time.sleep(60)\n", *sys.argv[1:])
+			expect(c, "written")
+			c.kill()
+			c.wait()
+		END
+		kept_more() { [ "$(find "$M/transactions/rollbacks" -name '*.draft' | wc -l)" -gt "$before" ]; }
+		wait_for 2 kept_more
+		file_is "$D/f.bin" "--------------------"
+	done
+	config_set autocommit_ms 1000
+}
+
+run_tests "$@"

@@ -4,6 +4,7 @@
  * everything that answers with an entry.
  *
  * A file somebody has open for writing has attribute timeout 0: each process may see another size.
+ * The name of a newborn has no entry timeout: it may vanish with its writer.
  * Names below transactions/ have no entry timeout, nor has anything virtual that says so.
  */
 #ifndef MILESTONEFS_ENTRY_H

@@ -32,8 +32,11 @@ int file_kind_get(struct fs *fs, uint64_t ino, struct file_kind *ret)
 	node = tree_node(tree, ino);
 	if (node)
 		r = tree_attr_at(tree, node, seq, INT64_MAX, &k.attr);
-	if (r == 0)
+	if (r == 0) {
+		k.newborn = node->flags & NODE_NEWBORN;
+		k.nameless = !tree_is_linked(tree, node, seq);
 		r = tree_path_at(tree, node, seq, &path);
+	}
 	engine_unlock(fs->engine);
 	if (r == -ENOENT && k.attr.ino)
 		r = 0; /* unlinked but open: no rule */

@@ -12,6 +12,8 @@ struct file_kind {
 	struct tree_attr attr;
 	enum rule_kind rule; /**< NONE also for a file without a name */
 	bool stream_glob;    /**< its path matches the `stream` globs */
+	bool newborn;        /**< not in the journal yet */
+	bool nameless;       /**< unlinked */
 };
 
 /** 0, -ENOENT, -EISDIR or -EINVAL (not a regular file), -ENOMEM. Takes the engine's lock. */

@@ -175,6 +175,18 @@ size_t handles_leave(struct fs_handles *t, struct handle *h, bool unpublished)
 	return count;
 }
 
+bool handles_open(struct fs_handles *t, uint64_t ino)
+{
+	struct bucket *b = bucket_of(t, ino);
+	bool found = false;
+
+	pthread_mutex_lock(&b->lock);
+	for (struct handle *h = b->first; h && !found; h = h->next)
+		found = h->node_id == ino;
+	pthread_mutex_unlock(&b->lock);
+	return found;
+}
+
 bool handles_writing(struct fs_handles *t, uint64_t ino)
 {
 	struct bucket *b = bucket_of(t, ino);
@@ -314,7 +326,7 @@ bool handle_release_publishes(uint64_t fh)
 
 	if (!h)
 		return false;
-	if (h->kind == HANDLE_WRITE && atomic_load(&h->unsettled))
+	if (h->kind == HANDLE_WRITE && (atomic_load(&h->unsettled) || atomic_load(&h->newborn)))
 		return true;
 	return atomic_load(&h->locks) != 0;
 }

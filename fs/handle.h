@@ -71,6 +71,7 @@ struct handle {
 	 *  Who must be sure asks handle_has_unpublished(). */
 	atomic_bool unsettled;
 	bool shared; /**< its draft is the inode's DRAFT_SHARED; fixed at open */
+	atomic_bool newborn; /**< its file was not in the journal yet: closing may take the name away */
 	bool left;   /**< its RELEASE has begun: it will take nobody's bytes over; under the registry's lock */
 	atomic_bool held;  /**< ftruncate(0) began a whole save: not to be published before close or fsync */
 	_Atomic int64_t due_ns; /**< when autocommit publishes it (monotonic); 0 never */
@@ -109,6 +110,8 @@ size_t handles_sharing(struct fs_handles *t, struct handle *h);
  * that leave at once the last one knows it. Returns their count.
  */
 size_t handles_leave(struct fs_handles *t, struct handle *h, bool unpublished);
+/** Is any file handle open on the inode? */
+bool handles_open(struct fs_handles *t, uint64_t ino);
 /** Is any handle open for writing on the inode? A lock-free "no" in most cases. */
 bool handles_writing(struct fs_handles *t, uint64_t ino);
 /** Were pages of the inode read into the kernel's cache (a mapping)? Stays true while mounted. */

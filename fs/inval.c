@@ -11,6 +11,7 @@
  */
 #include "inval.h"
 
+#include <linux/fuse.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,23 +154,53 @@ void fs_inval_entry(struct fs *fs, uint64_t parent_id, const char *name)
 }
 
 /*
+ * Does the kernel know of this change of a name because it asked for it? Not: what a refusal puts back, what a control file or a recovered
+ * draft brings about, a newborn that nobody wrote and that vanishes with its last RELEASE.
+ */
+static bool entry_known(
+	const struct fs_session_request *asked, const struct change *c, const struct change *changes, size_t count)
+{
+	switch (asked->opcode) {
+	case FUSE_MKNOD:
+	case FUSE_MKDIR:
+	case FUSE_SYMLINK:
+	case FUSE_CREATE:
+		return c->type == CHANGE_CREATE; /* and what is below a new directory nobody has looked up */
+	case FUSE_LINK:
+		return c->type == CHANGE_CREATE ? c->ino == asked->second
+						: c->ino == asked->second && c->parent == asked->node_id;
+	case FUSE_UNLINK:
+	case FUSE_RMDIR:
+		return c->type == CHANGE_UNLINK && c->parent == asked->node_id;
+	case FUSE_RENAME:
+	case FUSE_RENAME2:
+		for (size_t i = 0; i < count; i++) /* one that is carried out takes a name away */
+			if (changes[i].type == CHANGE_UNLINK && changes[i].parent == asked->node_id)
+				return c->parent == asked->node_id || c->parent == asked->second;
+		return false;
+	default:
+		return c->type == CHANGE_CREATE && c->ino == asked->node_id; /* the first commit of a newborn */
+	}
+}
+
+/*
  * While a file is open for writing its attributes have no timeout (entry.h), so a commit of the file the
- * kernel's request is about needs nothing. Names a request changes the kernel knows of; those the daemon changes on its own it does not.
+ * kernel's request is about needs nothing.
  */
 void fs_observe(void *arg, uint64_t seq, const struct change *changes, size_t count)
 {
+	const struct fs_session_request *asked = fs_session_request();
 	struct fs *fs = arg;
-	uint64_t asked = fs_session_request_node();
 
-	(void)seq;
 	for (size_t i = 0; i < count; i++) {
 		const struct change *c = &changes[i];
+		bool entry = c->type == CHANGE_CREATE || c->type == CHANGE_LINK || c->type == CHANGE_UNLINK;
 
-		if (c->type == CHANGE_CONTENT && handles_mapped(fs->handles, c->ino) && c->ino != asked)
+		if (c->type == CHANGE_CONTENT && handles_mapped(fs->handles, c->ino) && c->ino != asked->node_id)
 			fs_inval_data(fs, c->ino);
-		if ((c->type == CHANGE_CONTENT || c->type == CHANGE_ATTR || c->type == CHANGE_XATTR) && c->ino != asked)
+		if (!entry && c->ino != asked->node_id)
 			fs_inval_attr(fs, c->ino);
-		else if (!asked && (c->type == CHANGE_CREATE || c->type == CHANGE_LINK || c->type == CHANGE_UNLINK)) {
+		if (entry && (!seq || !entry_known(asked, c, changes, count))) { /* seq 0: a newborn is gone */
 			inval_queue(fs->inval, c->parent, c->name, c->name_len);
 			fs_inval_attr(fs, c->parent);
 		}

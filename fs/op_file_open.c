@@ -53,12 +53,41 @@ static void undo(struct fs *fs, struct handle *h)
 	handle_unref(fs, h);
 }
 
+/*
+ * A newborn that vanished with its killed writer: the kernel came by it through a name that has gone meanwhile, and must look again, or
+ * what is saved goes where nobody finds it. With a handle open, the inode itself may be meant (/proc/self/fd). A file that was
+ * replaced between lookup and open is not stale: the kernel looks again once only, and a busy rename would make saves fail.
+ */
+static bool stale(struct fs *fs, uint64_t ino, bool vanished)
+{
+	return vanished && !handles_open(fs->handles, ino);
+}
+
+/* A removed version may still be read, as after any race with a rename; not a newborn that never was. */
+static int file_state(struct fs *fs, uint64_t ino, bool *ret_gone)
+{
+	struct node *node;
+	int r = -ENOENT;
+
+	engine_lock(fs->engine);
+	node = tree_node(engine_tree(fs->engine), ino);
+	if (node && tree_version_at(node, engine_live_seq(fs->engine))) {
+		*ret_gone = node->flags & NODE_NEWBORN && !node->nlink;
+		r = 0;
+	}
+	engine_unlock(fs->engine);
+	return r;
+}
+
 static int open_read(struct fs *fs, uint64_t ino, int flags, uint32_t tid, struct handle **ret)
 {
 	struct handle *h;
+	bool gone;
+	int r;
 
-	if (!handle_live_version(fs, ino))
-		return -ENOENT;
+	r = file_state(fs, ino, &gone);
+	if (r < 0 || stale(fs, ino, gone))
+		return r < 0 ? r : -ESTALE;
 	h = handle_new(HANDLE_READ, ino, flags, tid);
 	if (!h)
 		return -ENOMEM;
@@ -78,6 +107,8 @@ static int open_write(
 	r = file_kind_get(fs, ino, &k);
 	if (r < 0)
 		return r;
+	if (stale(fs, ino, k.newborn && k.nameless))
+		return -ESTALE;
 	h = handle_new(HANDLE_WRITE, ino, flags, q->actor.pid);
 	if (!h)
 		return -ENOMEM;
@@ -86,6 +117,7 @@ static int open_write(
 	h->actor = q->actor;
 	h->rule = k.rule;
 	h->created = created;
+	atomic_store(&h->newborn, k.newborn);
 	h->streams = file_kind_streams(&k, kind);
 	atomic_store(&h->unsettled, created || kind == DRAFT_WHOLE);
 	r = draft_open(fs->engine, ino, kind, &q->actor, &h->draft);
@@ -95,6 +127,8 @@ static int open_write(
 		return r;
 	}
 	h->shared = kind == DRAFT_SHARED;
+	if (flags & O_APPEND)
+		draft_set_append(h->draft); /* with O_TRUNC it begins as a whole file */
 	handles_add(fs->handles, h);
 	*ret = h;
 	return 0;

@@ -69,6 +69,8 @@ int handle_publish(struct fs *fs, struct handle *h, int flags, uint64_t *ret_seq
 	}
 	if (draft_is_dirty(h->draft))
 		atomic_store(&h->unsettled, true);
+	else
+		atomic_store(&h->newborn, false);
 	/* Other processes' mappings follow the live file; a shared draft's do already. */
 	if (dirty && q.seq && handles_mapped(fs->handles, h->node_id) && draft_kind_of(h->draft) != DRAFT_SHARED)
 		fs_inval_data(fs, h->node_id);

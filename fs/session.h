@@ -41,7 +41,12 @@ void fs_order_release_done(struct fs *fs, uint64_t fh);
  *  within an operation it costs one load; @req may be NULL. */
 void fs_order_wait(struct fs *fs, fuse_req_t req);
 
-/** The node of the kernel's request this thread works on; 0 on any other thread (autocommit, timers). */
-uint64_t fs_session_request_node(void);
+/** The kernel's request this thread works on; all 0 on any other thread (autocommit, timers). */
+struct fs_session_request {
+	uint64_t node_id;
+	uint32_t opcode; /**< FUSE_… of <linux/fuse.h> */
+	uint64_t second; /**< RENAME: the new directory; LINK: the file */
+};
+const struct fs_session_request *fs_session_request(void);
 
 #endif

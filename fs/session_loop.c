@@ -35,11 +35,21 @@ struct worker {
 	int epoll_fd;
 };
 
-static _Thread_local uint64_t request_node;
+static _Thread_local struct fs_session_request current_request;
 
-uint64_t fs_session_request_node(void)
+const struct fs_session_request *fs_session_request(void)
 {
-	return request_node;
+	return &current_request;
+}
+
+static void request_note(const void *request, size_t len)
+{
+	const struct fuse_in_header *h = request;
+	bool two = h->opcode == FUSE_RENAME || h->opcode == FUSE_RENAME2 || h->opcode == FUSE_LINK;
+
+	current_request = (struct fs_session_request){.node_id = h->nodeid, .opcode = h->opcode};
+	if (two && len >= sizeof(*h) + sizeof(uint64_t)) /* the first field of each of their bodies */
+		memcpy(&current_request.second, h + 1, sizeof(uint64_t));
 }
 
 /* Under the read lock: where in the order is the request? */
@@ -105,12 +115,12 @@ static void request_serve(struct worker *w, size_t len, const struct order_ticke
 	struct fuse_buf buf = { .size = len, .mem = w->buffer };
 	bool init = h->opcode == FUSE_INIT;
 
-	request_node = h->nodeid;
+	request_note(h, len);
 	fs_order_enter(w->fs->order, t);
 	atomic_fetch_add_explicit(&w->fs->requests, 1, memory_order_relaxed);
 	fuse_session_process_buf(w->fs->session, &buf);
 	fs_order_leave(w->fs->order, t);
-	request_node = 0;
+	current_request = (struct fs_session_request){0};
 	if (init && w->fs->loop->calls && w->fs->loop->calls->ready)
 		w->fs->loop->calls->ready(w->fs->loop->calls->arg);
 }

@@ -252,4 +252,95 @@ test_killed_writer_with_many_handles() {
 	config_set autocommit_ms 1000
 }
 
+# --- names that vanish -----------------------------------------------------------------
+
+# The name a killed creator leaves is gone for the kernel, too: what is saved there next is a new file.
+test_save_where_a_killed_creator_was() {
+	py "$D" <<-'END'
+		import os, subprocess, sys
+		from mt import *
+		d = sys.argv[1]
+		for i in range(60):
+		    p = f"{d}/new{i}.txt"
+		    c = child("fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)\n"
+		              + ("os.write(fd, b'half')\n" if i % 2 else "") +
+		              "print('open')\n"
+		              "time.sleep(60)\n", p)
+		    expect(c, "open")
+		    check(os.path.exists(p), "a created name is visible at once")
+		    c.kill()
+		    if i % 3:
+		        c.wait()
+		    subprocess.run(["sh", "-c", 'echo good >"$1"', "sh", p], check=True)
+		    eq(b"good\n", others_see(p), f"round {i}: the save after the kill")
+		    check(os.path.basename(p) in os.listdir(d), f"round {i}: the file is not listed")
+		    c.wait()
+		    eq(b"good\n", others_see(p), f"round {i}: at the end")
+	END
+	mnt_remount
+	eq 60 "$(cat "$D"/new*.txt | grep -cx good)" "after a remount"
+}
+
+# A killed creator's name does not show once it is over.
+test_killed_creators_name_is_gone() {
+	py "$D" <<-'END'
+		import os, sys
+		from mt import *
+		d = sys.argv[1]
+		for i in range(30):
+		    p = f"{d}/f{i}"
+		    c = child("fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT, 0o644)\nprint('open')\ntime.sleep(60)\n", p)
+		    expect(c, "open")
+		    os.stat(p)
+		    c.kill()
+		    c.wait()
+		    until(2, lambda: not os.path.exists(p), f"round {i}: stat still finds it")
+		    refused(errno.ENOENT, os.open, p, os.O_RDONLY)
+	END
+}
+
+# Savers and renamers of one name: no save fails, and none that was last is lost.
+test_saves_against_renames() {
+	py "$D" <<-'END'
+		import os, sys, threading, time
+		from mt import *
+		d = sys.argv[1]
+		p = d + "/f.txt"
+		put(p, b"begin")
+		end = time.monotonic() + 3
+		failed = []
+		def rename(i):
+		    while time.monotonic() < end:
+		        put(f"{d}/tmp{i}", b"renamed")
+		        os.rename(f"{d}/tmp{i}", p)
+		def save():
+		    while time.monotonic() < end:
+		        try:
+		            put(p, b"saved")
+		        except OSError as e:
+		            failed.append(e)
+		threads = [threading.Thread(target=rename, args=(i,)) for i in range(2)] + [threading.Thread(target=save) for _ in range(4)]
+		[t.start() for t in threads]
+		[t.join() for t in threads]
+		check(not failed, f"{len(failed)} saves failed: {failed[:3]}")
+		put(p, b"last")
+		eq(b"last", others_see(p), "the last save")
+	END
+}
+
+test_unlinked_file_by_its_descriptor() {
+	py "$D/f.txt" <<-'END'
+		import os, sys
+		from mt import *
+		p = sys.argv[1]
+		put(p, b"old")
+		fd = os.open(p, os.O_RDWR)
+		os.unlink(p)
+		for flags in (os.O_RDONLY, os.O_RDWR, os.O_WRONLY | os.O_APPEND):
+		    os.close(os.open(f"/proc/self/fd/{fd}", flags))
+		eq(b"old", os.pread(fd, 10, 0), "what it holds")
+		os.close(fd)
+	END
+}
+
 run_tests "$@"

@@ -122,7 +122,8 @@ test_size_is_true_and_any_offset_readable() {
 		eq "$(stat -c %s "$file")" "$(wc -c <whole)" "size of $file"
 		for at in 1 100 777 $(($(wc -c <whole) - 10)); do
 			dd if="$file" bs=1 skip="$at" count=90 status=none >piece
-			tail -c "+$((at + 1))" whole | head -c 90 | cmp - piece || fail "$file at $at"
+			tail -c "+$((at + 1))" whole >rest
+			head -c 90 rest | cmp - piece || fail "$file at $at"
 		done
 		eq "$(tail -n 2 whole)" "$(tail -n 2 "$file")" "tail of $file"
 	done

@@ -23,7 +23,7 @@
 struct inval_item {
 	struct inval_item *next;
 	uint64_t node_id; /* of the file, or the directory of an entry */
-	char name[];	  /* "": the pages of the file */
+	char name[];      /* "": the pages of the file */
 };
 
 struct fs_inval {
@@ -32,7 +32,7 @@ struct fs_inval {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	struct inval_item *first, **end; /* under lock */
-	bool stop;			 /* under lock */
+	bool stop;                       /* under lock */
 };
 
 static void inval_do(struct fs *fs, const struct inval_item *item)

@@ -66,7 +66,7 @@ static void request_take(struct fs *fs, const void *request, size_t len, struct 
 		atomic_store(&fs->loop->init_unique, h->unique);
 	fs_order_take(fs->order, h->nodeid, publishes ? release->fh : 0, publishes, ret);
 	if ((h->opcode == FUSE_RELEASE && !publishes) || h->opcode == FUSE_FORGET || h->opcode == FUSE_BATCH_FORGET ||
-	    h->opcode == FUSE_INTERRUPT)
+		h->opcode == FUSE_INTERRUPT)
 		ret->after = 0; /* these look at nothing a RELEASE changes */
 }
 
@@ -112,7 +112,7 @@ static ssize_t request_read(struct worker *w, struct order_ticket *ret)
 static void request_serve(struct worker *w, size_t len, const struct order_ticket *t)
 {
 	const struct fuse_in_header *h = (const void *)w->buffer;
-	struct fuse_buf buf = { .size = len, .mem = w->buffer };
+	struct fuse_buf buf = {.size = len, .mem = w->buffer};
 	bool init = h->opcode == FUSE_INIT;
 
 	request_note(h, len);
@@ -147,12 +147,12 @@ static void *worker_main(void *arg)
 
 static int worker_prepare(struct fs *fs, struct worker *w)
 {
-	struct epoll_event request = { .events = EPOLLIN | EPOLLEXCLUSIVE }, end = { .events = EPOLLIN };
+	struct epoll_event request = {.events = EPOLLIN | EPOLLEXCLUSIVE}, end = {.events = EPOLLIN};
 
 	w->fs = fs;
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (w->epoll_fd < 0 || epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fs->loop->fuse_fd, &request) < 0 ||
-	    epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fs->loop->end_fd, &end) < 0)
+		epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fs->loop->end_fd, &end) < 0)
 		return -errno;
 	w->buffer = malloc(fs->loop->buffer_bytes);
 	return w->buffer ? 0 : -ENOMEM;
@@ -191,7 +191,7 @@ static int workers_start(struct fs *fs, struct worker *workers, unsigned count)
 /* Until all have ended, or @timeout_ms (-1: for ever). Returns whether somebody asked to stop. */
 static bool wait_for_end(struct fs *fs, int signal_fd, int timeout_ms)
 {
-	struct pollfd fds[2] = { { .fd = fs->loop->wake_fd, .events = POLLIN }, { .fd = signal_fd, .events = POLLIN } };
+	struct pollfd fds[2] = {{.fd = fs->loop->wake_fd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};
 
 	while (atomic_load(&fs->loop->alive)) {
 		struct signalfd_siginfo info;
@@ -206,7 +206,8 @@ static bool wait_for_end(struct fs *fs, int signal_fd, int timeout_ms)
 			log_info("stopping on signal %u", info.ssi_signo);
 			return true;
 		}
-		if (fds[0].revents && read(fs->loop->wake_fd, &count, sizeof(count)) == sizeof(count) && !atomic_load(&fs->loop->stopping))
+		if (fds[0].revents && read(fs->loop->wake_fd, &count, sizeof(count)) == sizeof(count) &&
+			!atomic_load(&fs->loop->stopping))
 			return true; /* fs_session_stop() */
 	}
 	return false;

@@ -51,9 +51,11 @@ test_sed_i() {
 }
 
 test_yq_in_place() {
+	local help
 	need yq
 	printf 'name: old\nlist: [1, 2]\n' >"$D/f.yaml"
-	if yq --help 2>&1 | grep -q -- --in-place && ! yq --help 2>&1 | grep -q eval; then
+	help=$(yq --help 2>&1)
+	if [[ $help == *--yaml-output* ]]; then # the Python one, as packaged by Debian
 		yq -y -i '.name = "new"' "$D/f.yaml"
 	else
 		yq -i '.name = "new"' "$D/f.yaml"

@@ -9,10 +9,12 @@
  *  4. If nobody does, the file is closed for ever; whether the last one was
  *     killed decides between publishing and keeping the draft apart.
  *
- * A descriptor is looked at in steps: whether it can write, and only then its fdinfo. For a process that saves again and again the
- * fdinfo files stay open instead (3 µs for 4 descriptors, against 20). Nothing follows the link, which would ask
- * our own mount and wait for ourselves. Nothing reads it either: the kernel (6.18) takes the process's exec lock for that, which an
- * execve() holds while it closes descriptors, so while it waits for the answer to its FLUSH.
+ * Who closes may be in the middle of an exec, which closes O_CLOEXEC descriptors. It then holds its exec_update_lock, and waits for
+ * us; so nothing is read here that takes that lock: no link of "fd" (readlink, stat, following it), not "stat", not "environ". (They
+ * block for ever, unkillably for the caller.) What is used is free of it: "fdinfo", listing and counting "fd", "children", "status",
+ * "mountinfo". Only a process without a descriptor table is past all exec, and its "stat" may be read. The same holds for relatives.
+ *
+ * A descriptor is looked at by its fdinfo. For a process that saves again these files stay open (a third of the price).
  *
  * Bounds: RELATIVES_MAX processes. Failure: whatever can't be seen counts as "still held", and RELEASE publishes.
  */
@@ -34,7 +36,7 @@
 enum {
 	RELATIVES_MAX = 256,
 	PROBE_GAP_MAX = 2, /* unused numbers met before the directory is listed instead */
-	SCANS_KEEP = 2,	   /* a process looked at more often gets its fdinfo files kept open */
+	SCANS_KEEP = 1,    /* a process looked at more often gets its fdinfo files kept open */
 };
 
 /* The processes to look at: participants and all their descendants. */
@@ -48,65 +50,53 @@ struct scan {
 	struct process_cache *cache;
 	const struct last_close_query *query;
 	struct process *process; /* locked */
-	uint32_t enough;	 /* stop when more descriptors than this are ours */
+	uint32_t enough;         /* stop when more descriptors than this are ours */
 	uint32_t ours;
 };
 
 /* --- descriptors ---------------------------------------------------------------- */
 
-static bool link_in_mount(const char *link, const char *mount_prefix)
-{
-	size_t len = strlen(mount_prefix);
-	return len && !strncmp(link, mount_prefix, len) && (link[len] == '/' || link[len] == '\0');
-}
-
-/* Before Linux 5.14 fdinfo has no inode number: any file of the mount counts. */
-static bool descriptor_in_mount(struct scan *scan, const char *name)
-{
-	char link[512];
-	ssize_t n = readlinkat(scan->process->fds, name, link, sizeof(link) - 1);
-
-	if (n < 0)
-		return false;
-	link[n] = '\0';
-	return link_in_mount(link, scan->query->mount_prefix);
-}
-
-/* Is descriptor @name a writable one of the inode? Its number is in use when this is not -ENOENT. */
-static int descriptor_ours(struct scan *scan, const char *name)
+/* Is what fdinfo says a writable descriptor of the inode? */
+static bool info_ours(struct scan *scan, const struct proc_fdinfo *info)
 {
 	const struct last_close_query *q = scan->query;
+	struct proc_mount mount;
+
+	if ((info->flags & O_PATH) || (info->flags & O_ACCMODE) == O_RDONLY || (info->ino && info->ino != q->ino))
+		return false;
+	/* The same number in another file system? (Old kernels show none: then any file of the mount counts.) */
+	if (info->mnt_id && proc_mount_read(scan->process->dir, info->mnt_id, &mount) == 0)
+		return q->dev ? mount.dev == q->dev : mount.fuse;
+	return true;
+}
+
+/*
+ * Is descriptor @number a writable one of the inode? Its number is in use when this is not -ENOENT. Keeps its fdinfo open
+ * where that is worth it.
+ */
+static int descriptor_ours(struct scan *scan, uint64_t number)
+{
 	struct process *p = scan->process;
 	struct proc_fdinfo info;
 	char path[32], text[512];
-	struct stat st;
+	ssize_t n;
 
-	/* The link's own mode tells whether it can write. */
-	if (fstatat(p->fds, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
-	if (!(st.st_mode & S_IWUSR))
-		return 0;
-	snprintf(path, sizeof(path), "fdinfo/%.20s", name);
-	ssize_t n = proc_read(p->dir, path, text, sizeof(text));
+	if (p->scans > SCANS_KEEP && process_fdinfo_keep(scan->cache, p, (uint32_t)number) == 0) {
+		n = pread(p->infos[p->info_count - 1].fd, text, sizeof(text) - 1, 0);
+		n = n < 0 ? -errno : n;
+	} else {
+		snprintf(path, sizeof(path), "fdinfo/%llu", (unsigned long long)number);
+		n = proc_read(p->dir, path, text, sizeof(text));
+	}
 	if (n < 0)
-		return n == -ENOENT ? 0 : (int)n;
-	if (proc_fdinfo_parse(text, (size_t)n, &info) < 0 || (info.flags & O_PATH) ||
-		(info.flags & O_ACCMODE) == O_RDONLY)
-		return 0;
-	if (!info.ino)
-		return descriptor_in_mount(scan, name);
-	if (info.ino != q->ino)
-		return 0;
-	dev_t dev;
-	if (q->dev && info.mnt_id && proc_mount_dev(p->dir, info.mnt_id, &dev) == 0 && dev != q->dev)
-		return 0; /* the same number in another file system */
-	return 1;
+		return (int)n;
+	return proc_fdinfo_parse(text, (size_t)n, &info) == 0 && info_ours(scan, &info);
 }
 
 /* Count one descriptor. Returns 1 when @scan is decided, 0 to go on, or -errno. */
-static int descriptor_count(struct scan *scan, const char *name)
+static int descriptor_count(struct scan *scan, uint64_t number)
 {
-	int r = descriptor_ours(scan, name);
+	int r = descriptor_ours(scan, number);
 	if (r < 0)
 		return r;
 	scan->ours += (uint32_t)r;
@@ -145,29 +135,24 @@ static int descriptors_list(struct scan *scan, uint64_t from)
 			at += entry->d_reclen;
 			if (parse_u64(entry->d_name, &number) < 0 || number < from || info_kept(scan->process, number))
 				continue;
-			int r = descriptor_count(scan, entry->d_name);
-			if (r == 0 && scan->process->scans > SCANS_KEEP)
-				(void)process_fdinfo_keep(scan->cache, scan->process, (uint32_t)number); /* only saves time */
+			int r = descriptor_count(scan, number);
 			if (r && r != -ENOENT) /* closed meanwhile */
 				return r;
 		}
 	}
 }
 
-/* As descriptor_count, by the kept fdinfo @i: one small read, and a closer look only at what has our number. */
+/* As descriptor_count, by the kept fdinfo @i. */
 static int info_count(struct scan *scan, unsigned i)
 {
-	char text[512], name[16];
 	struct proc_fdinfo info;
-	const struct process_fdinfo *kept = &scan->process->infos[i];
-	ssize_t n = pread(kept->fd, text, sizeof(text), 0);
+	char text[512];
+	ssize_t n = pread(scan->process->infos[i].fd, text, sizeof(text), 0);
+
 	if (n < 0)
 		return -errno;
-	if (proc_fdinfo_parse(text, (size_t)n, &info) == 0 &&
-	    ((info.ino && info.ino != scan->query->ino) || (info.flags & O_ACCMODE) == O_RDONLY))
-		return 0;
-	snprintf(name, sizeof(name), "%u", kept->number);
-	return descriptor_count(scan, name);
+	scan->ours += proc_fdinfo_parse(text, (size_t)n, &info) == 0 && info_ours(scan, &info);
+	return scan->ours > scan->enough;
 }
 
 /* Look at all descriptors of a live process, of which there are @count (0: not known). */
@@ -189,9 +174,7 @@ static int descriptors_scan(struct scan *scan, uint64_t count)
 
 	/* A process seen for the first time: its numbers are mostly dense from 0, and trying them is cheaper than a listing. */
 	for (; found < count && number < found + PROBE_GAP_MAX; number++) {
-		char name[24];
-		snprintf(name, sizeof(name), "%llu", (unsigned long long)number);
-		int r = descriptor_count(scan, name);
+		int r = descriptor_count(scan, number);
 		if (r == -ENOENT)
 			continue;
 		if (r)
@@ -206,10 +189,11 @@ static int descriptors_scan(struct scan *scan, uint64_t count)
  * descriptors? 1 yes, 0 no, -ESRCH: it is exiting or gone and holds nothing, -EBUSY: this thread
  * is exiting while others of its process may not be, or another -errno.
  */
-static int process_holds(struct process_cache *cache, const struct last_close_query *q, struct process *p, uint32_t enough)
+static int process_holds(
+	struct process_cache *cache, const struct last_close_query *q, struct process *p, uint32_t enough)
 {
-	struct scan scan = { .cache = cache, .query = q, .process = p, .enough = enough };
-	struct proc_stat st;
+	struct scan scan = {.cache = cache, .query = q, .process = p, .enough = enough};
+	struct proc_status st;
 	struct stat fds;
 
 	int error = process_fds_get(p);
@@ -222,12 +206,12 @@ static int process_holds(struct process_cache *cache, const struct last_close_qu
 		error = descriptors_scan(&scan, (uint64_t)fds.st_size);
 		if (error >= 0)
 			return error;
-		/* A process that dies under the scan answers EACCES too; its stat tells. */
+		/* A process that dies under the scan answers EACCES too; its status tells. */
 	}
 	/* No descriptors or none to be seen: a process that exits has lost its table already. */
-	if (error == -ENOENT || error == -ESRCH || proc_stat_read(p->dir, &st) < 0)
+	if (error == -ENOENT || error == -ESRCH || proc_status_read(p->dir, &st) < 0)
 		return -ESRCH;
-	if (st.flags & PROC_PF_EXITING)
+	if (!st.fd_table)
 		return st.threads > 1 ? -EBUSY : -ESRCH;
 	return error ? error : descriptors_scan(&scan, 0);
 }
@@ -253,14 +237,18 @@ static int children_search(struct relatives *all, uint32_t pid)
 {
 	DIR *dir = opendir("/proc");
 	struct dirent *entry;
-	struct proc_stat st;
+	struct proc_status st;
 	uint64_t candidate;
 	int r = 0;
 	if (!dir)
 		return -errno;
-	while (r == 0 && (entry = readdir(dir)))
-		if (parse_u64(entry->d_name, &candidate) == 0 && proc_stat_read_pid((uint32_t)candidate, &st) == 0 && st.ppid == pid)
+	while (r == 0 && (entry = readdir(dir))) {
+		if (parse_u64(entry->d_name, &candidate) < 0)
+			continue;
+		cleanup_fd int fd = openat(dirfd(dir), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (fd >= 0 && proc_status_read(fd, &st) == 0 && st.ppid == pid)
 			r = relative_add(all, (uint32_t)candidate);
+	}
 	closedir(dir);
 	return r;
 }
@@ -280,10 +268,10 @@ static int children_add(struct relatives *all, struct process *p)
  * Look at participants[0..] and everything that descends from them or from the
  * flushing process @self (which is looked at already). Returns the first holder's pid (0 none).
  */
-static uint32_t relatives_holder(struct process_cache *cache, const struct last_close_query *q, struct process *self,
-				 bool *ret_unreadable)
+static uint32_t relatives_holder(
+	struct process_cache *cache, const struct last_close_query *q, struct process *self, bool *ret_unreadable)
 {
-	struct relatives all = { .count = 0 };
+	struct relatives all = {.count = 0};
 	relative_add(&all, self->tgid);
 	if (q->opener)
 		relative_add(&all, q->opener);
@@ -331,7 +319,7 @@ static bool listed(const uint32_t *pids, size_t count, uint32_t pid)
 }
 
 static void decide(struct process_cache *cache, const struct last_close_query *q, struct process *self,
-		   struct last_close_result *r)
+	struct last_close_result *r)
 {
 	bool writer = self->tgid == q->opener || listed(q->writers, q->writer_count, self->tgid);
 	if (!writer && !listed(q->holders, q->holder_count, self->tgid))
@@ -342,7 +330,7 @@ static void decide(struct process_cache *cache, const struct last_close_query *q
 	bool fds_readable = self->fds >= 0;
 	pthread_mutex_unlock(&self->lock);
 	if (held == -ESRCH || held == -EBUSY) { /* exiting; the last of its threads, or it would not flush */
-		struct proc_stat st;
+		struct proc_stat st;            /* it has no table, so it is in no exec */
 		if (proc_stat_read(self->dir, &st) == 0)
 			/* The kernel shows us the exit code of whom we may look at. */
 			r->killed = proc_stat_killed(&st, fds_readable || st.exit_code);
@@ -364,7 +352,7 @@ static void decide(struct process_cache *cache, const struct last_close_query *q
 void last_close_decide(struct process_cache *cache, const struct last_close_query *query, struct last_close_result *ret)
 {
 	struct process *self;
-	*ret = (struct last_close_result){ .verdict = LAST_CLOSE_NO, .tgid = query->tid };
+	*ret = (struct last_close_result){.verdict = LAST_CLOSE_NO, .tgid = query->tid};
 	if (process_get(cache, query->tid, &self) < 0) {
 		ret->unreadable = true;
 		return;

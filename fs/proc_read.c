@@ -73,7 +73,7 @@ int proc_stat_parse(const char *text, size_t len, struct proc_stat *ret_stat)
 	const char *p = memrchr(text, ')', len); /* comm may hold anything, also ')' */
 	if (!p || end - p < 4 || p[1] != ' ')
 		return -EINVAL;
-	struct proc_stat st = { .state = p[2] };
+	struct proc_stat st = {.state = p[2]};
 	p += 3;
 	for (int field = 4; field <= STAT_FIELD_EXIT_CODE; field++) {
 		uint64_t v;
@@ -170,7 +170,7 @@ int proc_fdinfo_parse(const char *text, size_t len, struct proc_fdinfo *ret_info
 	const char *end = copy + len, *flags = line_find(copy, "flags:");
 	if (!flags)
 		return -EINVAL;
-	struct proc_fdinfo info = { .flags = (uint32_t)strtoul(flags, NULL, 8) };
+	struct proc_fdinfo info = {.flags = (uint32_t)strtoul(flags, NULL, 8)};
 	const char *p = line_find(copy, "mnt_id:");
 	if (p && proc_number_next(&p, end, &v))
 		info.mnt_id = (uint32_t)v;
@@ -181,7 +181,19 @@ int proc_fdinfo_parse(const char *text, size_t len, struct proc_fdinfo *ret_info
 	return 0;
 }
 
-int proc_mount_dev(int dir, uint32_t mnt_id, dev_t *ret_dev)
+/* The type stands after " - ", which ends the optional fields. */
+static bool mount_line_fuse(const char *line, const char *end)
+{
+	const char *stop = memchr(line, '\n', (size_t)(end - line));
+	const char *dash = memmem(line, (size_t)((stop ? stop : end) - line), " - fuse", strlen(" - fuse"));
+
+	if (!dash)
+		return false;
+	dash += strlen(" - fuse");
+	return dash < end && (*dash == ' ' || *dash == '.');
+}
+
+int proc_mount_read(int dir, uint32_t mnt_id, struct proc_mount *ret_mount)
 {
 	enum { MOUNTINFO_BYTES_MAX = 1 << 20 };
 	cleanup_free char *text = malloc(MOUNTINFO_BYTES_MAX);
@@ -192,14 +204,36 @@ int proc_mount_dev(int dir, uint32_t mnt_id, dev_t *ret_dev)
 		return (int)n;
 	const char *end = text + n;
 	for (const char *p = text; p && p < end; p = memchr(p, '\n', (size_t)(end - p))) {
-		uint64_t id, parent, major_nr, minor_nr; /* "36 35 98:0 /root /mnt …" */
+		uint64_t id, parent, major_nr, minor_nr; /* "36 35 98:0 /root /mnt … - type source …" */
 		if (!proc_number_next(&p, end, &id) || id != mnt_id)
 			continue;
-		if (!proc_number_next(&p, end, &parent) || !proc_number_next(&p, end, &major_nr) || p >= end || *p++ != ':' ||
-		    !proc_number_next(&p, end, &minor_nr))
+		if (!proc_number_next(&p, end, &parent) || !proc_number_next(&p, end, &major_nr) || p >= end ||
+			*p++ != ':' || !proc_number_next(&p, end, &minor_nr))
 			return -EINVAL;
-		*ret_dev = makedev((unsigned)major_nr, (unsigned)minor_nr);
+		*ret_mount = (struct proc_mount){
+			.dev = makedev((unsigned)major_nr, (unsigned)minor_nr), .fuse = mount_line_fuse(p, end)};
 		return 0;
 	}
 	return -ENOENT;
+}
+
+static uint64_t status_number(const char *text, const char *end, const char *key)
+{
+	const char *p = line_find(text, key);
+	uint64_t v;
+	return p && proc_number_next(&p, end, &v) ? v : 0;
+}
+
+int proc_status_read(int dir, struct proc_status *ret_status)
+{
+	char text[8192];
+	ssize_t n = proc_read(dir, "status", text, sizeof(text));
+	if (n < 0)
+		return (int)n;
+	*ret_status = (struct proc_status){
+		.ppid = (uint32_t)status_number(text, text + n, "PPid:"),
+		.threads = (uint32_t)status_number(text, text + n, "Threads:"),
+		.fd_table = status_number(text, text + n, "FDSize:") != 0,
+	};
+	return 0;
 }

@@ -20,10 +20,10 @@
 
 /** What is used of /proc/PID/stat. */
 struct proc_stat {
-	char state;	     /**< R, S, D, Z, X … */
-	uint32_t ppid;	     /**< 0: none, or outside of our pid namespace */
+	char state;          /**< R, S, D, Z, X … */
+	uint32_t ppid;       /**< 0: none, or outside of our pid namespace */
 	uint32_t session;    /**< POSIX session leader's pid; 0 as above */
-	uint32_t flags;	     /**< PROC_PF_… */
+	uint32_t flags;      /**< PROC_PF_… */
 	uint32_t threads;    /**< of its process, those not yet reaped */
 	uint64_t start_time; /**< clock ticks since boot */
 	int32_t exit_code;   /**< wait status while dying; 0 alive, or where we may not see it */
@@ -32,7 +32,10 @@ struct proc_stat {
 /** Parse @len bytes of a stat file. Returns 0 or -EINVAL. */
 int proc_stat_parse(const char *text, size_t len, struct proc_stat *ret_stat);
 
-/** Read and parse "stat" below @dir (a descriptor of /proc/PID). Returns 0, -ESRCH when gone, or another -errno. */
+/**
+ * Read and parse "stat" below @dir (a descriptor of /proc/PID). Returns 0, -ESRCH when gone, or another -errno. Blocks while the
+ * process is in the later part of an exec: not on behalf of a FLUSH, which may be part of one.
+ */
 int proc_stat_read(int dir, struct proc_stat *ret_stat);
 
 /** The same by pid. */
@@ -60,16 +63,32 @@ bool proc_environ_id(const char *block, size_t len, const char *name, char out[A
 
 /** What is used of /proc/PID/fdinfo/N. */
 struct proc_fdinfo {
-	uint32_t flags;	 /**< open flags, O_ACCMODE in them */
+	uint32_t flags;  /**< open flags, O_ACCMODE in them */
 	uint32_t mnt_id; /**< 0 unknown */
-	uint64_t ino;	 /**< 0 unknown: kernels before 5.14 */
+	uint64_t ino;    /**< 0 unknown: kernels before 5.14 */
 };
 
 /** Parse @len bytes of an fdinfo file. Returns 0, or -EINVAL without a "flags:" line. */
 int proc_fdinfo_parse(const char *text, size_t len, struct proc_fdinfo *ret_info);
 
-/** The device of mount @mnt_id by "mountinfo" below @dir. Returns 0, -ENOENT, or another -errno. */
-int proc_mount_dev(int dir, uint32_t mnt_id, dev_t *ret_dev);
+/** What is used of a line of mountinfo. */
+struct proc_mount {
+	dev_t dev;
+	bool fuse; /**< its type is fuse or fuse.SOMETHING */
+};
+
+/** Mount @mnt_id by "mountinfo" below @dir. Returns 0, -ENOENT, or another -errno. */
+int proc_mount_read(int dir, uint32_t mnt_id, struct proc_mount *ret_mount);
+
+/** What is used of "status". It can be read while the process is in the middle of an exec; "stat", "environ" and the links of "fd" can't. */
+struct proc_status {
+	uint32_t ppid;    /**< 0: none, or outside of our pid namespace */
+	uint32_t threads; /**< of its process, those not yet reaped; 0 of a dead one */
+	bool fd_table;    /**< it has one: not yet exiting */
+};
+
+/** Read and parse "status" below @dir (a descriptor of /proc/PID). Returns 0, -ESRCH when gone, or another -errno. */
+int proc_status_read(int dir, struct proc_status *ret_status);
 
 /** Parse the unsigned decimal at *@at (blanks before it skipped), not beyond @end; moves *@at. False: none there. */
 bool proc_number_next(const char **at, const char *end, uint64_t *ret_value);

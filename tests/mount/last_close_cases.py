@@ -236,4 +236,24 @@ def exec_keeps_file():
     os.execve("/bin/sh", ["sh", "-c", f"echo b >&{fd}"], {"MILESTONES_AGENT": "second", "MILESTONES_SESSION": "s2"})
 
 
+def exec_closes_file():
+    """The exec itself closes the file: while it waits for that, most of its /proc can't be read."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    os.write(fd, b"a\n")
+    os.execv("/bin/true", ["true"])
+
+
+def exec_closes_all():
+    """As above, and no descriptor is left."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    os.write(fd, b"a\n")
+    for other in range(256):
+        if other != fd:
+            try:
+                os.close(other)
+            except OSError:
+                pass
+    os.execv("/bin/true", ["true"])
+
+
 globals()[case]()

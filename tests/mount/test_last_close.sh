@@ -159,6 +159,14 @@ actors() {
 		"agent=first session=;agent=second session=s2;"
 }
 
+execs() {
+	local name
+	for name in exec_closes_file exec_closes_all; do
+		timeout -s KILL 20 "$python" "$here/last_close_cases.py" $name "$M/$name" "$LOG" 2>/dev/null
+		say $name "$(published $name)" "FLUSH a,;"
+	done
+}
+
 ends() {
 	local how threads
 	for threads in 0 4; do
@@ -221,6 +229,7 @@ for threads in 1 4; do
 	mount_probe "$threads"
 	shells
 	actors
+	execs
 	for name in popen_closed_first popen_after_header popen_silent_child popen_two_children popen_parent_closes_last \
 		popen_from_thread dup dup_often reader_is_no_holder two_handles threads fork_child_first \
 		fork_silent_child_first socket_to_child socket_to_parent; do

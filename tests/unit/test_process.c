@@ -3,7 +3,6 @@
  * The texts of /proc parsed, and callers told apart in spite of fork, exec and reused pids. (These files of fs/ need no FUSE, so they
  * are tested here; last_close.c by tests/mount/test_last_close.sh.)
  */
-#include <stdatomic.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -98,6 +97,51 @@ static void child_end(pid_t pid)
 {
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
+}
+
+static void test_status_and_mount(void **state)
+{
+	cleanup_fd int dir = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct proc_status st;
+	struct proc_mount mount;
+	struct proc_fdinfo info;
+	char text[512];
+	struct stat root;
+
+	(void)state;
+	assert_int_equal(proc_status_read(dir, &st), 0);
+	assert_int_equal(st.ppid, getppid());
+	assert_true(st.fd_table);
+	assert_true(st.threads >= 1);
+	cleanup_fd int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	snprintf(text, sizeof(text), "fdinfo/%d", fd);
+	ssize_t n = proc_read(dir, text, text, sizeof(text));
+	assert_true(n > 0);
+	assert_int_equal(proc_fdinfo_parse(text, (size_t)n, &info), 0);
+	assert_int_equal(proc_mount_read(dir, info.mnt_id, &mount), 0);
+	assert_int_equal(fstat(fd, &root), 0);
+	assert_true(mount.dev == root.st_dev);
+	assert_false(mount.fuse);
+	assert_int_equal(proc_mount_read(dir, UINT32_MAX, &mount), -ENOENT);
+}
+
+static void test_zombie_has_no_table(void **state)
+{
+	struct proc_status st;
+	char path[32];
+	siginfo_t ended;
+
+	(void)state;
+	pid_t child = fork();
+	if (!child)
+		_exit(0);
+	assert_int_equal(waitid(P_PID, (id_t)child, &ended, WEXITED | WNOWAIT), 0);
+	snprintf(path, sizeof(path), "/proc/%d", child);
+	cleanup_fd int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(proc_status_read(dir, &st), 0);
+	assert_false(st.fd_table);
+	waitpid(child, NULL, 0);
+	assert_true(proc_status_read(dir, &st) < 0);
 }
 
 static void test_exec_seen(void **state)
@@ -203,7 +247,7 @@ static void test_ancestors(void **state)
 
 static void *thread_tid(void *arg)
 {
-	atomic_store((_Atomic uint32_t *)arg, (uint32_t)syscall(SYS_gettid));
+	*(uint32_t *)arg = (uint32_t)syscall(SYS_gettid);
 	pause();
 	return NULL;
 }
@@ -213,7 +257,7 @@ static void test_threads_and_bounds(void **state)
 	(void)state;
 	struct process_cache *cache;
 	pthread_t id;
-	static _Atomic uint32_t tid;
+	static volatile uint32_t tid;
 	assert_int_equal(process_cache_new(NULL, &cache), 0);
 	pthread_create(&id, NULL, thread_tid, (void *)&tid);
 	while (!tid)
@@ -242,7 +286,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stat_parse), cmocka_unit_test(test_killed),	       cmocka_unit_test(test_environ),
-		cmocka_unit_test(test_fdinfo),	   cmocka_unit_test(test_exec_seen),	       cmocka_unit_test(test_pid_reused),
+		cmocka_unit_test(test_fdinfo), cmocka_unit_test(test_status_and_mount), cmocka_unit_test(test_zombie_has_no_table),
+		cmocka_unit_test(test_exec_seen),	       cmocka_unit_test(test_pid_reused),
 		cmocka_unit_test(test_ancestors),  cmocka_unit_test(test_threads_and_bounds),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

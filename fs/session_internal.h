@@ -9,24 +9,27 @@
 
 #include "options.h"
 #include "session.h"
+#include "session_pool.h"
 
 /** The serving side of a mount. */
 struct fs_loop {
-	int fuse_fd;		   /**< the session's own, non-blocking; closed with it */
-	int wake_fd;		   /**< eventfd: told to stop, or a worker has ended */
-	int end_fd;		   /**< eventfd: workers are to end; stays readable */
-	size_t buffer_bytes;	   /**< largest request */
-	pthread_mutex_t read_lock; /**< one thread reads at a time, so that RELEASEs are registered in order; never held while waiting */
-	atomic_bool stopping;	   /**< no further request is read */
-	atomic_uint alive;	   /**< workers that still run */
-	atomic_int error;	   /**< of reading, -errno */
-	atomic_uint_fast64_t init_unique; /**< of the INIT whose reply is to be amended, 0 none */
+	int fuse_fd;          /**< the session's own, non-blocking; closed with it */
+	int wake_fd;          /**< eventfd: told to stop, or a worker has ended */
+	int end_fd;           /**< eventfd: workers are to end; stays readable */
+	struct fs_pool *pool; /**< of the running loop */
+	size_t buffer_bytes;  /**< largest request */
+	/** One thread reads at a time, so that RELEASEs are registered in order; never held while waiting. */
+	pthread_mutex_t read_lock;
+	atomic_bool stopping;                 /**< no further request is read */
+	atomic_uint alive;                    /**< workers that still run */
+	atomic_int error;                     /**< of reading, -errno */
+	atomic_uint_fast64_t init_unique;     /**< of the INIT whose reply is to be amended, 0 none */
 	const struct fs_session_calls *calls; /**< of the running loop */
 };
 
 /** What fs_order_take() found out about a request. */
 struct order_ticket {
-	uint64_t after;	   /**< RELEASEs up to this number were read before; 0 none */
+	uint64_t after;           /**< RELEASEs up to this number were read before; 0 none */
 	uint64_t register_number; /**< its own, when it is a RELEASE that others wait for; else 0 */
 };
 

@@ -2,10 +2,9 @@
  *
  * The loop: N equal threads. Each takes the next request under the read lock, which it holds only while a request that
  * is there already is copied, looks at the header, gives the request its place in the order, and carries it out. Who finds nothing waits
- * in an epoll of its own with EPOLLEXCLUSIVE, so that a request wakes one thread. (Blocking in read() under the lock instead costs a handing
- * over per request: measured, a third more CPU for a small read. This costs what unordered parallel reads do.)
+ * in the pool (session_pool.h).
  *
- * The thread that calls fs_session_loop() serves nothing; it waits for signals and the end.
+ * The thread that calls fs_session_loop() serves nothing; it waits for signals and the end, and ticks for the pool.
  *
  * Ending: unmounted, read() says ENODEV and every thread finds that out. Told to stop, the mount is taken away first; if files
  * are still open so that ENODEV does not come, an eventfd ends the waiting. Either way a request that was read is carried out.
@@ -18,7 +17,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -32,7 +30,7 @@ struct worker {
 	struct fs *fs;
 	pthread_t thread;
 	char *buffer; /* NULL: not running */
-	int epoll_fd;
+	struct pool_worker pool;
 };
 
 static _Thread_local struct fs_session_request current_request;
@@ -77,14 +75,7 @@ static void loop_end(struct fs_loop *l, int error)
 	if (error)
 		atomic_compare_exchange_strong(&l->error, &none, error);
 	atomic_store(&l->stopping, true);
-}
-
-/* Wait until there may be a request, or the end. */
-static void request_wait(struct worker *w)
-{
-	struct epoll_event event;
-
-	(void)epoll_wait(w->epoll_fd, &event, 1, -1); /* whatever it says, the next read() tells */
+	fs_pool_end(l->pool);
 }
 
 /* The next request: its bytes, or 0: none yet, or -1: no more. Sets @ret when there is one. */
@@ -133,9 +124,10 @@ static void *worker_main(void *arg)
 
 	while ((n = request_read(w, &ticket)) >= 0) {
 		if (!n) {
-			request_wait(w);
+			fs_pool_wait(w->fs->loop->pool, &w->pool);
 			continue;
 		}
+		fs_pool_took(w->fs->loop->pool, &w->pool, ((const struct fuse_in_header *)w->buffer)->opcode);
 		request_serve(w, (size_t)n, &ticket);
 		if (fuse_session_exited(w->fs->session))
 			loop_end(w->fs->loop, 0);
@@ -147,13 +139,7 @@ static void *worker_main(void *arg)
 
 static int worker_prepare(struct fs *fs, struct worker *w)
 {
-	struct epoll_event request = {.events = EPOLLIN | EPOLLEXCLUSIVE}, end = {.events = EPOLLIN};
-
 	w->fs = fs;
-	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (w->epoll_fd < 0 || epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fs->loop->fuse_fd, &request) < 0 ||
-		epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fs->loop->end_fd, &end) < 0)
-		return -errno;
 	w->buffer = malloc(fs->loop->buffer_bytes);
 	return w->buffer ? 0 : -ENOMEM;
 }
@@ -162,9 +148,6 @@ static void worker_release(struct worker *w)
 {
 	free(w->buffer);
 	w->buffer = NULL;
-	if (w->epoll_fd >= 0)
-		(void)close(w->epoll_fd);
-	w->epoll_fd = -1;
 }
 
 static int workers_start(struct fs *fs, struct worker *workers, unsigned count)
@@ -188,19 +171,27 @@ static int workers_start(struct fs *fs, struct worker *workers, unsigned count)
 	return r;
 }
 
+/* How long to sleep until the next tick or the deadline. */
+static int sleep_ms(bool ticking, int64_t left_ms)
+{
+	return ticking && (left_ms < 0 || left_ms > POOL_TICK_MS) ? POOL_TICK_MS : (int)left_ms;
+}
+
 /* Until all have ended, or @timeout_ms (-1: for ever). Returns whether somebody asked to stop. */
 static bool wait_for_end(struct fs *fs, int signal_fd, int timeout_ms)
 {
-	struct pollfd fds[2] = {{.fd = fs->loop->wake_fd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};
+	struct pollfd fds[3] = {{.fd = fs->loop->wake_fd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN},
+		{.fd = fs_pool_busy_fd(fs->loop->pool), .events = POLLIN}};
+	bool ticking = true;
 
 	while (atomic_load(&fs->loop->alive)) {
 		struct signalfd_siginfo info;
 		uint64_t count;
-		int n = poll(fds, 2, timeout_ms);
+		int slept_ms = sleep_ms(ticking, timeout_ms), n = poll(fds, 3, slept_ms);
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0)
+		if (n < 0)
 			return true;
 		if (fds[1].revents && read(signal_fd, &info, sizeof(info)) == sizeof(info)) {
 			log_info("stopping on signal %u", info.ssi_signo);
@@ -209,6 +200,13 @@ static bool wait_for_end(struct fs *fs, int signal_fd, int timeout_ms)
 		if (fds[0].revents && read(fs->loop->wake_fd, &count, sizeof(count)) == sizeof(count) &&
 			!atomic_load(&fs->loop->stopping))
 			return true; /* fs_session_stop() */
+		if (fds[2].revents && read(fds[2].fd, &count, sizeof(count)) == sizeof(count))
+			ticking = true;
+		if (n)
+			continue;
+		if (timeout_ms >= 0 && (timeout_ms -= slept_ms) <= 0)
+			return true;
+		ticking = fs_pool_tick(fs->loop->pool);
 	}
 	return false;
 }
@@ -218,6 +216,7 @@ static void workers_stop(struct fs *fs, struct worker *workers, unsigned count)
 	uint64_t one = 1;
 
 	atomic_store(&fs->loop->stopping, true);
+	fs_pool_end(fs->loop->pool);
 	if (write(fs->loop->end_fd, &one, sizeof(one)) < 0)
 		log_error("the worker threads cannot be told to end: %s", strerror(errno));
 	for (unsigned i = 0; i < count; i++) {
@@ -246,6 +245,9 @@ int fs_session_loop(struct fs *fs, unsigned count, const struct fs_session_calls
 
 	if (!workers || signal_fd < 0)
 		return workers ? -errno : -ENOMEM;
+	fs->loop->pool = fs_pool_new(fs->loop->fuse_fd, fs->loop->end_fd, count);
+	if (!fs->loop->pool)
+		return -ENOMEM;
 	fs->loop->calls = calls;
 	r = workers_start(fs, workers, count);
 	if (!r && wait_for_end(fs, signal_fd, -1)) {
@@ -254,5 +256,7 @@ int fs_session_loop(struct fs *fs, unsigned count, const struct fs_session_calls
 		(void)wait_for_end(fs, signal_fd, STOP_GRACE_MS); /* a second signal shortens it */
 	}
 	workers_stop(fs, workers, count);
+	fs_pool_free(fs->loop->pool);
+	fs->loop->pool = NULL;
 	return r ? r : atomic_load(&fs->loop->error);
 }

@@ -21,6 +21,8 @@
 #include "reply.h"
 #include "session.h"
 
+#define CREATED_ATTR_TIMEOUT_S 0.001
+
 static bool for_writing(int flags)
 {
 	return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
@@ -278,6 +280,9 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		return;
 	}
 	entry_fill_live(fs, (uint32_t)fuse_req_ctx(req)->pid, &attr, &e);
+	/* Nobody has written yet, and a write makes the kernel forget: this saves the question it asks for opening what it made. */
+	if (h->created && !e.attr_timeout)
+		e.attr_timeout = CREATED_ATTR_TIMEOUT_S;
 	answer(h, fi);
 	if (fuse_reply_create(req, &e, fi) == -ENOENT)
 		undo(fs, h);

@@ -3,6 +3,7 @@
  * The texts of /proc parsed, and callers told apart in spite of fork, exec and reused pids. (These files of fs/ need no FUSE, so they
  * are tested here; last_close.c by tests/mount/test_last_close.sh.)
  */
+#include <stdatomic.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -247,7 +248,7 @@ static void test_ancestors(void **state)
 
 static void *thread_tid(void *arg)
 {
-	*(uint32_t *)arg = (uint32_t)syscall(SYS_gettid);
+	atomic_store((_Atomic uint32_t *)arg, (uint32_t)syscall(SYS_gettid));
 	pause();
 	return NULL;
 }
@@ -257,7 +258,7 @@ static void test_threads_and_bounds(void **state)
 	(void)state;
 	struct process_cache *cache;
 	pthread_t id;
-	static volatile uint32_t tid;
+	static _Atomic uint32_t tid;
 	assert_int_equal(process_cache_new(NULL, &cache), 0);
 	pthread_create(&id, NULL, thread_tid, (void *)&tid);
 	while (!tid)

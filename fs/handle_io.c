@@ -15,6 +15,8 @@
 #include "handle.h"
 #include "inval.h"
 #include "process.h"
+#include "session.h"
+#include "setid.h"
 #include "vfile.h"
 
 /* --- changing ----------------------------------------------------------------------- */
@@ -43,29 +45,15 @@ static void writer_note(struct fs *fs, struct handle *h, const struct fuse_ctx *
 }
 
 /*
- * Direct I/O skips the kernel's removal of set-user-ID and set-group-ID bits on
- * write, so it is done here, by the kernel's own rule: whoever lacks CAP_FSETID
- * (taken to be everyone but root) removes them, the owner too. On chown and path truncation the kernel sends the new mode itself.
+ * Whoever lacks CAP_FSETID removes set-id bits by a write, the owner too. The kernel says who that is; an old one, which
+ * does not, is helped by taking it to be everyone but root.
  */
 static void setid_bits_remove(struct fs *fs, uint64_t ino, const struct fuse_ctx *ctx, const struct actor *actor)
 {
 	struct request q = {.actor = *actor, .uid = ctx->uid, .gid = ctx->gid};
-	struct change c = {.type = CHANGE_ATTR, .ino = ino, .attr_mask = ATTR_MODE};
-	struct tree_attr attr;
-	struct node *node;
-	uint32_t strip = 0;
 
-	engine_lock(fs->engine);
-	node = tree_node(engine_tree(fs->engine), ino);
-	if (node && tree_attr_at(engine_tree(fs->engine), node, engine_live_seq(fs->engine), INT64_MAX, &attr) == 0)
-		strip = (attr.mode & S_ISUID) |
-			((attr.mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) ? S_ISGID : 0);
-	engine_unlock(fs->engine);
-	if (!strip)
-		return;
-	c.mode = attr.mode & 07777 & ~strip;
-	(void)engine_setattr(fs->engine, &q, ino, &c, &attr); /* a poisoned store refuses the write itself too */
-	fs_inval_attr(fs, ino);                               /* the kernel expects no new mode from a write */
+	if (setid_remove(fs, &q, ino) > 0) /* a poisoned store refuses the write itself too */
+		fs_inval_attr(fs, ino);    /* the kernel expects no new mode from a write */
 }
 
 void handle_begin_change(struct fs *fs, struct handle *h, const struct fuse_ctx *ctx, struct actor *ret_actor)
@@ -80,7 +68,7 @@ void handle_begin_change(struct fs *fs, struct handle *h, const struct fuse_ctx 
 	h->closed = false;
 	*ret_actor = h->actor;
 	pthread_mutex_unlock(&h->lock);
-	if (check && ctx->uid != 0)
+	if (fs_session_request()->kills_setid || (check && ctx->uid != 0))
 		setid_bits_remove(fs, h->node_id, ctx, ret_actor);
 	atomic_store(&h->written, true);
 	handle_end_change(fs, h);

@@ -3,8 +3,7 @@
  * GETATTR and SETATTR. fstat() carries no handle, so whose draft is meant goes by the process (entry.h).
  *
  * ftruncate changes the handle's draft; truncate by path is a transaction at once, unless the same process has a private draft of the file,
- * which it then means. Set-id bits on chown and on truncate by path are the kernel's doing (FUSE_CAP_HANDLE_KILLPRIV is off, so it sends the
- * new mode).
+ * which it then means. Set-id bits: setid.h.
  */
 #include <errno.h>
 
@@ -16,6 +15,7 @@
 #include "publish.h"
 #include "reply.h"
 #include "session.h"
+#include "setid.h"
 
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
@@ -140,12 +140,27 @@ static int set_attrs(fuse_req_t req, uint64_t ino, const struct stat *st, int to
 	c.atime_ns = to_set & FUSE_SET_ATTR_ATIME_NOW ? now_ns : time_given(&st->st_atim);
 	c.mtime_ns = to_set & FUSE_SET_ATTR_MTIME_NOW ? now_ns : time_given(&st->st_mtim);
 	fs_request_init(req, &q);
+	if (!(to_set & FUSE_SET_ATTR_MODE) && (to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) &&
+		entry_live_attr(fs, ino, &attr) == 0 && setid_mode(attr.mode) != attr.mode) {
+		c.attr_mask |= ATTR_MODE;
+		c.mode = setid_mode(attr.mode) & 07777;
+	}
 	r = engine_setattr(fs->engine, &q, ino, &c, &attr);
 	if (r < 0)
 		log_refusal("change of attributes of inode", "", &q, r);
 	else
 		*ret_seq = q.seq;
 	return r;
+}
+
+static int kill_setid(fuse_req_t req, uint64_t ino)
+{
+	struct request q;
+	int r;
+
+	fs_request_init(req, &q);
+	r = setid_remove(fs_of(req), &q, ino);
+	return r < 0 ? r : 0;
 }
 
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, struct fuse_file_info *fi)
@@ -171,6 +186,10 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, str
 	}
 	if (r == 0 && (to_set & attrs))
 		r = set_attrs(req, ino, st, to_set, &attr_seq);
+	/* A SETATTR of nothing is sent for this alone. */
+	if (r == 0 && node_id_is_live(ino) &&
+		(fs_session_request()->kills_setid || !(to_set & (attrs | FUSE_SET_ATTR_SIZE))))
+		r = kill_setid(req, ino);
 	if (r == 0)
 		r = entry_stat(fs, ino, (uint32_t)fuse_req_ctx(req)->pid, &now, &timeout_s);
 	if (r < 0)

@@ -15,11 +15,13 @@
 #include "entry.h"
 #include "file_kind.h"
 #include "handle.h"
+#include "inval.h"
 #include "node_id.h"
 #include "ops.h"
 #include "publish.h"
 #include "reply.h"
 #include "session.h"
+#include "setid.h"
 
 #define CREATED_ATTR_TIMEOUT_S 0.001
 
@@ -201,6 +203,8 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	} else {
 		fs_request_init(req, &q);
 		r = open_write(fs, ino, fi->flags, false, &q, &h);
+		if (r == 0 && fs_session_request()->kills_setid && setid_remove(fs, &q, ino) > 0)
+			fs_inval_attr(fs, ino); /* the kernel expects no new mode from an open */
 	}
 	if (r < 0) {
 		reply_error(req, r);

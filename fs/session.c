@@ -2,7 +2,7 @@
  *
  * The FUSE session and what goes over its descriptor: a second session object, made on a duplicate of the descriptor the mounting one holds, with
  * our own read and write functions. So the INIT reply can be amended with what libfuse 3.14 does not know (shared
- * mappings of direct I/O files, kernel 6.6 and newer), and a supervisor can later keep the descriptor.
+ * mappings of direct I/O files, kernel 6.6 and newer; set-id bits, setid.h), and a supervisor can later keep the descriptor.
  *
  * Leaves to others: mounting (mount.c), threads (session_loop.c), the order of RELEASE (session_order.c).
  *
@@ -34,8 +34,8 @@ static ssize_t session_read(int fd, void *buf, size_t len, void *userdata)
 	return read(fd, buf, len);
 }
 
-/* The reply to INIT, with the bit libfuse can't set. */
-static ssize_t write_amended(int fd, const struct iovec *iov)
+/* The reply to INIT, with the bits libfuse can't set, of those @offered. */
+static ssize_t write_amended(int fd, const struct iovec *iov, uint32_t offered)
 {
 	struct fuse_init_out out;
 	struct iovec amended[2] = { iov[0], iov[1] };
@@ -43,8 +43,11 @@ static ssize_t write_amended(int fd, const struct iovec *iov)
 	if (iov[1].iov_len < sizeof(out))
 		return writev(fd, iov, 2);
 	memcpy(&out, iov[1].iov_base, sizeof(out));
-	out.flags |= FUSE_INIT_EXT;
-	out.flags2 |= INIT_FLAGS2_DIRECT_IO_ALLOW_MMAP;
+	if (offered & FUSE_INIT_EXT) {
+		out.flags |= FUSE_INIT_EXT;
+		out.flags2 |= INIT_FLAGS2_DIRECT_IO_ALLOW_MMAP;
+	}
+	out.flags |= offered & FUSE_HANDLE_KILLPRIV_V2;
 	amended[1] = (struct iovec){ &out, sizeof(out) };
 	return writev(fd, amended, 2);
 }
@@ -59,7 +62,7 @@ static ssize_t session_writev(int fd, struct iovec *iov, int count, void *userda
 
 		if (h->unique == init && !h->error) {
 			atomic_store(&fs->loop->init_unique, 0);
-			return write_amended(fd, iov);
+			return write_amended(fd, iov, atomic_load(&fs->loop->init_flags));
 		}
 	}
 	return writev(fd, iov, count);
@@ -78,8 +81,7 @@ void fs_session_init(void *userdata, struct fuse_conn_info *conn)
 	want(conn, FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS);
 	want(conn, FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS);
 	want(conn, FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_AUTO_INVAL_DATA);
-	/* Killing set-id bits is left to the kernel where it does so (chown, truncate); handle.c does it for direct writes. Splicing
-	 * gains nothing here, and would go around the custom I/O. */
+	/* Splicing gains nothing here, and would go around the custom I/O. Set-id bits are negotiated above. */
 	conn->want &= ~(unsigned)(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_SPLICE_READ |
 				  FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 	conn->max_write = MAX_WRITE_BYTES;

@@ -24,6 +24,7 @@ struct fs_loop {
 	atomic_uint alive;                    /**< workers that still run */
 	atomic_int error;                     /**< of reading, -errno */
 	atomic_uint_fast64_t init_unique;     /**< of the INIT whose reply is to be amended, 0 none */
+	atomic_uint init_flags;               /**< what the kernel offered in it */
 	const struct fs_session_calls *calls; /**< of the running loop */
 };
 

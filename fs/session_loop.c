@@ -40,12 +40,37 @@ const struct fs_session_request *fs_session_request(void)
 	return &current_request;
 }
 
+/* libfuse 3.14 knows none of these flags. */
+static bool kills_setid(const struct fuse_in_header *h, size_t len)
+{
+	const union {
+		struct fuse_open_in open;
+		struct fuse_create_in create;
+		struct fuse_write_in write;
+		struct fuse_setattr_in setattr;
+	} *in = (const void *)(h + 1);
+
+	switch (h->opcode) {
+	case FUSE_OPEN:
+		return len >= sizeof(*h) + sizeof(in->open) && in->open.open_flags & FUSE_OPEN_KILL_SUIDGID;
+	case FUSE_CREATE:
+		return len >= sizeof(*h) + sizeof(in->create) && in->create.open_flags & FUSE_OPEN_KILL_SUIDGID;
+	case FUSE_WRITE:
+		return len >= sizeof(*h) + sizeof(in->write) && in->write.write_flags & FUSE_WRITE_KILL_SUIDGID;
+	case FUSE_SETATTR:
+		return len >= sizeof(*h) + sizeof(in->setattr) && in->setattr.valid & FATTR_KILL_SUIDGID;
+	default:
+		return false;
+	}
+}
+
 static void request_note(const void *request, size_t len)
 {
 	const struct fuse_in_header *h = request;
 	bool two = h->opcode == FUSE_RENAME || h->opcode == FUSE_RENAME2 || h->opcode == FUSE_LINK;
 
-	current_request = (struct fs_session_request){.node_id = h->nodeid, .opcode = h->opcode};
+	current_request = (struct fs_session_request){
+		.node_id = h->nodeid, .opcode = h->opcode, .kills_setid = kills_setid(h, len)};
 	if (two && len >= sizeof(*h) + sizeof(uint64_t)) /* the first field of each of their bodies */
 		memcpy(&current_request.second, h + 1, sizeof(uint64_t));
 }
@@ -60,8 +85,10 @@ static void request_take(struct fs *fs, const void *request, size_t len, struct 
 
 	if (h->opcode == FUSE_RELEASE && len >= sizeof(*h) + sizeof(*release))
 		publishes = handle_release_publishes(release->fh);
-	else if (h->opcode == FUSE_INIT && len >= sizeof(*h) + sizeof(*init) && init->flags & FUSE_INIT_EXT)
+	else if (h->opcode == FUSE_INIT && len >= sizeof(*h) + sizeof(*init)) {
+		atomic_store(&fs->loop->init_flags, init->flags);
 		atomic_store(&fs->loop->init_unique, h->unique);
+	}
 	fs_order_take(fs->order, h->nodeid, publishes ? release->fh : 0, publishes, ret);
 	if ((h->opcode == FUSE_RELEASE && !publishes) || h->opcode == FUSE_FORGET || h->opcode == FUSE_BATCH_FORGET ||
 		h->opcode == FUSE_INTERRUPT)

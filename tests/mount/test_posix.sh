@@ -277,6 +277,51 @@ test_setuid_bit_goes_with_a_write() {
 	eq 777 "$(stat -c %a "$D/f")" "mode after another user's save"
 }
 
+# setid_modes DIR: the mode each change leaves, by root and by another user
+setid_modes() {
+	local mode change who
+	while read -r who change; do
+		for mode in 4755 2755 2745 6777 6766 755; do
+			rm -f "$1/f"
+			echo text >"$1/f"
+			[ "$who" = root ] || chown 65534:65534 "$1/f"
+			chmod $mode "$1/f"
+			if [ "$who" = root ]; then
+				sh -c "$change" sh "$1/f"
+			else
+				other_user sh -c "$change" sh "$1/f"
+			fi
+			echo "$who: $change: $mode: $(stat -c %a "$1/f")"
+		done
+	done <<-'END'
+		root echo x >>"$1"
+		root echo x >"$1"
+		root truncate -s 2 "$1"
+		root chown 1:1 "$1"
+		root chgrp 1 "$1"
+		root perl -e 'chown(-1, -1, @ARGV) or die' "$1"
+		root chmod 6755 "$1"
+		other echo x >>"$1"
+		other echo x >"$1"
+		other : >"$1"
+		other truncate -s 2 "$1"
+		other fallocate -l 9999 "$1"
+		other perl -e 'open(F, "+<", $ARGV[0]); syswrite(F, "a"); chmod(06755, $ARGV[0]); syswrite(F, "b"); close(F)' "$1"
+		other perl -e 'open(F, "+<", $ARGV[0]); truncate(F, 1); close(F)' "$1"
+		other perl -e 'chown(-1, 65534, @ARGV) or die' "$1"
+		other touch "$1"
+	END
+}
+
+test_setid_bits_as_on_a_plain_file_system() {
+	need_other_user
+	mkdir plain
+	chmod 0777 "$D" plain .
+	setid_modes "$D" >ours 2>&1
+	setid_modes "$PWD/plain" >theirs 2>&1
+	eq "" "$(diff ours theirs)" "modes that differ (<: ours)"
+}
+
 # count_under HOW FILE PROCESSES ROUNDS
 count_under() {
 	local i pids=()

@@ -64,6 +64,10 @@ static void engine_free(struct engine *e)
 	}
 	for (size_t i = 0; i < REMOVED_RECENTLY_MAX; i++)
 		free(e->removed[i].path);
+	upkeep_free(e->upkeep);
+	lock_files_free(e->lock_files);
+	barriers_free(e->barriers);
+	registry_free(e->registry);
 	tree_free(e->tree);
 	event_logs_free(e->logs);
 	block_cache_free(e->blocks);

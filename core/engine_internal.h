@@ -11,6 +11,8 @@
 #include "draft.h"
 #include "engine.h"
 #include "layout.h"
+#include "registry.h"
+#include "yaml_edit.h"
 
 /** Bytes of changed content up to which a commit carries them in its own frame; more goes to the content store. */
 #define COMMIT_INLINE_MAX (256u << 10)
@@ -118,6 +120,10 @@ struct engine {
 	uint64_t commits, refusals, conflicts, bytes_committed, drafts_pending;
 	uint64_t index_seq, replayed;
 	bool index_running, index_wanted, stopping;
+	struct registry *registry;     /**< registry.h */
+	struct barriers *barriers;     /**< barrier.h */
+	struct lock_files *lock_files; /**< lock_file.h */
+	struct upkeep *upkeep;	       /**< upkeep.h */
 	struct buf index_drafts; /**< during recovery: drafts live when the snapshot was taken, le64 each */
 	uint64_t index_draft_id; /**< and the next id then; drafts below it that are not listed are over. 0: no snapshot */
 	/* own locks or atomic */
@@ -339,5 +345,69 @@ int engine_check_content(struct engine *e, struct request *q, const char *path, 
 			 bool *ret_malformed);
 /** Was there ever well-formed, non-empty content at this name? Reads content; engine lock not held. */
 bool engine_had_valid(struct engine *e, const char *path, const struct node *node);
+
+/* ---- the state model: registry.c, barrier.c, lock_file.c, upkeep.c, file_edit.c, model_save.c ---- */
+
+struct barriers;
+struct lock_files;
+struct upkeep;
+
+/** Made at the end of recovery from what the tree holds; the parts' own state. No lock held, one thread. 0 or -ENOMEM. */
+int registry_start(struct engine *e);
+int barriers_start(struct engine *e);
+int lock_files_start(struct engine *e);
+int upkeep_start(struct engine *e);
+/** NULL-safe. */
+void registry_free(struct registry *r);
+void barriers_free(struct barriers *b);
+void lock_files_free(struct lock_files *l);
+void upkeep_free(struct upkeep *u);
+
+/** registry_place_of() with the lock taken; copies the session's id ("" none). */
+enum place_kind engine_place_of(struct engine *e, uint64_t dir_ino, char session[ACTOR_ID_BYTES]);
+/** After each transaction, on the committing thread, no lock held: looks up the place of each change's directory and reloads what it is about. */
+void registry_after_commit(struct engine *e, const struct change *changes, size_t count);
+/** In txn_stage(), lock held: sessions' newest change, agents' signs of life and counts. O(1). */
+void registry_note_transaction(struct engine *e, const struct txn *t);
+/** Something in agents/.sync or in a barrier's directory changed: look again. Lock held. */
+void barriers_changed(struct engine *e, struct session *s, uint64_t dir_ino);
+/** A file directly in state/.locks was made, written or removed. No lock held (its content is read). */
+void lock_files_changed(struct engine *e, uint64_t ino);
+/** An agent is dead or gone from the session: its locks and barrier memberships end at the next upkeep. Lock held. */
+void lock_files_agent_died(struct engine *e, const char *session, const char *agent);
+void barriers_agent_died(struct engine *e, const struct session *s, const char *agent);
+void lock_files_process_ended(struct engine *e, uint32_t pid);
+/** Pids that barriers and locks add to the watched ones: calls @fn under the lock. */
+void lock_files_each_pid(struct engine *e, void (*fn)(void *arg, uint32_t pid), void *arg);
+
+/** Tasks of upkeep.c: do what is due at @now_ns (monotonic), return when they are due next (INT64_MAX: only when woken). No lock held. */
+int64_t barriers_upkeep(struct engine *e, int64_t now_ns);
+int64_t lock_files_upkeep(struct engine *e, int64_t now_ns);
+
+/**
+ * A daemon's own edit of a file that rides in a transaction: prepared without the lock against the newest version, added under it.
+ * The text must be small (files of the state model).
+ */
+struct file_edit {
+	uint64_t ino;
+	const struct version *base;
+	struct extent extent;
+	uint64_t size;
+	bool same; /**< nothing to change */
+};
+/** The newest version's whole text, for making an edit of it: 0 with an owned, NUL-terminated text; -ENOENT, -EFBIG (rule_bytes_max), -EIO, -ENOMEM. No lock held. */
+int file_edit_read(struct engine *e, uint64_t ino, const struct version **ret_base, char **ret_text, size_t *ret_len);
+/** @text replaces @base: goes to @blocks (not yet reserved). 0 or -ENOMEM. */
+int file_edit_prepare(uint64_t ino, const struct version *base, const char *text, size_t len, struct record_blocks *blocks, struct file_edit *ret);
+/** Lock held. mtime stays. 0; -EAGAIN when the file has moved on: prepare again. */
+int file_edit_add(const struct file_edit *f, struct txn *t);
+/** The daemon's own values for a session's file as of now (owned buffers). Lock held. @now_ns: last_updated. 0 or -ENOMEM. */
+struct session_owned_text {
+	struct session_owned owned; /**< points into the rest */
+	char id[ACTOR_ID_BYTES];
+	struct buf active_agents, last_checkpoint, recovery_points;
+};
+int session_owned_fill(struct engine *e, const struct session *s, int64_t now_ns, struct session_owned_text *ret);
+void session_owned_release(struct session_owned_text *o);
 
 #endif

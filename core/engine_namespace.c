@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "barrier.h"
+#include "checkpoint.h"
 #include "engine_internal.h"
 #include "session.h"
 
@@ -84,6 +86,8 @@ static int place_new(struct txn *t, uint64_t parent, const char *name, uint32_t 
 	if (tree_lookup(t->e->tree, dir, name, strlen(name), engine_live_seq(t->e)))
 		return -EEXIST;
 	r = layout_check_create(path, mode, &t->q->reason);
+	if (!r && registry_place_of(t->e, dir->ino, NULL) == PLACE_BARRIER)
+		r = barrier_check_entry(t->e, dir->ino, name, &t->q->reason);
 	if (r)
 		return r;
 	t->path = path;
@@ -170,23 +174,21 @@ static int engine_make(struct engine *e, struct request *q, enum operation op, u
 	return r;
 }
 
-static bool is_sessions_dir(struct engine *e, uint64_t parent)
-{
-	struct node *n;
-
-	engine_lock(e);
-	n = tree_resolve(e->tree, "state/sessions", SEQ_LIVE);
-	engine_unlock(e);
-	return n && n->ino == parent;
-}
-
 int engine_mkdir(struct engine *e, struct request *q, uint64_t parent, const char *name, uint32_t mode, struct tree_attr *ret)
 {
 	struct make m = {.mode = S_IFDIR | (mode & 07777), .event = EVENT_DIRECTORY_CREATED};
+	char session[ACTOR_ID_BYTES];
 
-	if (is_sessions_dir(e, parent))
+	switch (engine_place_of(e, parent, session)) {
+	case PLACE_SESSIONS:
 		return session_create(e, q, parent, name, m.mode, ret);
-	return engine_make(e, q, OPERATION_MKDIR, parent, name, &m, ret);
+	case PLACE_CHECKPOINTS:
+		return checkpoint_create(e, q, session, name, NULL, NULL, ret);
+	case PLACE_SYNC:
+		return barrier_start(e, q, session, name, m.mode, ret);
+	default:
+		return engine_make(e, q, OPERATION_MKDIR, parent, name, &m, ret);
+	}
 }
 
 int engine_mknod(struct engine *e, struct request *q, uint64_t parent, const char *name, uint32_t mode, uint64_t rdev, struct tree_attr *ret)
@@ -215,17 +217,21 @@ int engine_symlink(struct engine *e, struct request *q, uint64_t parent, const c
 
 struct session_make {
 	struct txn *t;
-	uint64_t dir_ino;
+	uint64_t dir_ino, top_ino;
 	uint32_t mode, uid, gid;
 };
 
-static int session_make_dir(void *arg, const char *name)
+/* The directory made last is the parent of those whose path leads through it. */
+static int session_make_dir(void *arg, const char *path)
 {
 	struct session_make *s = arg;
-	struct change *c = txn_add_change(s->t);
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	uint64_t ino = tree_take_ino(s->t->e->tree);
 
-	*c = (struct change){.type = CHANGE_CREATE, .ino = tree_take_ino(s->t->e->tree), .parent = s->dir_ino, .name = name,
-			     .name_len = (uint32_t)strlen(name), .mode = s->mode, .uid = s->uid, .gid = s->gid};
+	*txn_add_change(s->t) = (struct change){.type = CHANGE_CREATE, .ino = ino, .parent = slash ? s->top_ino : s->dir_ino, .name = name,
+						.name_len = (uint32_t)strlen(name), .mode = s->mode, .uid = s->uid, .gid = s->gid};
+	if (!slash)
+		s->top_ino = ino;
 	return 0;
 }
 

@@ -346,6 +346,15 @@ int engine_recover(struct engine *e, struct reason *reason)
 		return reason_set(reason, r, "store", "the store cannot be written: %s", strerror(-r));
 	(void)engine_reload_config(e); /* a bad file is a problem health shows; the defaults hold */
 	recover_agents(e);
+	r = registry_start(e);
+	if (!r)
+		r = upkeep_start(e);
+	if (!r)
+		r = barriers_start(e);
+	if (!r)
+		r = lock_files_start(e);
+	if (r)
+		return r;
 	e->recovery_ns = env_monotonic_ns(e->env) - start;
 	if (e->options.threads && !e->options.read_only)
 		r = index_start(e);

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "barrier.h"
+#include "checkpoint.h"
 #include "engine_internal.h"
 
 #define PUT_BACK_EXTENTS_MAX 1024
@@ -223,10 +225,19 @@ static int rmdir_stage(struct txn *t, uint64_t parent, const char *name)
 
 int engine_rmdir(struct engine *e, struct request *q, uint64_t parent, const char *name)
 {
+	char session[ACTOR_ID_BYTES];
 	struct txn t;
 	int r;
 
 	q->seq = 0;
+	switch (engine_place_of(e, parent, session)) {
+	case PLACE_CHECKPOINTS:
+		return checkpoint_remove(e, q, session, name);
+	case PLACE_SYNC:
+		return barrier_remove(e, q, session, name);
+	default:
+		break;
+	}
 	txn_init(&t, e, q, OPERATION_RMDIR);
 	r = txn_reserve(&t, 0);
 	if (!r) {

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define PLACE_DEPTH_MAX 5
+#define PLACE_DEPTH_MAX 6
 
 struct place {
 	const char *pattern;
@@ -126,7 +126,7 @@ int layout_check_create(const char *path, uint32_t mode, struct reason *reason)
 	if (parent & LAYOUT_SEALED)
 		return reason_set(reason, -EROFS, "layout", "%s: nothing can be made in this directory: what it shows is made by milestonefs", path);
 	if (parent & LAYOUT_DIRS_ONLY && !S_ISDIR(mode))
-		return reason_set(reason, -EPERM, "layout", "%s: only directories can be made here: mkdir makes a session", path);
+		return reason_set(reason, -EPERM, "layout", "%s: only directories can be made here: mkdir makes a session, a checkpoint, a barrier", path);
 	if (parent & LAYOUT_IDS && !id_valid(name, strlen(name)))
 		return reason_set(reason, -EINVAL, "layout",
 			"%s: an id begins with a letter or digit and holds at most 128 letters, digits, '.', '_' and '-'", path);
@@ -160,8 +160,8 @@ int layout_check_rename(const char *path, struct reason *reason)
 
 	if (parent_flags_of(path, &name) & LAYOUT_SEALED)
 		return reason_set(reason, -EROFS, "layout", "%s is made by milestonefs and cannot be renamed", path);
-	if (flags & LAYOUT_SESSION)
-		return reason_set(reason, -EPERM, "layout", "%s is a session: its id is its name and stays", path);
+	if (flags & (LAYOUT_SESSION | LAYOUT_NAMED))
+		return reason_set(reason, -EPERM, "layout", "%s: its id is its name and stays", path);
 	if (flags & (LAYOUT_FIXED | LAYOUT_SKELETON))
 		return reason_set(reason, -EPERM, "layout", "%s has its fixed place and cannot be renamed", path);
 	return 0;
@@ -172,8 +172,8 @@ int layout_check_rename_to(const char *path, uint32_t mode, bool replaces, struc
 	uint32_t flags = layout_flags_of(path);
 	int r = layout_check_create(path, mode, reason);
 
-	if (!r && flags & (LAYOUT_SESSION | LAYOUT_SKELETON))
-		return reason_set(reason, -EPERM, "layout", "%s: sessions are made by mkdir, not by a rename", path);
+	if (!r && flags & (LAYOUT_SESSION | LAYOUT_SKELETON | LAYOUT_NAMED))
+		return reason_set(reason, -EPERM, "layout", "%s: sessions, checkpoints and barriers are made by mkdir, not by a rename", path);
 	if (!r && replaces && !(flags & LAYOUT_FILE))
 		r = layout_check_remove(path, reason);
 	return r;
@@ -205,12 +205,13 @@ int layout_each_fixed_dir(int (*fn)(void *arg, const char *path), void *arg)
 	return r;
 }
 
-int layout_each_skeleton_dir(int (*fn)(void *arg, const char *name), void *arg)
+int layout_each_skeleton_dir(int (*fn)(void *arg, const char *path), void *arg)
 {
+	static const char session[] = "state/sessions/*/";
 	int r = 0;
 
 	for (size_t i = 0; !r && i < ARRAY_SIZE(places); i++)
 		if (places[i].flags & LAYOUT_SKELETON)
-			r = fn(arg, strrchr(places[i].pattern, '/') + 1);
+			r = fn(arg, places[i].pattern + sizeof(session) - 1);
 	return r;
 }

@@ -247,6 +247,7 @@ int txn_stage(struct txn *t)
 	engine_note_record(e, &r, position);
 	e->commits++;
 	t->seq = t->q->seq = seq;
+	registry_note_transaction(e, t);
 	index_consider(e);
 	return 0;
 }
@@ -257,6 +258,7 @@ void txn_finish(struct txn *t)
 
 	if (t->staged) {
 		engine_after_commit(e, t->changes, t->change_count);
+		registry_after_commit(e, t->changes, t->change_count);
 		drafts_reap(e);
 		if (e->observer)
 			e->observer(e->observer_arg, t->seq, t->changes, t->change_count);

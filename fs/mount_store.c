@@ -73,6 +73,7 @@ static int make_writable(int fd, const struct project *p, struct reason *reason)
 int mount_store_open(const struct project *p, const struct mount_options *o, struct reason *reason, struct mount_store **ret)
 {
 	struct engine_options options = {
+		.project = p->path,
 		.read_only = o->read_only,
 		.threads = true,
 		.root_uid = getuid(),

@@ -39,6 +39,7 @@ struct engine_options {
 	bool no_index;		/**< replay everything (fsck) */
 	bool sync_given;	/**< sync_interval_ms holds, whatever config.yaml says (-o sync=) */
 	uint32_t sync_interval_ms; /**< 0: sync=commit */
+	const char *project;	   /**< absolute path of the project directory, borrowed while open; NULL: unknown */
 };
 
 /**

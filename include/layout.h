@@ -24,6 +24,8 @@ enum layout_flags {
 	LAYOUT_FILES_ONLY = 64, /**< only regular files may be made in it (EPERM); visible names in .yaml must be ID.yaml (EINVAL), others are tools' temporary files */
 	LAYOUT_NO_LINK = 128,  /**< the file itself: no hard links to it (EPERM) */
 	LAYOUT_FILE = 256,     /**< with FIXED: a regular file; else a directory */
+	LAYOUT_NAMED = 1024,   /**< a checkpoint's or a barrier's directory: made by mkdir, removed whole, never renamed (EPERM) */
+	LAYOUT_BARRIER = 2048, /**< what may be made in it barrier.h says */
 	LAYOUT_REPLACE_ONLY = 512, /**< in it nobody makes entries but the temporary files that tools rename over its fixed files (EPERM) */
 };
 
@@ -37,9 +39,13 @@ enum layout_flags {
 	PLACE("state/sessions/*/session.yaml", LAYOUT_NO_LINK)                                                             \
 	PLACE("state/sessions/*/state", LAYOUT_SKELETON)                                                                   \
 	PLACE("state/sessions/*/agents", LAYOUT_SKELETON | LAYOUT_FILES_ONLY)                                              \
+	PLACE("state/sessions/*/agents/.sync", LAYOUT_SKELETON | LAYOUT_IDS | LAYOUT_DIRS_ONLY)                            \
+	PLACE("state/sessions/*/agents/.sync/*", LAYOUT_NAMED | LAYOUT_BARRIER)                                            \
+	PLACE("state/sessions/*/agents/.health", LAYOUT_SKELETON | LAYOUT_SEALED)                                          \
 	PLACE("state/sessions/*/agents/*", LAYOUT_NO_LINK)                                                                 \
 	PLACE("state/sessions/*/events", LAYOUT_SKELETON | LAYOUT_SEALED)                                                  \
-	PLACE("state/sessions/*/checkpoints", LAYOUT_SKELETON | LAYOUT_SEALED)                                             \
+	PLACE("state/sessions/*/checkpoints", LAYOUT_SKELETON | LAYOUT_IDS | LAYOUT_DIRS_ONLY)                             \
+	PLACE("state/sessions/*/checkpoints/*", LAYOUT_NAMED | LAYOUT_SEALED)                                              \
 	PLACE("state/sessions/*/recovery", LAYOUT_SKELETON | LAYOUT_SEALED)                                                \
 	PLACE("state/backups", LAYOUT_FIXED | LAYOUT_SEALED)                                                               \
 	PLACE("state/events", LAYOUT_FIXED | LAYOUT_SEALED)                                                                \
@@ -77,7 +83,7 @@ bool layout_session_of(const char *path, char out[129]);
 
 /** Walk the fixed directories in order (parents first): for making a store. */
 int layout_each_fixed_dir(int (*fn)(void *arg, const char *path), void *arg);
-/** Walk a session's skeleton directories ("state", "agents", …). */
-int layout_each_skeleton_dir(int (*fn)(void *arg, const char *name), void *arg);
+/** Walk a session's skeleton directories ("state", "agents", "agents/.sync", …; parents first). */
+int layout_each_skeleton_dir(int (*fn)(void *arg, const char *path), void *arg);
 
 #endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * L8. The registry: sessions, agents and checkpoints as the live tree has them, in memory, so that nobody parses a file to ask. Derived
+ * from the tree: made at start, kept current after each transaction; what it holds beyond the tree is what has not been written yet
+ * (heartbeats and counts, until the next upkeep).
+ *
+ * Locking: everything here is protected by the engine's lock, taken by the caller; pointers are valid while it is held.
+ */
+#ifndef MILESTONEFS_REGISTRY_H
+#define MILESTONEFS_REGISTRY_H
+
+#include "engine.h"
+#include "model.h"
+
+struct registry;
+
+struct agent {
+	struct agent *next;	 /**< of its session, in order of id */
+	struct agent *next_of_id; /**< of the same id, in other sessions */
+	struct session *session;
+	char id[ACTOR_ID_BYTES];
+	uint64_t ino;
+	struct agent_fields fields; /**< as the file says, with statuses of the daemon's not yet written */
+	int64_t heartbeat_ns;	    /**< newest sign of life, wall clock; registration counts */
+	uint64_t operations_added, errors_added; /**< not yet in the file */
+	bool dirty;		    /**< something of it is not in the file yet */
+	uint64_t user_seq;	    /**< newest transaction in which somebody else than the daemon saved the file */
+};
+
+struct checkpoint {
+	struct checkpoint *newer, *older; /**< of its session */
+	char id[ACTOR_ID_BYTES];
+	uint64_t dir_ino;
+	uint64_t seq;	    /**< of the transaction that made it: it shows the tree as of then */
+	int64_t time_ns;
+	bool automatic;	    /**< named by the daemon: retention may remove it */
+};
+
+struct session {
+	struct session *next; /**< in order of creation */
+	char id[ACTOR_ID_BYTES];
+	uint64_t dir_ino, file_ino; /**< file_ino 0: session.yaml is missing */
+	uint64_t state_ino, agents_ino, checkpoints_ino, sync_ino, health_ino; /**< 0: missing */
+	struct session_fields fields;
+	struct agent *agents;
+	size_t agent_count;
+	struct checkpoint *newest_checkpoint, *oldest_checkpoint;
+	size_t checkpoint_count;
+	uint64_t changed_seq; /**< newest transaction of somebody else than the daemon in it */
+	int64_t changed_ns;
+	uint64_t user_seq;    /**< as for agents, of session.yaml */
+	int64_t health_due_ns, upkeep_due_ns, checkpoint_due_ns, expiry_due_ns; /**< monotonic; for upkeep.c */
+};
+
+/** What the directory with this inode number is. */
+enum place_kind { PLACE_NONE, PLACE_STATUS, PLACE_SESSIONS, PLACE_SESSION, PLACE_AGENTS, PLACE_SYNC, PLACE_BARRIER, PLACE_HEALTH, PLACE_CHECKPOINTS,
+		  PLACE_LOCKS };
+enum place_kind registry_place_of(struct engine *e, uint64_t dir_ino, struct session **ret_session);
+
+struct session *registry_session(struct engine *e, const char *id);
+struct session *registry_first_session(struct engine *e);
+struct agent *registry_agent(struct session *s, const char *id);
+/** First of all agents of that id; go on with next_of_id. */
+struct agent *registry_agents_of_id(struct engine *e, const char *id);
+struct checkpoint *registry_checkpoint(struct session *s, const char *id);
+/** Transactions of the session so far, and events. */
+uint64_t registry_operation_count(struct engine *e, const struct session *s);
+uint64_t registry_event_count(struct engine *e, const struct session *s);
+
+/** Flow texts for model.h: ["a", "b"]. */
+void registry_put_active_agents(const struct session *s, struct buf *out);
+void registry_put_recovery_points(const struct session *s, struct buf *out);
+void registry_put_last_checkpoint(const struct session *s, struct buf *out);
+
+#endif

@@ -37,7 +37,14 @@
 	X(19, CREATE_SESSION, "create_session")                                                                            \
 	X(20, LOG_EVENT, "log_event")                                                                                      \
 	X(21, CONFIGURE, "configure")                                                                                      \
-	X(22, UPKEEP, "upkeep")
+	X(22, UPKEEP, "upkeep")                                                                                            \
+	X(23, CREATE_CHECKPOINT, "create_checkpoint")                                                                      \
+	X(24, REMOVE_CHECKPOINT, "remove_checkpoint")                                                                      \
+	X(25, RESTORE, "restore")                                                                                          \
+	X(26, START_SYNC, "start_sync")                                                                                    \
+	X(27, END_SYNC, "end_sync")                                                                                        \
+	X(28, REMOVE_SYNC, "remove_sync")                                                                                  \
+	X(29, RELEASE_LOCK, "release_lock")
 
 enum operation {
 #define X(id, name, text) OPERATION_##name = id,

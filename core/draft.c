@@ -26,6 +26,7 @@ void draft_free(struct draft *d)
 	sha256_free(d->sha);
 	free(d->path);
 	free(d->lost_path);
+	free(d->base_text);
 	pthread_mutex_destroy(&d->lock);
 	free(d);
 }

@@ -100,7 +100,7 @@ static void add_content_events(struct draft *d, struct draft_plan *p, struct txn
 			       text.data ? text.data : "\"\"");
 		buf_release(&text);
 	}
-	if (!size && old_size && p->rule != RULE_KIND_NONE)
+	if (!(p->model ? p->model->user_len : size) && old_size && p->rule != RULE_KIND_NONE)
 		txn_add_event(t, EVENT_SHRUNK_TO_EMPTY, path);
 }
 
@@ -123,15 +123,17 @@ int draft_add_to_txn(struct draft *d, struct draft_plan *p, struct txn *t, const
 {
 	bool newborn = d->node->flags & NODE_NEWBORN;
 	uint64_t below = newborn ? 0 : d->node->newest->size;
-	uint64_t size = d->kind == DRAFT_APPEND ? below + p->append_len : p->size;
+	bool appends = d->kind == DRAFT_APPEND && !p->model;
+	uint64_t size = appends ? below + p->append_len : p->size;
 	struct change *c;
+	int r;
 
 	if (!draft_plan_holds(d, p))
 		return -EAGAIN;
 	if (base_moved(d, p)) {
 		p->have_old_sha = sha_cache_get(d->e->shas, d->ino, d->node->newest->born, &p->old_sha);
 	}
-	if (d->kind == DRAFT_APPEND)
+	if (appends)
 		for (size_t i = 0; i < p->extent_count; i++)
 			p->extents[i].file_offset += below;
 	if (newborn)
@@ -147,7 +149,8 @@ int draft_add_to_txn(struct draft *d, struct draft_plan *p, struct txn *t, const
 	if (p->have_old_sha)
 		t->base_sha = p->old_sha;
 	add_content_events(d, p, t, path, size, newborn);
-	return 0;
+	r = p->model ? model_save_add(p->model, t, path) : 0;
+	return r;
 }
 
 /* What was published leaves the draft; an unfinished line of a stream stays, under its own id. */
@@ -180,6 +183,13 @@ void draft_committed(struct draft *d, struct draft_plan *p, struct txn *t)
 	d->sha = NULL;
 	engine_lock(e);
 	d->base = d->node->newest;
+	free(d->base_text);
+	d->base_text = NULL;
+	if (p->model && d->kind == DRAFT_PATCH) { /* its writer goes on in the text he saved */
+		d->base_text = p->model->user_text;
+		d->base_len = p->model->user_len;
+		p->model->user_text = NULL;
+	}
 	e->bytes_committed += p->blocks.bytes.len;
 	if (p->rest_id) {
 		draft_note_ended(e, p->rest_id, t->seq);
@@ -305,6 +315,8 @@ static void draft_reset(struct draft *d)
 	engine_lock(d->e);
 	d->base = d->node->newest;
 	engine_unlock(d->e);
+	free(d->base_text);
+	d->base_text = NULL;
 	if (d->kind == DRAFT_WHOLE || d->append)
 		d->kind = d->append ? DRAFT_APPEND : DRAFT_PATCH;
 }
@@ -399,6 +411,8 @@ static int commit_once(struct draft *d, struct request *q, const struct paths *p
 		r = d->node->nlink ? draft_add_to_txn(d, &p, &t, paths->items[0]) : -EAGAIN;
 		if (!r)
 			r = txn_stage(&t);
+		if (!r && p.model)
+			model_save_staged(p.model, d->e, t.seq);
 		engine_unlock(d->e);
 	}
 	if (!r)

@@ -172,7 +172,9 @@ static uint64_t base_size(struct draft *d)
 {
 	if (d->kind == DRAFT_WHOLE || !d->node)
 		return 0;
-	return d->kind == DRAFT_PATCH ? d->base->size : newest_of(d)->size;
+	if (d->kind == DRAFT_PATCH)
+		return d->base_text ? d->base_len : d->base->size;
+	return newest_of(d)->size;
 }
 
 static uint64_t draft_size_locked(struct draft *d)
@@ -342,7 +344,11 @@ static int base_read(struct draft *d, const struct version *base, uint64_t offse
 {
 	ssize_t n = 0;
 
-	if (base && d->kind != DRAFT_WHOLE)
+	if (d->base_text && base == d->base && d->kind == DRAFT_PATCH) {
+		n = offset < d->base_len ? (ssize_t)MIN((uint64_t)len, d->base_len - offset) : 0;
+		if (n)
+			memcpy(buf, d->base_text + offset, (size_t)n);
+	} else if (base && d->kind != DRAFT_WHOLE)
 		n = engine_read(d->e, base, &d->base_extents, offset, buf, len);
 	if (n < 0)
 		return (int)n;
@@ -440,6 +446,11 @@ static int run_at(struct draft *d, const struct version *base, uint64_t at, uint
 		return 0;
 	}
 	*ret_end = n ? x.file_offset : size;
+	if (d->base_text && d->kind == DRAFT_PATCH && at < d->base_len) {
+		*ret_data = true;
+		*ret_end = MIN(*ret_end, (uint64_t)d->base_len);
+		return 0;
+	}
 	if (!base || d->kind == DRAFT_WHOLE || at >= base->size) {
 		*ret_data = false;
 		return 0;

@@ -21,6 +21,7 @@ void draft_plan_release(struct draft_plan *p)
 	free(p->extents);
 	free(p->text);
 	extent_map_release(&p->rest);
+	model_save_free(p->model);
 	*p = (struct draft_plan){0};
 }
 
@@ -55,7 +56,7 @@ static int text_whole(struct draft *d, struct draft_plan *p)
 	if (r)
 		return r;
 	if (d->kind != DRAFT_APPEND)
-		return draft_view_read(d, p->base, 0, p->text, p->text_len);
+		return draft_view_read(d, p->under, 0, p->text, p->text_len);
 	if (below) {
 		n = engine_read(d->e, p->base, &d->base_extents, 0, p->text, (size_t)below);
 		if (n != (ssize_t)below)
@@ -395,7 +396,7 @@ static int hash_append(struct draft *d, struct draft_plan *p)
 
 static int plan_hash(struct draft *d, struct draft_plan *p)
 {
-	if (d->kind == DRAFT_APPEND)
+	if (d->kind == DRAFT_APPEND && !p->model)
 		return hash_append(d, p);
 	if (p->text && p->text_len == p->size) {
 		sha256_of(p->text, p->text_len, &p->sha);
@@ -430,6 +431,7 @@ static void plan_begin(struct draft *d, struct draft_plan *p)
 	newborn = d->node->flags & NODE_NEWBORN;
 	p->base = newborn ? NULL : d->node->newest;
 	engine_unlock(d->e);
+	p->under = p->base;
 	p->whole = d->kind == DRAFT_WHOLE || (newborn && d->kind != DRAFT_APPEND);
 	if (d->kind == DRAFT_APPEND)
 		p->append_len = d->size;
@@ -439,19 +441,75 @@ static void plan_begin(struct draft *d, struct draft_plan *p)
 		p->size = MAX(p->base->size, d->size);
 }
 
+/* ---- files of the state model ---- */
+
+/* A patch means the text its writer saw. The daemon's upkeep in between moved bytes about, but took nothing back: it goes below the
+ * merge, not below the patch. Only another user's save does. */
+static void plan_under(struct draft *d, const char *path, struct draft_plan *p)
+{
+	uint64_t user_seq = model_user_seq(d->e, path), size;
+
+	if (d->kind != DRAFT_PATCH || p->whole || !p->base)
+		return;
+	if (d->base_text && user_seq == d->last_seq)
+		size = d->base_len;
+	else if (!d->base_text && d->base->born >= user_seq)
+		size = d->base->size;
+	else
+		return;
+	p->under = d->base;
+	if (!d->size_set)
+		p->size = MAX(size, d->size);
+}
+
+/* What was saved becomes what the file is to hold, whole. */
+static int plan_model(struct draft *d, const char *path, struct draft_plan *p)
+{
+	int r = p->text ? 0 : text_whole(d, p);
+
+	if (!r)
+		r = model_save_prepare(d->e, path, p->before, &p->text, &p->text_len, &p->blocks, &p->reason, &p->model);
+	if (r == -EBADMSG) {
+		p->refuse = true;
+		return 0;
+	}
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	p->whole = p->base_matters = true;
+	p->size = p->text_len;
+	return 0;
+}
+
+static int plan_add_text(struct draft *d, struct draft_plan *p)
+{
+	size_t piece = p->text_len <= COMMIT_INLINE_MAX ? COMMIT_INLINE_MAX : ARENA_RECORD_MAX;
+	int r = 0;
+
+	for (size_t at = 0; at < p->text_len && !r; at += piece)
+		r = plan_add_bytes(d, p, p->text_len <= COMMIT_INLINE_MAX, at, p->text + at, MIN(p->text_len - at, piece));
+	return r;
+}
+
 int draft_prepare(struct draft *d, char *const *paths, size_t path_count, const struct node *before, int flags, struct draft_plan *p)
 {
+	bool model = model_kind_of(paths[0], NULL, NULL) != MODEL_NONE;
 	struct rule_options ro;
 	int r;
 
 	*p = (struct draft_plan){.before = before};
 	config_rule_options(engine_config(d->e), &ro);
 	plan_begin(d, p);
+	if (model)
+		plan_under(d, paths[0], p);
 	p->rule = strictest_rule(&ro, paths, path_count);
 	r = plan_rules(d, &ro, paths, path_count, flags, p);
+	if (!r && !p->refuse && model)
+		r = plan_model(d, paths[0], p);
 	if (r || p->refuse)
 		return r;
-	if (d->kind != DRAFT_APPEND && p->whole && p->size <= COMMIT_INLINE_MAX && !has_content_blocks(d))
+	if (p->model)
+		r = plan_add_text(d, p);
+	else if (d->kind != DRAFT_APPEND && p->whole && p->size <= COMMIT_INLINE_MAX && !has_content_blocks(d))
 		r = plan_small_whole(d, p);
 	else
 		r = plan_extents(d, p, d->kind == DRAFT_APPEND ? p->append_len : MIN(p->size, EXTENT_TO_END));

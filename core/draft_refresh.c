@@ -4,6 +4,8 @@
  * Needed when a process obtains a lock on a file it opened earlier: read-modify-write under a lock must not
  * begin with what the file was at open.
  */
+#include <stdlib.h>
+
 #include "engine_internal.h"
 
 void draft_refresh(struct draft *d)
@@ -13,6 +15,8 @@ void draft_refresh(struct draft *d)
 		engine_lock(d->e);
 		d->base = d->node->newest;
 		engine_unlock(d->e);
+		free(d->base_text);
+		d->base_text = NULL;
 	}
 	pthread_mutex_unlock(&d->lock);
 }

@@ -259,6 +259,8 @@ struct draft {
 	bool keep_mtime; /**< utimens came after the last write */
 	const struct version *base; /**< what its reader sees below; SHARED and APPEND: the newest */
 	struct version_extents base_extents;
+	char *base_text; /**< PATCH of a file of the state model: what its writer saved, while the file holds that merged; NULL: the base's own content */
+	size_t base_len;
 	struct sha256_state *sha; /**< of a WHOLE draft written in order from 0; NULL otherwise */
 	uint64_t sha_next;
 	/* engine lock */
@@ -282,6 +284,7 @@ struct draft_plan {
 	size_t extent_count, extent_capacity;
 	uint64_t append_len;	/**< APPEND: bytes published by this plan */
 	const struct version *base; /**< newest version it was made against; NULL for a newborn */
+	const struct version *under; /**< what a patch lies over: the base, but for a file of the state model that only the daemon has touched since */
 	const struct node *before;  /**< had this ever well-formed content, malformed content is refused */
 	bool base_matters;	/**< the plan is void if the base is no longer the newest */
 	bool malformed;		/**< accepted all the same */
@@ -293,6 +296,7 @@ struct draft_plan {
 	uint64_t rest_id;	/**< APPEND, after draft_split(): the draft this plan ends; the rest has d->id. 0: nothing is left over */
 	struct extent_map rest; /**< what is left over, at its place in the draft arena */
 	bool whole;		/**< the extents are the whole file */
+	struct model_save *model; /**< of a file of the state model: text is what it becomes; NULL: an ordinary file */
 	enum rule_kind rule;
 	bool have_sha, have_old_sha, have_bytes_sha;
 	struct sha256_state *running; /**< APPEND: after the whole file as it will be; NULL: not known */
@@ -401,6 +405,33 @@ int file_edit_read(struct engine *e, uint64_t ino, const struct version **ret_ba
 int file_edit_prepare(uint64_t ino, const struct version *base, const char *text, size_t len, struct record_blocks *blocks, struct file_edit *ret);
 /** Lock held. mtime stays. 0; -EAGAIN when the file has moved on: prepare again. */
 int file_edit_add(const struct file_edit *f, struct txn *t);
+/** What a save of session.yaml or an agent's file brings along: model_save.c. */
+struct model_save {
+	enum model_kind kind;
+	char session[ACTOR_ID_BYTES], agent[ACTOR_ID_BYTES];
+	char *user_text; /**< what was saved, before it was merged; owned */
+	size_t user_len;
+	bool registers, status_changed;
+	const char *from, *to; /**< statuses */
+	char *type;	       /**< of an agent; owned */
+	uint64_t operations_added, errors_added; /**< that the text takes in */
+	bool has_edit;
+	struct file_edit edit; /**< session.yaml's list of agents */
+};
+/**
+ * Merge what is to be saved at @path, a file of the state model. @before: what the name stands for (a newborn or NULL: what went away lately).
+ * @text (owned) and @len become the merged text; blocks of riding edits go to @blocks. 0; -EBADMSG refused, with @reason; -ENOENT: no such session, it
+ * is a plain file; -ENOMEM; on failure all is as it was. No engine lock.
+ */
+int model_save_prepare(struct engine *e, const char *path, const struct node *before, char **text, size_t *len, struct record_blocks *blocks,
+		       struct reason *reason, struct model_save **ret);
+/** Its events and riding edits. Lock held, before txn_stage(). 0, -EAGAIN, -ENOMEM. */
+int model_save_add(struct model_save *m, struct txn *t, const char *path);
+/** After txn_stage(), lock still held. */
+void model_save_staged(struct model_save *m, struct engine *e, uint64_t seq);
+void model_save_free(struct model_save *m);
+/** The newest transaction in which a user saved the file of the state model at @path; UINT64_MAX: no such file. Takes the lock. */
+uint64_t model_user_seq(struct engine *e, const char *path);
 /** The daemon's own values for a session's file as of now (owned buffers). Lock held. @now_ns: last_updated. 0 or -ENOMEM. */
 struct session_owned_text {
 	struct session_owned owned; /**< points into the rest */

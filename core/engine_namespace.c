@@ -191,10 +191,33 @@ int engine_mkdir(struct engine *e, struct request *q, uint64_t parent, const cha
 	}
 }
 
+/* A file made where files are more than bytes comes into being by an (empty) save. */
+static int make_saved(struct engine *e, struct request *q, uint64_t parent, const char *name, uint32_t mode, struct tree_attr *ret)
+{
+	struct draft *d;
+	int r = engine_create(e, q, parent, name, mode, ret);
+
+	if (!r)
+		r = draft_open(e, ret->ino, DRAFT_WHOLE, &q->actor, &d);
+	if (r)
+		return r;
+	r = draft_commit(d, q, 0);
+	draft_close(d);
+	if (!r) {
+		engine_lock(e);
+		r = tree_attr_at(e->tree, tree_node(e->tree, ret->ino), SEQ_LIVE, INT64_MAX, ret);
+		engine_unlock(e);
+	}
+	return r;
+}
+
 int engine_mknod(struct engine *e, struct request *q, uint64_t parent, const char *name, uint32_t mode, uint64_t rdev, struct tree_attr *ret)
 {
 	struct make m = {.mode = mode, .rdev = rdev, .event = EVENT_NODE_CREATED};
+	char session[ACTOR_ID_BYTES];
 
+	if (S_ISREG(mode) && engine_place_of(e, parent, session) == PLACE_AGENTS)
+		return make_saved(e, q, parent, name, mode, ret);
 	if (S_ISREG(mode)) {
 		m.event = EVENT_FILE_CREATED;
 		return engine_make(e, q, OPERATION_CREATE, parent, name, &m, ret);

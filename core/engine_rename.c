@@ -31,6 +31,10 @@ struct renaming {
 	const struct version *version, *to_version;
 	struct draft *draft; /* with a holder, dirty, of the source */
 	char *from_path, *to_path;
+	struct model_save *model; /* the target is a file of the state model, and no draft is open: what the source becomes there */
+	struct extent merged;
+	uint64_t merged_size;
+	struct sha256 merged_sha;
 };
 
 static void renaming_release(struct renaming *x)
@@ -38,6 +42,8 @@ static void renaming_release(struct renaming *x)
 	if (x->draft)
 		draft_unref(x->draft);
 	x->draft = NULL;
+	model_save_free(x->model);
+	x->model = NULL;
 	free(x->from_path);
 	free(x->to_path);
 	x->from_path = x->to_path = NULL;
@@ -155,7 +161,42 @@ static int renaming_check_rules(struct renaming *x, bool *ret_malformed)
 	return r;
 }
 
+/* A file that becomes one of the state model is merged as if it had been saved there. */
+static int renaming_merge(struct renaming *x, struct record_blocks *blocks)
+{
+	const struct version *base;
+	cleanup_free char *text = NULL;
+	size_t len;
+	int r;
+
+	if (x->draft || x->flags & RENAME_EXCHANGE || !S_ISREG(x->version->attrs->mode) || x->node->flags & NODE_NEWBORN ||
+	    model_kind_of(x->to_path, NULL, NULL) == MODEL_NONE)
+		return 0;
+	r = file_edit_read(x->e, x->node->ino, &base, &text, &len);
+	if (!r && base != x->version)
+		r = -EAGAIN;
+	if (!r)
+		r = model_save_prepare(x->e, x->to_path, x->to ? x->to->node : NULL, &text, &len, blocks, &x->q->reason, &x->model);
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	if (len > COMMIT_INLINE_MAX)
+		return reason_set(&x->q->reason, -EBADMSG, "size", "%s: more than %u bytes cannot be moved there; save them in place", x->to_path,
+				  COMMIT_INLINE_MAX);
+	x->merged_size = len;
+	sha256_of(text, len, &x->merged_sha);
+	r = len ? record_blocks_add(blocks, text, len, &x->merged) : 0;
+	x->merged.len = len;
+	return r;
+}
+
 /* ---- staging ---- */
+
+static int stage_merged(struct renaming *x, struct txn *t)
+{
+	*txn_add_change(t) = (struct change){.type = CHANGE_CONTENT, .ino = x->node->ino, .content_flags = CONTENT_REPLACE | CONTENT_KEEP_MTIME,
+					     .size = x->merged_size, .extents = &x->merged, .extent_count = x->merged_size ? 1 : 0};
+	return model_save_add(x->model, t, x->to_path);
+}
 
 static void add_unlink(struct txn *t, uint64_t ino, uint64_t parent, const char *name)
 {
@@ -196,9 +237,13 @@ static void stage_events(struct renaming *x, struct txn *t, const struct draft_p
 	t->base_sha = (struct sha256){0};
 	if (plan) { /* what the draft brings along is what stands there now */
 		ev->flags |= EVENT_HAS_SIZE;
-		ev->size = x->draft->kind == DRAFT_APPEND ? (plan->base ? plan->base->size : 0) + plan->append_len : plan->size;
+		ev->size = x->draft->kind == DRAFT_APPEND && !plan->model ? (plan->base ? plan->base->size : 0) + plan->append_len : plan->size;
 		if (plan->have_sha)
 			event_set_new_sha(ev, &plan->sha);
+	} else if (x->model) {
+		ev->flags |= EVENT_HAS_SIZE;
+		ev->size = x->merged_size;
+		event_set_new_sha(ev, &x->merged_sha);
 	} else if (S_ISREG(x->node->newest->attrs->mode)) {
 		ev->flags |= EVENT_HAS_SIZE;
 		ev->size = x->node->newest->size;
@@ -253,7 +298,15 @@ static int renaming_stage(struct renaming *x, struct txn *t, struct draft_plan *
 	t->path = x->to_path;
 	t->base = x->to_version;
 	stage_events(x, t, plan, malformed);
-	return r ? r : txn_stage(t);
+	if (!r && x->model)
+		r = stage_merged(x, t);
+	if (!r)
+		r = txn_stage(t);
+	if (!r && x->model)
+		model_save_staged(x->model, x->e, t->seq);
+	if (!r && plan && plan->model)
+		model_save_staged(plan->model, x->e, t->seq);
+	return r;
 }
 
 static int renaming_refused(struct renaming *x)
@@ -334,6 +387,8 @@ static int rename_once(struct renaming *x)
 	}
 	if (!r)
 		r = renaming_check_rules(x, &malformed);
+	if (!r)
+		r = renaming_merge(x, &plan.blocks);
 	if (r == -EBADMSG && !x->draft)
 		r = renaming_refused(x);
 	if (!r && x->draft && x->draft->dirty)

@@ -89,6 +89,17 @@ void time_format(int64_t time_ns, char out[TIME_TEXT_BYTES])
 		 (unsigned)tm.tm_min % 100u, (unsigned)tm.tm_sec % 100u, (unsigned)(ns / 1000) % 1000000u);
 }
 
+void time_format_stamp(int64_t time_ns, char out[TIME_TEXT_BYTES])
+{
+	char *to = out;
+
+	time_format(time_ns, out);
+	for (const char *from = out; *from; from++)
+		if (*from != '-' && *from != ':')
+			*to++ = *from;
+	*to = '\0';
+}
+
 void time_format_day(int64_t time_ns, char out[TIME_TEXT_BYTES])
 {
 	time_format(time_ns, out);

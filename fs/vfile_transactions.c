@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "vfile_rows.h"
 
@@ -23,29 +22,20 @@
 
 /* ---- ids ---- */
 
-static int stamp_format(int64_t time_ns, char *out, size_t bytes)
-{
-	time_t s = (time_t)(time_ns / NS_PER_S);
-	struct tm tm;
-	size_t n;
-
-	gmtime_r(&s, &tm);
-	n = strftime(out, bytes, "tx-%Y%m%dT%H%M%S", &tm);
-	return (int)n + snprintf(out + n, bytes - n, ".%06uZ", (unsigned)(time_ns % NS_PER_S / 1000));
-}
-
 void tx_id_format(int64_t time_ns, uint64_t seq, char out[TX_ID_BYTES])
 {
-	int n = stamp_format(time_ns, out, TX_ID_BYTES);
+	char stamp[TIME_TEXT_BYTES];
 
-	(void)snprintf(out + n, (size_t)(TX_ID_BYTES - n), "-%010" PRIu64, seq);
+	time_format_stamp(time_ns, stamp);
+	(void)snprintf(out, TX_ID_BYTES, "tx-%s-%010" PRIu64, stamp, seq);
 }
 
 void tx_draft_id_format(int64_t time_ns, uint64_t draft_id, char out[TX_ID_BYTES])
 {
-	int n = stamp_format(time_ns, out, TX_ID_BYTES);
+	char stamp[TIME_TEXT_BYTES];
 
-	(void)snprintf(out + n, (size_t)(TX_ID_BYTES - n), "-d%" PRIu64, draft_id);
+	time_format_stamp(time_ns, stamp);
+	(void)snprintf(out, TX_ID_BYTES, "tx-%s-d%" PRIu64, stamp, draft_id);
 }
 
 uint64_t tx_name_number(const char *name, const char *suffix, bool draft)

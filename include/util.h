@@ -102,6 +102,8 @@ int array_reserve(void *items, size_t *capacity, size_t want, size_t item_bytes)
 /** "2026-11-22T10:00:00.123456Z" (27 characters and NUL). */
 #define TIME_TEXT_BYTES 40
 void time_format(int64_t time_ns, char out[TIME_TEXT_BYTES]);
+/** "20261122T100000.123456Z", the time in transactions' ids. */
+void time_format_stamp(int64_t time_ns, char out[TIME_TEXT_BYTES]);
 /** "2026-11-22" (UTC day of @time_ns). */
 void time_format_day(int64_t time_ns, char out[TIME_TEXT_BYTES]);
 

@@ -78,6 +78,8 @@ static void test_time_format(void **state)
 	assert_string_equal(text, "2026-11-22T10:00:00.123456Z");
 	time_format_day(1795341600123456789, text);
 	assert_string_equal(text, "2026-11-22");
+	time_format_stamp(1795341600123456789, text);
+	assert_string_equal(text, "20261122T100000.123456Z");
 	time_format(INT64_MIN, text);
 	assert_string_equal(text, "1677-09-21T00:12:43.145224Z");
 	time_format(INT64_MAX, text);

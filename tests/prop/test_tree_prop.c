@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 
 #include "cmocka_all.h"
-#include "model.h"
+#include "tree_model.h"
 #include "rng.h"
 #include "tree.h"
 #include "util.h"

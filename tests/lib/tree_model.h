@@ -3,8 +3,8 @@
  * A naive model of the tree, to hold the real one against: plain arrays, a file's content byte by byte, and a
  * full copy of everything after each transaction. It shares no code with core/tree*.c. Small numbers only.
  */
-#ifndef MILESTONEFS_TEST_MODEL_H
-#define MILESTONEFS_TEST_MODEL_H
+#ifndef MILESTONEFS_TEST_TREE_MODEL_H
+#define MILESTONEFS_TEST_TREE_MODEL_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,7 +2,7 @@
  *
  * The model says in the plainest way what each change means. Every look-up is a linear search.
  */
-#include "model.h"
+#include "tree_model.h"
 
 #include <errno.h>
 #include <stdio.h>

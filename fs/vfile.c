@@ -375,10 +375,11 @@ static uint32_t mode_of(const struct vfile_row *row)
 	}
 }
 
-/* A file that can be written to belongs to who owns its directory; others to who mounted. */
+/* A file with write permission (one that can be written to, or that rm should not ask about) belongs to who owns its directory; others to who mounted. */
 static void owner_of(struct fs *fs, const struct vnode *v, struct stat *ret)
 {
-	cleanup_free char *dir = v->row->write ? strndup(v->path, directory_len(v->path)) : NULL;
+	bool by_directory = v->row->mode & 0222 && v->row->kind != VFILE_LINK;
+	cleanup_free char *dir = by_directory ? strndup(v->path, directory_len(v->path)) : NULL;
 	struct node *node = NULL;
 	struct tree_attr a;
 

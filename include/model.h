@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * L6. The state model's two files, session.yaml and agents/AID.yaml: their schema as TABLES, their statuses, what they say, and
+ * L6. The state model's two files, session.yaml and agents/AID.yaml: their schema as a TABLE (model_list.h), their statuses, what they say, and
  * how a save of one is merged with what was there and with what the daemon knows. Pure functions of their arguments; thread-safe.
  *
  * Fields that a file lacks have their default; fields the schema does not know are the user's own and stay.
@@ -16,8 +16,12 @@
 #include "actor.h"
 #include "buf.h"
 #include "doc.h"
+#include "model_list.h"
 #include "rule.h"
 #include "util.h"
+
+/** A larger text is refused: the daemon rewrites these files, and what is large belongs beside them, in state/. */
+#define MODEL_BYTES_MAX (1u << 20)
 
 enum model_kind { MODEL_NONE, MODEL_SESSION, MODEL_AGENT };
 
@@ -64,9 +68,6 @@ bool session_status_is_over(enum session_status s);
 bool agent_status_is_live(enum agent_status s);
 
 /* ---- what the files say ---- */
-
-#define SESSION_HEARTBEAT_INTERVAL_S 30 /* configuration.heartbeat_interval, when the file has none */
-#define SESSION_SYNC_TIMEOUT_S 300	/* configuration.sync_timeout, likewise */
 
 /** session.yaml; strings are owned. */
 struct session_fields {

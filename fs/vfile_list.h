@@ -12,6 +12,17 @@ VFILE("state/events/*", VFILE_RANGE, 0444, .size = events_day_size, .range = eve
 VFILE("state/sessions/*/events/session.jsonl", VFILE_RANGE, 0644, .size = events_session_size, .range = events_session_range,
       .write = events_session_write, .time = events_time, .uncached = true)
 
+VFILE("state/active/*", VFILE_LINK, 0777, .render = session_link_render, .exists = session_active_exists, .list = session_active_list,
+      .time = session_time, .uncached = true)
+VFILE("state/completed/*", VFILE_LINK, 0777, .render = session_link_render, .exists = session_completed_exists,
+      .list = session_completed_list, .time = session_time, .uncached = true)
+VFILE("state/sessions/*/health.yaml", VFILE_TEXT, 0644, .render = session_health_render, .exists = session_exists, .time = now_time,
+      .uncached = true)
+VFILE("agents/registry/*", VFILE_LINK, 0777, .render = agent_link_render, .exists = agent_exists, .list = agent_list,
+      .time = agent_time, .uncached = true)
+VFILE("agents/status/*", VFILE_TEXT, 0444, .render = agent_status_render, .exists = agent_exists, .list = agent_list,
+      .time = agent_time, .uncached = true)
+
 VFILE("transactions/committed/*", VFILE_TEXT, 0444, .render = committed_render, .exists = committed_exists, .list = committed_list,
       .time = transaction_time, .uncached = true, .constant = true)
 VFILE("transactions/rollbacks/*", VFILE_TEXT, 0444, .render = rollback_render, .exists = rollback_exists, .list = rollback_list,
@@ -26,9 +37,11 @@ VFILE("transactions/pending/*", VFILE_RANGE, 0444, .size = pending_draft_size, .
 VFILE("cache/checksums/SHA256SUMS", VFILE_TEXT, 0444, .render = sha256sums_render, .size = sha256sums_size, .time = head_time,
       .uncached = true)
 
-VFILE("replay/*", VFILE_VIEW, 0755, .seq = replay_seq, .exists = replay_exists, .uncached = true)
+VFILE("replay/*", VFILE_VIEW, 0755, .view = replay_view, .exists = replay_exists, .uncached = true)
 
 VFILE("status/health.yaml", VFILE_TEXT, 0444, .render = health_render, .time = now_time, .uncached = true)
+VFILE("status/sessions.yaml", VFILE_TEXT, 0444, .render = sessions_render, .time = now_time, .uncached = true)
+VFILE("status/agents.yaml", VFILE_TEXT, 0444, .render = agents_render, .time = now_time, .uncached = true)
 VFILE("status/journal.yaml", VFILE_TEXT, 0444, .render = journal_render, .time = now_time, .uncached = true)
 VFILE("status/metrics", VFILE_TEXT, 0444, .render = metrics_render, .time = now_time, .uncached = true)
 VFILE("status/version", VFILE_TEXT, 0444, .render = version_render, .constant = true)

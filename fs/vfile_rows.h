@@ -25,6 +25,25 @@ int events_session_range(struct fs *fs, const struct vnode *v, uint64_t offset, 
 int events_session_write(struct fs *fs, const struct vnode *v, struct request *q, const char *text, size_t len);
 int64_t events_time(struct fs *fs, const struct vnode *v);
 
+/* vfile_sessions.c */
+bool session_active_exists(struct fs *fs, const struct vnode *v);
+int session_active_list(struct fs *fs, const struct vnode *directory, vfile_each_fn each, void *arg);
+bool session_completed_exists(struct fs *fs, const struct vnode *v);
+int session_completed_list(struct fs *fs, const struct vnode *directory, vfile_each_fn each, void *arg);
+int session_link_render(struct fs *fs, const struct vnode *v, struct buf *out);
+int64_t session_time(struct fs *fs, const struct vnode *v);
+bool session_exists(struct fs *fs, const struct vnode *v);
+int session_health_render(struct fs *fs, const struct vnode *v, struct buf *out);
+int sessions_render(struct fs *fs, const struct vnode *v, struct buf *out);
+
+/* vfile_agents.c */
+bool agent_exists(struct fs *fs, const struct vnode *v);
+int agent_list(struct fs *fs, const struct vnode *directory, vfile_each_fn each, void *arg);
+int64_t agent_time(struct fs *fs, const struct vnode *v);
+int agent_link_render(struct fs *fs, const struct vnode *v, struct buf *out);
+int agent_status_render(struct fs *fs, const struct vnode *v, struct buf *out);
+int agents_render(struct fs *fs, const struct vnode *v, struct buf *out);
+
 /* vfile_transactions.c: records of the journal; vfile_pending.c: open drafts */
 int committed_render(struct fs *fs, const struct vnode *v, struct buf *out);
 bool committed_exists(struct fs *fs, const struct vnode *v);
@@ -52,7 +71,7 @@ int sha256sums_size(struct fs *fs, const struct vnode *v, uint64_t *ret_bytes);
 int64_t head_time(struct fs *fs, const struct vnode *v);
 
 /* vfile_replay.c */
-uint64_t replay_seq(struct fs *fs, const struct vnode *v);
+bool replay_view(struct fs *fs, const struct vnode *v, struct view *ret);
 bool replay_exists(struct fs *fs, const struct vnode *v);
 
 /* vfile_status.c, vfile_metrics.c */

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sessions from outside: state/active/ and state/completed/ (links by status), status/sessions.yaml, and each session's own health.yaml.
+ *
+ * health.yaml begins with one word: `healthy`, `degraded` (the lines of `why` say what a person should look at) or `read-only` (the mount is). What is over needs
+ * nobody's attention: agents of a completed session are not complained about.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "registry.h"
+#include "vfile_model.h"
+#include "vfile_rows.h"
+
+/** Refused saves are worth a sentence that long. */
+#define REFUSAL_RECENT_NS (3600 * NS_PER_S)
+/** A checkpoint may be that late, and another interval, before somebody should hear of it. */
+#define CHECKPOINT_GRACE_NS (10 * NS_PER_S)
+
+/* ---- links by status ---- */
+
+/* Is there a session of that name, and is it over? */
+static bool session_is(struct fs *fs, const char *id, bool over)
+{
+	const struct session *s;
+	bool yes;
+
+	engine_lock(fs->engine);
+	s = registry_session(fs->engine, id);
+	yes = s && session_status_is_over(s->fields.status) == over;
+	engine_unlock(fs->engine);
+	return yes;
+}
+
+bool session_active_exists(struct fs *fs, const struct vnode *v)
+{
+	return session_is(fs, v->params[0], false);
+}
+
+bool session_completed_exists(struct fs *fs, const struct vnode *v)
+{
+	return session_is(fs, v->params[0], true);
+}
+
+static int list(struct fs *fs, bool over, vfile_each_fn each, void *arg)
+{
+	cleanup_buf struct buf names = BUF_INIT;
+	int r;
+
+	engine_lock(fs->engine);
+	for (const struct session *s = registry_first_session(fs->engine); s; s = s->next)
+		if (session_status_is_over(s->fields.status) == over)
+			buf_append(&names, s->id, strlen(s->id) + 1);
+	engine_unlock(fs->engine);
+	r = names.error;
+	for (size_t at = 0; !r && at < names.len; at += strlen(names.data + at) + 1)
+		r = each(arg, names.data + at);
+	return r;
+}
+
+int session_active_list(struct fs *fs, const struct vnode *directory, vfile_each_fn each, void *arg)
+{
+	(void)directory;
+	return list(fs, false, each, arg);
+}
+
+int session_completed_list(struct fs *fs, const struct vnode *directory, vfile_each_fn each, void *arg)
+{
+	(void)directory;
+	return list(fs, true, each, arg);
+}
+
+int session_link_render(struct fs *fs, const struct vnode *v, struct buf *out)
+{
+	(void)fs;
+	buf_printf(out, "../sessions/%s", v->params[0]);
+	return 0;
+}
+
+int64_t session_time(struct fs *fs, const struct vnode *v)
+{
+	int64_t time_ns = fs->started_ns;
+	const struct session *s;
+
+	engine_lock(fs->engine);
+	s = registry_session(fs->engine, v->params[0]);
+	if (s && s->changed_ns)
+		time_ns = s->changed_ns;
+	engine_unlock(fs->engine);
+	return time_ns;
+}
+
+bool session_exists(struct fs *fs, const struct vnode *v)
+{
+	bool yes;
+
+	engine_lock(fs->engine);
+	yes = registry_session(fs->engine, v->params[0]);
+	engine_unlock(fs->engine);
+	return yes;
+}
+
+/* ---- what status/sessions.yaml and health.yaml both say ---- */
+
+static void put_times(struct buf *out, int indent, const struct moment *m, const struct moment_session *s)
+{
+	yaml_line_time(out, indent, "created_at", s->created_ns);
+	yaml_line_time(out, indent, "last_change", s->changed_ns);
+	yaml_line_age(out, indent, "last_change_age_seconds", m->now_ns, s->changed_ns);
+}
+
+static void put_checkpoint(struct buf *out, int indent, const struct moment *m, const struct moment_session *s)
+{
+	yaml_line_text(out, indent, "newest_checkpoint", *s->checkpoint ? s->checkpoint : NULL);
+	yaml_line_age(out, indent, "newest_checkpoint_age_seconds", m->now_ns, s->checkpoint_ns);
+	yaml_line_time(out, indent, "next_checkpoint_at", s->next_checkpoint_ns);
+	yaml_line_time(out, indent, "expires_at", s->expires_ns);
+}
+
+static void put_session(struct buf *out, const struct moment *m, const struct moment_session *s)
+{
+	buf_printf(out, "  - id: \"%s\"\n    status: %s\n", s->id, session_status_name(s->status));
+	yaml_line_text(out, 4, "type", s->type);
+	put_times(out, 4, m, s);
+	buf_printf(out, "    agents: {live: %zu, unhealthy: %zu}\n", moment_live_agents(s), s->agents[AGENT_UNHEALTHY]);
+	put_checkpoint(out, 4, m, s);
+	buf_printf(out, "    path: \"state/sessions/%s\"\n", s->id);
+}
+
+int sessions_render(struct fs *fs, const struct vnode *v, struct buf *out)
+{
+	size_t counts[SESSION_STATUS_COUNT] = {0};
+	struct moment m;
+	int r = moment_take(fs, NULL, NULL, &m);
+
+	(void)v;
+	if (r)
+		return r;
+	for (size_t i = 0; i < m.session_count; i++)
+		counts[m.sessions[i].status]++;
+	buf_append_str(out, "counts:\n");
+	yaml_counts(out, 2, session_count_name, counts, SESSION_STATUS_COUNT);
+	buf_append_str(out, m.session_count ? "sessions:\n" : "sessions: []\n");
+	for (size_t i = 0; i < m.session_count; i++)
+		put_session(out, &m, &m.sessions[i]);
+	moment_release(&m);
+	return 0;
+}
+
+/* ---- health.yaml ---- */
+
+static void __attribute__((format(printf, 2, 3))) why(struct buf *out, const char *fmt, ...)
+{
+	cleanup_buf struct buf text = BUF_INIT;
+	va_list ap;
+
+	va_start(ap, fmt);
+	buf_vprintf(&text, fmt, ap);
+	va_end(ap);
+	if (text.error) {
+		out->error = text.error;
+		return;
+	}
+	buf_append_str(out, "  - ");
+	buf_put_yaml_string(out, text.data, text.len);
+	buf_append_str(out, "\n");
+}
+
+static void why_agents(struct buf *out, const struct moment *m, const struct moment_session *s)
+{
+	for (size_t i = 0; i < m->agent_count; i++) {
+		const struct moment_agent *a = &m->agents[i];
+
+		if (a->status == AGENT_UNHEALTHY)
+			why(out, "agent %s is unhealthy: no sign of life for %" PRId64 " s (it should give one every %" PRIu64 " s)", a->id,
+			    (int64_t)((m->now_ns - a->heartbeat_ns) / NS_PER_S), s->heartbeat_interval_s);
+		if (a->status == AGENT_DEAD)
+			why(out, "agent %s is dead", a->id);
+	}
+}
+
+static void why_session(struct buf *out, const struct moment *m, const struct moment_session *s)
+{
+	int64_t late_ns = s->next_checkpoint_ns ? m->now_ns - s->next_checkpoint_ns : 0;
+
+	if (s->file_missing)
+		why(out, "session.yaml is missing: defaults hold");
+	if (s->status == SESSION_EXPIRED)
+		why(out, "the session has expired: it is older than max_session_duration, %" PRIu64 " s", s->max_session_duration_s);
+	if (s->status == SESSION_FAILED)
+		why(out, "the session has failed");
+	if (!session_status_is_over(s->status))
+		why_agents(out, m, s);
+	if (late_ns > CHECKPOINT_GRACE_NS + (int64_t)s->checkpoint_interval_s * NS_PER_S)
+		why(out, "the automatic checkpoint is %" PRId64 " s late", (int64_t)(late_ns / NS_PER_S));
+	if (s->refused_ns && m->now_ns - s->refused_ns < REFUSAL_RECENT_NS)
+		why(out, "%" PRIu64 " saves were refused, the last %" PRId64 " s ago: transactions/rollbacks has them", s->refusals,
+		    (int64_t)((m->now_ns - s->refused_ns) / NS_PER_S));
+}
+
+static void put_numbers(struct buf *out, const struct moment *m, const struct moment_session *s)
+{
+	yaml_line_text(out, 0, "session", s->id);
+	buf_printf(out, "session_status: %s\n", session_status_name(s->status));
+	put_times(out, 0, m, s);
+	buf_append_str(out, "agents:\n");
+	yaml_counts(out, 2, agent_count_name, s->agents, AGENT_STATUS_COUNT);
+	yaml_line_number(out, 0, "checkpoints", s->checkpoint_count);
+	put_checkpoint(out, 0, m, s);
+	yaml_line_number(out, 0, "transactions", s->operations);
+	yaml_line_number(out, 0, "events", s->events);
+	yaml_line_number(out, 0, "refused_saves", s->refusals);
+}
+
+int session_health_render(struct fs *fs, const struct vnode *v, struct buf *out)
+{
+	cleanup_buf struct buf reasons = BUF_INIT;
+	struct engine_health health;
+	struct moment m;
+	int r = moment_take(fs, v->params[0], NULL, &m);
+
+	if (r)
+		return r;
+	engine_get_health(fs->engine, &health);
+	buf_release(&health.why);
+	if (fs->read_only || health.status == ENGINE_READ_ONLY)
+		why(&reasons, "the mount is read-only: status/health.yaml says why");
+	else if (health.status != ENGINE_HEALTHY)
+		why(&reasons, "the store is damaged: status/health.yaml says where");
+	why_session(&reasons, &m, &m.sessions[0]);
+	buf_printf(out, "status: %s\n", fs->read_only || health.status == ENGINE_READ_ONLY ? "read-only" : reasons.len ? "degraded" : "healthy");
+	buf_append_str(out, reasons.len ? "why:\n" : "why: []\n");
+	buf_append(out, reasons.data, reasons.len);
+	put_numbers(out, &m, &m.sessions[0]);
+	moment_release(&m);
+	return reasons.error;
+}

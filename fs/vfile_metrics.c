@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * status/metrics: OpenMetrics text 1.0 (https://openmetrics.io), one family a row of a table: TYPE, HELP, one sample. Counters count from the
- * mount unless their help says otherwise. Nothing here is more than a few locks and a printf away.
+ * status/metrics: OpenMetrics text 1.0 (https://openmetrics.io), one family a row of a table: TYPE, HELP, one sample; of sessions and agents one
+ * sample a status. Counters count from the mount unless their help says otherwise. Nothing here is more than a few locks and a printf away.
  */
 #include <inttypes.h>
 
+#include "vfile_model.h"
 #include "vfile_rows.h"
 
 enum metric_kind { COUNTER, GAUGE, SECONDS_COUNTER, SECONDS_GAUGE };
@@ -85,6 +86,30 @@ static void put_store(struct buf *out, const struct engine_stats *s)
 	put_all(out, list, ARRAY_SIZE(list));
 }
 
+/* One gauge with a sample for each status. */
+static void put_by_status(struct buf *out, const char *name, const char *help, const char *(*status)(size_t), const size_t *counts, size_t count)
+{
+	buf_printf(out, "# TYPE milestonefs_%s gauge\n# HELP milestonefs_%s %s\n", name, name, help);
+	for (size_t i = 0; i < count; i++)
+		buf_printf(out, "milestonefs_%s{status=\"%s\"} %zu\n", name, status(i), counts[i]);
+}
+
+static void put_model(struct buf *out, struct fs *fs)
+{
+	size_t sessions[SESSION_STATUS_COUNT], agents[AGENT_STATUS_COUNT], checkpoints;
+	uint64_t bytes, events;
+
+	moment_count(fs, sessions, agents, &checkpoints);
+	engine_lock(fs->engine);
+	event_log_size(engine_event_logs(fs->engine), &(struct event_log_key){0}, &bytes, &events);
+	engine_unlock(fs->engine);
+	put_by_status(out, "sessions", "Sessions there are now.", session_count_name, sessions, SESSION_STATUS_COUNT);
+	put_by_status(out, "agents", "Agents there are now.", agent_count_name, agents, AGENT_STATUS_COUNT);
+	put(out, &(struct metric){"checkpoints", GAUGE, checkpoints, "Checkpoints there are now."});
+	put(out, &(struct metric){"events", COUNTER, events, "Events logged, of all time."});
+	put(out, &(struct metric){"event_log_bytes", GAUGE, bytes, "Length of the log of all events."});
+}
+
 static uint64_t counter(const atomic_uint_fast64_t *c)
 {
 	return atomic_load_explicit(c, memory_order_relaxed);
@@ -120,6 +145,7 @@ int metrics_render(struct fs *fs, const struct vnode *v, struct buf *out)
 	put(out, &(struct metric){"healthy", GAUGE, health.status == ENGINE_HEALTHY, "1 when status/health.yaml says healthy."});
 	put_engine(out, &s);
 	put_store(out, &s);
+	put_model(out, fs);
 	put_fs(out, fs, now_time(fs, v));
 	buf_append_str(out, "# EOF\n");
 	return 0;

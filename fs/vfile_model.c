@@ -166,17 +166,21 @@ void moment_release(struct moment *m)
 	*m = (struct moment){0};
 }
 
-void moment_count(struct fs *fs, size_t sessions[SESSION_STATUS_COUNT], size_t agents[AGENT_STATUS_COUNT])
+void moment_count(struct fs *fs, size_t sessions[SESSION_STATUS_COUNT], size_t agents[AGENT_STATUS_COUNT], size_t *ret_checkpoints)
 {
+	size_t checkpoints = 0;
+
 	memset(sessions, 0, SESSION_STATUS_COUNT * sizeof(*sessions));
 	memset(agents, 0, AGENT_STATUS_COUNT * sizeof(*agents));
 	engine_lock(fs->engine);
 	for (const struct session *s = registry_first_session(fs->engine); s; s = s->next) {
 		sessions[s->fields.status]++;
+		checkpoints += s->checkpoint_count;
 		for (const struct agent *a = s->agents; a; a = a->next)
 			agents[a->fields.status]++;
 	}
 	engine_unlock(fs->engine);
+	*ret_checkpoints = checkpoints;
 }
 
 size_t moment_live_agents(const struct moment_session *s)

@@ -55,8 +55,8 @@ struct moment {
 /** Everything; or only session @session with its agents; or of that only agent @agent. -ENOENT when there is none such, -ENOMEM. */
 int moment_take(struct fs *fs, const char *session, const char *agent, struct moment *ret);
 void moment_release(struct moment *m);
-/** Counts by status of all sessions and agents. Takes the engine's lock, copies nothing. */
-void moment_count(struct fs *fs, size_t sessions[SESSION_STATUS_COUNT], size_t agents[AGENT_STATUS_COUNT]);
+/** All sessions and agents counted by status, and all checkpoints. Takes the engine's lock, copies nothing. */
+void moment_count(struct fs *fs, size_t sessions[SESSION_STATUS_COUNT], size_t agents[AGENT_STATUS_COUNT], size_t *ret_checkpoints);
 
 /** How many agents of @s are live, of whom unhealthy ones are some. */
 size_t moment_live_agents(const struct moment_session *s);

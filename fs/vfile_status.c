@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "position.h"
+#include "vfile_model.h"
 #include "vfile_rows.h"
 
 int64_t now_time(struct fs *fs, const struct vnode *v)
@@ -69,8 +70,10 @@ int health_render(struct fs *fs, const struct vnode *v, struct buf *out)
 {
 	struct engine_health health;
 	struct engine_stats s;
+	size_t sessions[SESSION_STATUS_COUNT], agents[AGENT_STATUS_COUNT], checkpoints;
 	int64_t now_ns = now_time(fs, v);
 
+	moment_count(fs, sessions, agents, &checkpoints);
 	engine_get_health(fs->engine, &health);
 	engine_get_stats(fs->engine, &s);
 	if (fs->read_only && health.status != ENGINE_READ_ONLY) {
@@ -86,6 +89,8 @@ int health_render(struct fs *fs, const struct vnode *v, struct buf *out)
 	buf_printf(out, "durable_sequence: %" PRIu64 "\n", s.journal.durable_seq);
 	buf_printf(out, "rollbacks: %" PRIu64 "\n", s.rollbacks);
 	buf_printf(out, "drafts_pending: %" PRIu64 "\n", s.drafts_pending);
+	buf_printf(out, "sessions_active: %zu\nagents_active: %zu\n", sessions[SESSION_ACTIVE], agents[AGENT_ACTIVE]);
+	buf_printf(out, "agents_unhealthy: %zu\nagents_dead: %zu\n", agents[AGENT_UNHEALTHY], agents[AGENT_DEAD]);
 	put_time(out, "mounted_at", fs->started_ns);
 	put_text(out, "project", fs->project);
 	put_text(out, "version", MILESTONEFS_VERSION);

@@ -105,11 +105,11 @@ void entry_fill_live(struct fs *fs, uint32_t tid, const struct tree_attr *a, str
 
 bool entry_view(struct fs *fs, uint64_t node_id, uint64_t *ret_seq, uint64_t *ret_ino)
 {
-	uint64_t seq = view_slots_seq(fs->views, node_id_view_slot(node_id));
+	struct view view;
 
-	if (!seq)
+	if (!view_slots_get(fs->views, node_id_view_slot(node_id), &view))
 		return false;
-	*ret_seq = seq;
+	*ret_seq = view.seq;
 	*ret_ino = node_id_view_ino(node_id);
 	return true;
 }
@@ -129,36 +129,47 @@ const struct version *entry_version(struct fs *fs, uint64_t node_id, struct node
 	return v;
 }
 
+/* The root of a part of the tree that is kept shows when it was. */
 static int stat_view(struct fs *fs, uint64_t node_id, struct stat *ret)
 {
+	uint64_t ino = node_id_view_ino(node_id);
+	struct view view;
 	struct tree_attr a;
 	struct node *node;
-	uint64_t seq, ino;
+	int64_t time_ns;
 	int r = -ENOENT;
 
-	if (!entry_view(fs, node_id, &seq, &ino))
+	if (!view_slots_get(fs->views, node_id_view_slot(node_id), &view))
 		return -ENOENT;
 	engine_lock(fs->engine);
+	time_ns = engine_seq_time(fs->engine, view.seq);
 	node = tree_node(engine_tree(fs->engine), ino);
 	if (node)
-		r = tree_attr_at(engine_tree(fs->engine), node, seq, engine_seq_time(fs->engine, seq), &a);
+		r = tree_attr_at(engine_tree(fs->engine), node, view.seq, time_ns, &a);
 	engine_unlock(fs->engine);
+	if (r == 0 && view.above_ino && ino == view.root_ino)
+		a.atime_ns = a.mtime_ns = a.ctime_ns = time_ns;
 	if (r == 0)
 		entry_stat_fill(&a, node_id, ret);
 	return r;
 }
 
+uint64_t entry_view_root(struct fs *fs, const struct vnode *v)
+{
+	struct view view;
+	uint32_t slot;
+
+	if (!v->row->view(fs, v, &view) || view_slots_take(fs->views, &view, &slot) < 0)
+		return 0;
+	return node_id_view(slot, view.root_ino);
+}
+
 /* The root of a view instead of the virtual entry that names it; no inode when there is none (any more). */
 static void fill_view(struct fs *fs, const struct vnode *v, struct fuse_entry_param *ret)
 {
-	uint64_t seq = v->row->seq(fs, v);
-	uint32_t slot;
-
-	ret->ino = 0;
-	if (!seq || view_slots_take(fs->views, seq, &slot) < 0)
-		return;
-	if (stat_view(fs, node_id_view(slot, TREE_ROOT_INO), &ret->attr) == 0)
-		ret->ino = ret->attr.st_ino;
+	ret->ino = entry_view_root(fs, v);
+	if (ret->ino && stat_view(fs, ret->ino, &ret->attr) < 0)
+		ret->ino = 0;
 }
 
 void entry_fill_virtual(struct fs *fs, const struct vnode *v, struct fuse_entry_param *ret)
@@ -261,6 +272,14 @@ enum entry_hidden entry_hidden(struct fs *fs, uint32_t tid, uint64_t parent, con
 		return ENTRY_SHOWN;
 	entry_caller(fs, tid, &p);
 	return hidden_from(fs->hidden, &p, parent, name, now_ns) ? ENTRY_HIDDEN : ENTRY_HIDDEN_FROM_OTHERS;
+}
+
+bool entry_view_emptied(struct fs *fs, uint32_t tid, uint64_t dir_id)
+{
+	struct view view;
+
+	return node_id_is_view(dir_id) && hidden_any(fs->hidden) && view_slots_get(fs->views, node_id_view_slot(dir_id), &view) && view.above_ino &&
+	       entry_hidden(fs, tid, view.above_ino, HIDDEN_VIEWS) == ENTRY_HIDDEN;
 }
 
 int entry_check_change(struct fs *fs, uint64_t parent, const char *name, int if_virtual)

@@ -32,6 +32,8 @@ int entry_stat(struct fs *fs, uint64_t node_id, uint32_t tid, struct stat *ret, 
 
 /** Sequence number of a view's node, and its inode. False: no such view. */
 bool entry_view(struct fs *fs, uint64_t node_id, uint64_t *ret_seq, uint64_t *ret_ino);
+/** Node number of the root of a view, by the virtual entry that names it; 0: there is none (any more). */
+uint64_t entry_view_root(struct fs *fs, const struct vnode *v);
 /** The version a live inode or a view's shows, under the engine's lock held by the caller. NULL: none. */
 const struct version *entry_version(struct fs *fs, uint64_t node_id, struct node **ret_node);
 
@@ -44,6 +46,9 @@ void entry_caller(struct fs *fs, uint32_t tid, struct hidden_process *ret);
 /** ENTRY_HIDDEN: from thread @tid, to which the name does not exist. While it is hidden from anybody the kernel must not remember it. */
 enum entry_hidden { ENTRY_SHOWN, ENTRY_HIDDEN_FROM_OTHERS, ENTRY_HIDDEN };
 enum entry_hidden entry_hidden(struct fs *fs, uint32_t tid, uint64_t parent, const char *name);
+
+/** Has thread @tid's process begun to remove what this directory belongs to, a view that can be removed? Then its directories are empty to it. */
+bool entry_view_emptied(struct fs *fs, uint32_t tid, uint64_t dir_id);
 
 /** May @name be made, removed or replaced in @parent? 0 (ask the engine), -EROFS, or @if_virtual when the name is a virtual one's. */
 int entry_check_change(struct fs *fs, uint64_t parent, const char *name, int if_virtual);

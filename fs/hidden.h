@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Entries that one process has removed but that stay: virtual ones below a session, and directories of a session's skeleton. `rm -r`
- * removes all it sees before it removes the session itself; those removals succeed and hide the entry from the process that asked,
- * and nobody else. Nothing is changed by them.
+ * Entries that one process has removed but that stay: virtual ones below a session, directories of a session's skeleton, what a checkpoint
+ * holds. `rm -r` removes all it sees before it removes the session or checkpoint itself; those removals succeed and hide the entry from the
+ * process that asked, and nobody else. Nothing is changed by them.
  *
  * An entry stays hidden while its process goes on hiding things, and HIDDEN_S after that. The table is bounded: when
  * it is full the entry nearest to its end shows again. A process is its pid and start time, so a reused pid is another one.
@@ -17,6 +17,8 @@
 
 #define HIDDEN_S 10
 #define HIDDEN_MAX 256
+/** Instead of a name: all that the views in a directory show. A view may hold any number of files; they are not hidden one by one. */
+#define HIDDEN_VIEWS "/"
 
 struct hidden;
 

@@ -18,7 +18,6 @@
 #include "ops.h"
 #include "reply.h"
 #include "session.h"
-#include "view_slots.h"
 
 enum { PLUS_BATCH = 64 };
 
@@ -61,39 +60,47 @@ static void dir_add(struct handle_dir *d, uint64_t node_id, mode_t mode, const c
 static int add_virtual(void *arg, const struct vnode *v)
 {
 	const mode_t types[] = {
-		[VFILE_TEXT] = S_IFREG, [VFILE_RANGE] = S_IFREG, [VFILE_DIR] = S_IFDIR, [VFILE_LINK] = S_IFLNK};
+		[VFILE_TEXT] = S_IFREG, [VFILE_RANGE] = S_IFREG, [VFILE_DIR] = S_IFDIR, [VFILE_LINK] = S_IFLNK, [VFILE_VIEW] = S_IFDIR};
 	const char *slash = strrchr(v->path, '/');
 
 	dir_add(arg, v->id, types[v->row->kind], slash ? slash + 1 : v->path);
 	return 0;
 }
 
-/* Entries of a directory of the tree; @slot >= 0: as seen in that view. */
-static int list_tree(struct fs *fs, struct handle_dir *d, uint64_t ino, uint64_t seq, int64_t slot)
+/* A node of the tree seen beside @dir_id: live, or in its view. */
+static uint64_t number_beside(uint64_t dir_id, uint64_t ino)
 {
+	return node_id_is_live(dir_id) ? ino : node_id_view(node_id_view_slot(dir_id), ino);
+}
+
+/* Entries of a directory of the tree, live or in a view. */
+static int list_tree(struct fs *fs, struct handle_dir *d, uint64_t dir_id)
+{
+	uint64_t ino = node_id_is_live(dir_id) ? dir_id : node_id_view_ino(dir_id);
 	struct dentry **found = NULL;
+	struct view view = {0};
 	struct node *dir;
-	uint64_t parent;
 	size_t count = 0;
 	int r = -ENOENT;
 
+	if (node_id_is_view(dir_id) && !view_slots_get(fs->views, node_id_view_slot(dir_id), &view))
+		return r;
 	engine_lock(fs->engine);
-	if (slot < 0)
-		seq = engine_live_seq(fs->engine);
+	if (node_id_is_live(dir_id))
+		view.seq = engine_live_seq(fs->engine);
 	dir = tree_node(engine_tree(fs->engine), ino);
 	if (dir && dir->newest && S_ISDIR(dir->newest->attrs->mode)) {
-		struct dentry *name = tree_name_at(dir, seq);
+		struct dentry *name = tree_name_at(dir, view.seq);
+		uint64_t parent = number_beside(dir_id, name ? name->parent->ino : TREE_ROOT_INO);
 
-		parent = name ? name->parent->ino : TREE_ROOT_INO;
-		dir_add(d, slot < 0 ? ino : node_id_view((uint32_t)slot, ino), S_IFDIR, ".");
-		dir_add(d, slot < 0 ? parent : node_id_view((uint32_t)slot, parent), S_IFDIR, "..");
-		r = tree_list(engine_tree(fs->engine), dir, seq, &found, &count);
+		dir_add(d, dir_id, S_IFDIR, ".");
+		dir_add(d, view.above_ino && ino == view.root_ino ? view.above_ino : parent, S_IFDIR, "..");
+		r = tree_list(engine_tree(fs->engine), dir, view.seq, &found, &count);
 	}
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		const struct node *n = found[i]->node;
 
-		dir_add(d, slot < 0 ? n->ino : node_id_view((uint32_t)slot, n->ino), n->newest->attrs->mode & S_IFMT,
-			found[i]->name->text);
+		dir_add(d, number_beside(dir_id, n->ino), n->newest->attrs->mode & S_IFMT, found[i]->name->text);
 	}
 	engine_unlock(fs->engine);
 	free(found);
@@ -104,7 +111,7 @@ static int list_tree(struct fs *fs, struct handle_dir *d, uint64_t ino, uint64_t
 static int list_live(struct fs *fs, struct handle_dir *d, uint64_t ino)
 {
 	cleanup_buf struct buf path = BUF_INIT;
-	int r = list_tree(fs, d, ino, 0, -1);
+	int r = list_tree(fs, d, ino);
 
 	if (r < 0 || !vnode_directory(fs, ino) || entry_live_path(fs, ino, &path) < 0)
 		return r;
@@ -131,6 +138,8 @@ static void drop_hidden(struct fs *fs, struct handle_dir *d, uint64_t node_id, u
 {
 	size_t kept = MIN((size_t)2, d->count);
 
+	if (entry_view_emptied(fs, tid, node_id))
+		d->count = kept;
 	if (!something_hidden(fs, node_id))
 		return;
 	for (size_t i = kept; i < d->count; i++)
@@ -142,19 +151,14 @@ static void drop_hidden(struct fs *fs, struct handle_dir *d, uint64_t node_id, u
 static int dir_new(struct fs *fs, uint64_t node_id, uint32_t tid, struct handle_dir **ret)
 {
 	struct handle_dir *d = calloc(1, sizeof(*d));
-	uint64_t seq, ino;
 	int r;
 
 	if (!d)
 		return -ENOMEM;
 	if (node_id_is_virtual(node_id))
 		r = list_virtual(fs, d, node_id);
-	else if (!node_id_is_view(node_id))
-		r = list_live(fs, d, node_id);
-	else if (entry_view(fs, node_id, &seq, &ino))
-		r = list_tree(fs, d, ino, seq, node_id_view_slot(node_id));
 	else
-		r = -ENOENT;
+		r = node_id_is_live(node_id) ? list_live(fs, d, node_id) : list_tree(fs, d, node_id);
 	if (r >= 0)
 		r = d->error;
 	if (r < 0) {
@@ -199,6 +203,14 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		handle_unref(fs, h);
 }
 
+/* What stat(2) will say: the name of a view stands for its root. */
+static uint64_t shown_number(struct fs *fs, uint64_t node_id)
+{
+	const struct vnode *v = node_id_is_virtual(node_id) ? vnode_get(fs, node_id) : NULL;
+
+	return v && v->row->kind == VFILE_VIEW ? entry_view_root(fs, v) : node_id;
+}
+
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
 	struct handle *h = handle_of(fi);
@@ -213,7 +225,7 @@ void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struc
 	r = out ? dir_get(req, h, offset, &d) : -ENOMEM;
 	for (size_t i = (size_t)offset; r == 0 && i < d->count; i++) {
 		const struct dir_entry *e = &d->entries[i];
-		struct stat st = {.st_ino = e->node_id, .st_mode = e->mode};
+		struct stat st = {.st_ino = shown_number(fs_of(req), e->node_id), .st_mode = e->mode};
 		size_t n = fuse_add_direntry(req, out + used, size - used, d->names.data + e->name, &st, (off_t)i + 1);
 
 		if (n > size - used)

@@ -21,8 +21,9 @@
 
 #include "buf.h"
 #include "fs.h"
+#include "view_slots.h"
 
-/** VFILE_VIEW: the root of the tree as it was at a sequence number; everything below it is the view's (node_id.h), not the table's. */
+/** VFILE_VIEW: a directory of the tree as it was at a sequence number; everything below it is the view's (node_id.h), not the table's. */
 enum vfile_kind { VFILE_TEXT, VFILE_RANGE, VFILE_DIR, VFILE_LINK, VFILE_VIEW };
 
 #define VFILE_PARAMS_MAX 3
@@ -50,8 +51,8 @@ typedef int (*vfile_write_fn)(struct fs *fs, const struct vnode *v, struct reque
 
 /** Time of its last change; rows without it show when the file system was mounted. */
 typedef int64_t (*vfile_time_fn)(struct fs *fs, const struct vnode *v);
-/** VFILE_VIEW: the sequence number, 0 for none (any more). */
-typedef uint64_t (*vfile_seq_fn)(struct fs *fs, const struct vnode *v);
+/** VFILE_VIEW: what it shows. False: nothing (any more). */
+typedef bool (*vfile_view_fn)(struct fs *fs, const struct vnode *v, struct view *ret);
 
 struct vfile_row {
 	const char *pattern;
@@ -64,7 +65,7 @@ struct vfile_row {
 	vfile_list_fn list;
 	vfile_write_fn write;
 	vfile_time_fn time;
-	vfile_seq_fn seq;
+	vfile_view_fn view;
 	bool uncached; /**< entry and attribute timeouts 0 */
 	bool constant; /**< the text of a vnode never changes: its size is remembered */
 };

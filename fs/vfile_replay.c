@@ -6,7 +6,7 @@
  */
 #include "vfile_rows.h"
 
-uint64_t replay_seq(struct fs *fs, const struct vnode *v)
+bool replay_view(struct fs *fs, const struct vnode *v, struct view *ret)
 {
 	uint64_t seq = 0, newest;
 	int64_t time_ns;
@@ -16,10 +16,13 @@ uint64_t replay_seq(struct fs *fs, const struct vnode *v)
 	if (parse_u64(v->params[0], &seq))
 		seq = time_parse(v->params[0], &time_ns) || time_ns >= env_time_ns(engine_env(fs->engine)) ? 0 : engine_seq_at_time(fs->engine, time_ns);
 	engine_unlock(fs->engine);
-	return seq <= newest ? seq : 0;
+	*ret = (struct view){.seq = seq, .root_ino = TREE_ROOT_INO};
+	return seq && seq <= newest;
 }
 
 bool replay_exists(struct fs *fs, const struct vnode *v)
 {
-	return replay_seq(fs, v) != 0;
+	struct view view;
+
+	return replay_view(fs, v, &view);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A list of sequence numbers (a slot is an index) and an open-addressing hash from number to slot, at most half full.
+ * A list of views (a slot is an index) and an open-addressing hash from view to its newest slot, at most half full.
  * Thread-safe; one mutex.
  */
 #include "view_slots.h"
@@ -13,9 +13,14 @@
 
 enum { SLOTS_MAX = 1 << 22 };
 
+struct slot {
+	struct view view;
+	bool over; /* a fresh one is to be taken */
+};
+
 struct view_slots {
 	pthread_mutex_t lock;
-	uint64_t *seqs;
+	struct slot *slots;
 	size_t count, capacity;
 	uint32_t *table;   /* slot + 1; 0 free */
 	size_t table_size; /* a power of two */
@@ -35,20 +40,26 @@ void view_slots_free(struct view_slots *v)
 	if (!v)
 		return;
 	pthread_mutex_destroy(&v->lock);
-	free(v->seqs);
+	free(v->slots);
 	free(v->table);
 	free(v);
 }
 
-/* Where @seq is, or the free place for it. The table has one. */
-static uint32_t *table_find(const struct view_slots *v, uint64_t seq)
+static bool same_view(const struct view *a, const struct view *b)
 {
-	size_t i = (size_t)(seq * UINT64_C(0x9e3779b97f4a7c15) >> 32);
+	return a->seq == b->seq && a->root_ino == b->root_ino && a->above_ino == b->above_ino;
+}
+
+/* Where @view is, or the free place for it. The table has one. */
+static uint32_t *table_find(const struct view_slots *v, const struct view *view)
+{
+	uint64_t key = view->seq ^ view->root_ino << 24 ^ view->above_ino << 44;
+	size_t i = (size_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 32);
 
 	for (;; i++) {
 		uint32_t *slot = &v->table[i & (v->table_size - 1)];
 
-		if (!*slot || v->seqs[*slot - 1] == seq)
+		if (!*slot || same_view(&v->slots[*slot - 1].view, view))
 			return slot;
 	}
 }
@@ -64,11 +75,11 @@ static int table_grow(struct view_slots *v)
 	v->table = table;
 	v->table_size = size;
 	for (size_t i = 0; i < v->count; i++)
-		*table_find(v, v->seqs[i]) = (uint32_t)i + 1;
+		*table_find(v, &v->slots[i].view) = (uint32_t)i + 1; /* of several the newest */
 	return 0;
 }
 
-static int take(struct view_slots *v, uint64_t seq, uint32_t *ret_slot)
+static int take(struct view_slots *v, const struct view *view, uint32_t *ret_slot)
 {
 	uint32_t *slot;
 	int r;
@@ -78,36 +89,46 @@ static int take(struct view_slots *v, uint64_t seq, uint32_t *ret_slot)
 		if (r < 0)
 			return r;
 	}
-	slot = table_find(v, seq);
-	if (!*slot) {
+	slot = table_find(v, view);
+	if (!*slot || v->slots[*slot - 1].over) {
 		if (v->count == SLOTS_MAX)
 			return -ENFILE;
-		r = array_reserve(&v->seqs, &v->capacity, v->count + 1, sizeof(*v->seqs));
+		r = array_reserve(&v->slots, &v->capacity, v->count + 1, sizeof(*v->slots));
 		if (r < 0)
 			return r;
-		v->seqs[v->count++] = seq;
+		v->slots[v->count++] = (struct slot){.view = *view};
 		*slot = (uint32_t)v->count;
 	}
 	*ret_slot = *slot - 1;
 	return 0;
 }
 
-int view_slots_take(struct view_slots *v, uint64_t seq, uint32_t *ret_slot)
+int view_slots_take(struct view_slots *v, const struct view *view, uint32_t *ret_slot)
 {
 	int r;
 
 	pthread_mutex_lock(&v->lock);
-	r = take(v, seq, ret_slot);
+	r = take(v, view, ret_slot);
 	pthread_mutex_unlock(&v->lock);
 	return r;
 }
 
-uint64_t view_slots_seq(struct view_slots *v, uint32_t slot)
+bool view_slots_get(struct view_slots *v, uint32_t slot, struct view *ret)
 {
-	uint64_t seq;
+	bool found;
 
 	pthread_mutex_lock(&v->lock);
-	seq = slot < v->count ? v->seqs[slot] : 0;
+	found = slot < v->count;
+	if (found)
+		*ret = v->slots[slot].view;
 	pthread_mutex_unlock(&v->lock);
-	return seq;
+	return found;
+}
+
+void view_slots_renew(struct view_slots *v, uint32_t slot)
+{
+	pthread_mutex_lock(&v->lock);
+	if (slot < v->count)
+		v->slots[slot].over = true;
+	pthread_mutex_unlock(&v->lock);
 }

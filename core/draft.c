@@ -27,6 +27,7 @@ void draft_free(struct draft *d)
 	free(d->path);
 	free(d->lost_path);
 	free(d->base_text);
+	free(d->recent);
 	pthread_mutex_destroy(&d->lock);
 	free(d);
 }

@@ -156,6 +156,7 @@ int draft_add_to_txn(struct draft *d, struct draft_plan *p, struct txn *t, const
 /* What was published leaves the draft; an unfinished line of a stream stays, under its own id. */
 static void draft_shift(struct draft *d, struct draft_plan *p)
 {
+	draft_recent_forget(d);
 	extent_map_release(&d->map);
 	d->map = p->rest;
 	p->rest = (struct extent_map){0};
@@ -305,6 +306,7 @@ int draft_keep_refused(struct draft *d, struct request *q, struct draft_plan *p,
 /* After its bytes are safe elsewhere the draft starts afresh. */
 static void draft_reset(struct draft *d)
 {
+	draft_recent_forget(d);
 	d->map.count = 0;
 	d->map.data_bytes = 0;
 	d->size = 0;

@@ -13,6 +13,8 @@
 
 #include "engine_internal.h"
 
+#define RECENT_BYTES_MAX (16u << 10)
+
 /* The first bytes of a draft are preceded by a description, so that whoever finds them after a crash knows what they are. */
 static int draft_begin(struct draft *d)
 {
@@ -56,6 +58,22 @@ static int draft_begin(struct draft *d)
 	buf_release(&head);
 	buf_release(&path);
 	return err;
+}
+
+void draft_recent_forget(struct draft *d)
+{
+	free(d->recent);
+	d->recent = NULL;
+}
+
+static void recent_keep(struct draft *d, uint64_t offset, const void *data, size_t len)
+{
+	draft_recent_forget(d);
+	if (len > RECENT_BYTES_MAX || !(d->recent = malloc(len)))
+		return;
+	memcpy(d->recent, data, len);
+	d->recent_offset = offset;
+	d->recent_len = len;
 }
 
 static void draft_touch(struct draft *d, const struct actor *actor)
@@ -212,6 +230,7 @@ int draft_write(struct draft *d, const struct actor *actor, uint64_t offset, con
 			extent_map_insert(&d->map, &stored[i]);
 		d->size = MAX(d->size, offset + len);
 		draft_touch(d, actor);
+		recent_keep(d, offset, data, len);
 	}
 	pthread_mutex_unlock(&d->lock);
 	return r;
@@ -258,6 +277,7 @@ static void map_zero(struct draft *d, uint64_t offset, uint64_t len)
 /* ftruncate on an append handle: until the commit it is a patch of @base, the file as it is. */
 static void append_to_patch(struct draft *d, const struct version *base)
 {
+	draft_recent_forget(d); /* its place is another one now */
 	for (size_t i = 0; i < d->map.count; i++)
 		d->map.items[i].file_offset += base->size;
 	d->base = base;
@@ -296,6 +316,7 @@ int draft_truncate(struct draft *d, const struct actor *actor, uint64_t size)
 		d->size_set = true;
 		sha256_free(d->sha);
 		d->sha = NULL;
+		draft_recent_forget(d);
 		draft_touch(d, actor);
 	}
 	pthread_mutex_unlock(&d->lock);
@@ -331,6 +352,7 @@ int draft_punch(struct draft *d, const struct actor *actor, uint64_t offset, uin
 		d->size = MAX(d->size, offset + len);
 		sha256_free(d->sha);
 		d->sha = NULL;
+		draft_recent_forget(d);
 		draft_touch(d, actor);
 	}
 out:
@@ -356,6 +378,15 @@ static int base_read(struct draft *d, const struct version *base, uint64_t offse
 	return 0;
 }
 
+/* What the last write wrote is still at hand. */
+static bool recent_copy(const struct draft *d, const struct extent *x, char *buf)
+{
+	if (!d->recent || x->file_offset < d->recent_offset || x->file_offset + x->len > d->recent_offset + d->recent_len)
+		return false;
+	memcpy(buf, d->recent + (x->file_offset - d->recent_offset), (size_t)x->len);
+	return true;
+}
+
 /* [offset, offset+len) as if the draft's map lay over @base; draft.lock held; the range is within the size. */
 static int view_read(struct draft *d, const struct version *base, uint64_t offset, char *buf, size_t len)
 {
@@ -372,7 +403,7 @@ static int view_read(struct draft *d, const struct version *base, uint64_t offse
 		for (size_t i = 0; i < n && !r; i++) {
 			if (found[i].file_offset > at)
 				r = base_read(d, base, at, buf + (at - offset), (size_t)(found[i].file_offset - at));
-			if (!r)
+			if (!r && !recent_copy(d, &found[i], buf + (found[i].file_offset - offset)))
 				r = extent_read(d->e, &found[i], 0, buf + (found[i].file_offset - offset), (size_t)found[i].len);
 			at = found[i].file_offset + found[i].len;
 		}

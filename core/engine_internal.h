@@ -66,13 +66,6 @@ struct removed_name {
 	int64_t time_ns; /**< monotonic */
 };
 
-/** An agent's registered process. */
-struct agent_pid {
-	uint32_t pid;
-	char agent[ACTOR_ID_BYTES];
-	uint64_t ino; /**< of its file */
-};
-
 struct ended_draft {
 	uint64_t id, seq;
 };
@@ -111,9 +104,6 @@ struct engine {
 	size_t ended_first, ended_count, ended_capacity; /**< entries before ended_first are done with */
 	struct removed_name removed[REMOVED_RECENTLY_MAX];
 	size_t removed_next;
-	struct agent_pid *agent_pids;
-	size_t agent_pid_count, agent_pid_capacity;
-	uint64_t agent_pids_changes; /**< read without the lock */
 	struct buf problems; /**< sentences for health, from recovery */
 	struct reason *recover_reason; /**< during recovery only */
 	struct record_arena replay_memory; /**< during recovery only */
@@ -165,6 +155,7 @@ struct txn {
 	size_t owned_count, owned_capacity;
 	size_t reserved_bytes; /**< of journal room */
 	bool reserved, staged;
+	bool concerns_model; /**< after staging: a change is in a place of the registry's */
 	uint64_t seq;
 	uint64_t blocks_position; /**< after staging */
 	int error;		  /**< -ENOMEM while building, sticky */
@@ -193,12 +184,10 @@ void engine_note_record(struct engine *e, const struct record *r, uint64_t paylo
 bool engine_seq_lost(const struct engine *e, uint64_t seq);
 /** A sentence for health and the log of recovery, printf-like with newline added. Under the lock (or during recovery). */
 void engine_problem(struct engine *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/** Reload what a commit to settings or agents' files changed. No lock held. */
-void engine_after_commit(struct engine *e, const struct change *changes, size_t count);
 /** Reload settings from status/config.yaml if there. No lock held. */
 int engine_reload_config(struct engine *e);
-/** Refresh the agents' pids from one file. */
-void engine_reload_agent(struct engine *e, uint64_t ino);
+/** The transaction an event is of. Under the lock. */
+uint64_t engine_event_seq(struct engine *e, const struct event_ref *ref);
 
 /* ---- engine.c, engine_recover.c, index.c ---- */
 /** Store, arena (collecting drafts) and journal (replaying through @fn). */
@@ -222,6 +211,8 @@ void scrub_stop(struct engine *e);
 struct node *engine_live_dir(struct engine *e, uint64_t ino, int *ret_error);
 /** Path of an entry to be, in txn memory. Lock held. */
 char *engine_child_path(struct txn *t, const struct node *parent, const char *name);
+/** A place for a new entry @name of type @mode: its directory and its path (in txn memory, also t->path), after all checks. Lock held. 0 or -errno. */
+int engine_place_new(struct txn *t, uint64_t parent, const char *name, uint32_t mode, struct node **ret_dir, char **ret_path);
 /** The file (nothing else) that was to be replaced at @path, since its name went away within 2 s. NULL: none. Lock held. */
 struct node *engine_removed_file(struct engine *e, const char *path);
 /** What a refused save or rename was to replace comes back at @path, if that is free. @path outlives the transaction. Lock held. */
@@ -259,6 +250,9 @@ struct draft {
 	bool keep_mtime; /**< utimens came after the last write */
 	const struct version *base; /**< what its reader sees below; SHARED and APPEND: the newest */
 	struct version_extents base_extents;
+	char *recent;	 /**< the bytes of the last write, if they were few: a commit need not read them back; NULL none */
+	uint64_t recent_offset;
+	size_t recent_len;
 	char *base_text; /**< PATCH of a file of the state model: what its writer saved, while the file holds that merged; NULL: the base's own content */
 	size_t base_len;
 	struct sha256_state *sha; /**< of a WHOLE draft written in order from 0; NULL otherwise */
@@ -321,6 +315,8 @@ void draft_committed(struct draft *d, struct draft_plan *plan, struct txn *t);
 void draft_plan_release(struct draft_plan *plan);
 /** Hash of the base, if it is known or cheap. No lock needed but draft.lock. */
 void draft_plan_old_sha(struct draft *d, struct draft_plan *plan);
+/** The map is about to change otherwise than by a write. draft.lock held. */
+void draft_recent_forget(struct draft *d);
 /** Extents of what the draft itself holds, base left out; for keeping it. draft.lock held. */
 int draft_own_extents(struct draft *d, struct draft_plan *plan);
 /** The one private dirty draft of a node (a reference is taken), or NULL. Engine lock held. */
@@ -369,10 +365,19 @@ void upkeep_free(struct upkeep *u);
 
 /** registry_place_of() with the lock taken; copies the session's id ("" none). */
 enum place_kind engine_place_of(struct engine *e, uint64_t dir_ino, char session[ACTOR_ID_BYTES]);
-/** After each transaction, on the committing thread, no lock held: looks up the place of each change's directory and reloads what it is about. */
+/** After a transaction that concerns the model, on the committing thread, no lock held: reads the files and settings that changed. */
 void registry_after_commit(struct engine *e, const struct change *changes, size_t count);
-/** In txn_stage(), lock held: sessions' newest change, agents' signs of life and counts. O(1). */
-void registry_note_transaction(struct engine *e, const struct txn *t);
+/** In txn_stage(), lock held: what came and went, sessions' newest change, agents' signs of life and counts. A look into a table for each change. */
+void registry_note_transaction(struct engine *e, struct txn *t);
+/** Is it somebody else's doing than the daemon's, and more than the taking or removing of a checkpoint? */
+bool registry_is_change(enum operation op, const struct actor *actor);
+/** For the registry, lock held, O(1): an agent gave a sign of life at @now_ns (wall clock); its file says something else than it was @before; somebody
+ *  changed a session. */
+void upkeep_agent_lived(struct engine *e, struct agent *a, int64_t now_ns);
+void upkeep_agent_changed(struct engine *e, struct agent *a, enum agent_status before);
+void upkeep_session_changed(struct engine *e, struct session *s);
+/** At the end of a mount: write what is pending, whenever it is due. No lock held, no other thread in upkeep. */
+void upkeep_finish(struct engine *e);
 /** Something in agents/.sync or in a barrier's directory changed: look again. Lock held. */
 void barriers_changed(struct engine *e, struct session *s, uint64_t dir_ino);
 /** A file directly in state/.locks was made, written or removed. No lock held (its content is read). */

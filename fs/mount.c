@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -88,12 +89,25 @@ static const char *agent_of_pid(void *arg, uint32_t pid, uint64_t start_time)
 	return engine_agent_of_pid(((struct fs *)arg)->engine, pid, agent) ? agent : NULL;
 }
 
+/* Callers are looked at through kept descriptors of /proc, more than the usual soft limit of 1024 allows; what fails for want of one is opened
+ * anew each time. */
+static void descriptors_allow(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = MIN(limit.rlim_max, (rlim_t)8192);
+		(void)setrlimit(RLIMIT_NOFILE, &limit); /* then it stays as it was */
+	}
+}
+
 static int parts_make(struct mount *m)
 {
 	struct fs *fs = &m->fs;
 	const struct process_agents agents = { .generation = agents_generation, .agent_of_pid = agent_of_pid, .arg = fs };
 	int r;
 
+	descriptors_allow();
 	fs->engine = mount_store_engine(m->store);
 	fs->project = m->project->path;
 	fs->mount_path = m->project->mount_path;

@@ -44,7 +44,7 @@ say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 # --- flags -------------------------------------------------------------------
 
 PKG_CONFIG ?= pkg-config
-CORE_PKGS := yaml-0.1 libcjson liblz4 libcrypto libxxhash
+CORE_PKGS := yaml-0.1 libcjson liblz4 libcrypto libxxhash libgit2
 FS_PKGS := fuse3 libarchive
 TEST_PKGS := cmocka
 pkg_cflags = $(shell $(PKG_CONFIG) --cflags $(1) 2>/dev/null)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Making names: files (newborns), directories and sessions, special files, symlinks, hard links. Each is one transaction but for
- * the newborn, which enters the journal with its first commit.
+ * Making names: files (newborns), directories, special files, symlinks, hard links. Each is one transaction but for
+ * the newborn, which enters the journal with its first commit. Sessions, checkpoints and barriers are made elsewhere.
  *
  * Checks come in the order a person expects the errors: is the parent a directory, is the name allowed here, is it free.
  */
@@ -71,8 +71,7 @@ static int name_check(const char *name)
 	return len > TREE_NAME_MAX ? -ENAMETOOLONG : 0;
 }
 
-/* A place for a new entry: parent, path, all checks. Lock held. */
-static int place_new(struct txn *t, uint64_t parent, const char *name, uint32_t mode, struct node **ret_dir, char **ret_path)
+int engine_place_new(struct txn *t, uint64_t parent, const char *name, uint32_t mode, struct node **ret_dir, char **ret_path)
 {
 	int r = name_check(name);
 	struct node *dir = r ? NULL : engine_live_dir(t->e, parent, &r);
@@ -119,7 +118,7 @@ int engine_create(struct engine *e, struct request *q, uint64_t parent, const ch
 	txn_init(&t, e, q, OPERATION_CREATE);
 	q->seq = 0;
 	engine_lock(e);
-	r = place_new(&t, parent, name, S_IFREG, &dir, &path);
+	r = engine_place_new(&t, parent, name, S_IFREG, &dir, &path);
 	if (!r) {
 		c.mode = S_IFREG | (mode & 07777);
 		engine_inherit(dir, q, &c.mode, &c.gid);
@@ -156,7 +155,7 @@ static int engine_make(struct engine *e, struct request *q, enum operation op, u
 	r = txn_reserve(&t, 0);
 	if (!r) {
 		engine_lock(e);
-		r = place_new(&t, parent, name, mode, &dir, &path);
+		r = engine_place_new(&t, parent, name, mode, &dir, &path);
 		if (!r) {
 			engine_inherit(dir, q, &mode, &gid);
 			c = add_create(&t, dir, name, mode, q->uid, gid);
@@ -236,85 +235,6 @@ int engine_symlink(struct engine *e, struct request *q, uint64_t parent, const c
 	return engine_make(e, q, OPERATION_SYMLINK, parent, name, &m, ret);
 }
 
-/* ---- sessions ---- */
-
-struct session_make {
-	struct txn *t;
-	uint64_t dir_ino, top_ino;
-	uint32_t mode, uid, gid;
-};
-
-/* The directory made last is the parent of those whose path leads through it. */
-static int session_make_dir(void *arg, const char *path)
-{
-	struct session_make *s = arg;
-	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-	uint64_t ino = tree_take_ino(s->t->e->tree);
-
-	*txn_add_change(s->t) = (struct change){.type = CHANGE_CREATE, .ino = ino, .parent = slash ? s->top_ino : s->dir_ino, .name = name,
-						.name_len = (uint32_t)strlen(name), .mode = s->mode, .uid = s->uid, .gid = s->gid};
-	if (!slash)
-		s->top_ino = ino;
-	return 0;
-}
-
-static void session_make_file(struct session_make *s, const struct extent *x, uint64_t size)
-{
-	uint64_t ino = tree_take_ino(s->t->e->tree);
-	struct change *c = txn_add_change(s->t);
-
-	*c = (struct change){.type = CHANGE_CREATE, .ino = ino, .parent = s->dir_ino, .name = "session.yaml", .name_len = 12,
-			     .mode = S_IFREG | (s->mode & 0666), .uid = s->uid, .gid = s->gid};
-	c = txn_add_change(s->t);
-	*c = (struct change){.type = CHANGE_CONTENT, .ino = ino, .content_flags = CONTENT_REPLACE, .size = size, .extents = x, .extent_count = 1};
-}
-
-static int session_stage(struct txn *t, struct node *dir, const char *name, uint32_t mode, const char *path, struct extent *x, uint64_t size)
-{
-	struct session_make s = {.t = t, .mode = mode, .uid = t->q->uid};
-
-	engine_inherit(dir, t->q, &s.mode, &s.gid);
-	s.dir_ino = add_create(t, dir, name, s.mode, s.uid, s.gid)->ino;
-	(void)layout_each_skeleton_dir(session_make_dir, &s); /* errors are sticky in the transaction */
-	session_make_file(&s, x, size);
-	txn_add_event(t, EVENT_SESSION_INITIALIZED, path);
-	txn_event_more(t, "\"type\":\"%s\"", SESSION_TYPE_DEFAULT);
-	txn_add_event(t, EVENT_SESSION_STATUS_CHANGED, path);
-	txn_event_more(t, "\"from\":\"initializing\",\"to\":\"active\"");
-	return txn_stage(t);
-}
-
-int session_create(struct engine *e, struct request *q, uint64_t parent, const char *name, uint32_t mode, struct tree_attr *ret)
-{
-	struct buf text = BUF_INIT;
-	struct extent x = {0};
-	struct node *dir;
-	struct txn t;
-	char *path;
-	int r;
-
-	if (!strcmp(name, "global"))
-		return reason_set(&q->reason, -EINVAL, "layout", "a session cannot be called \"global\": events of no session bear that name");
-	txn_init(&t, e, q, OPERATION_CREATE_SESSION);
-	session_render(name, env_time_ns(e->env), &text);
-	r = text.error ? text.error : record_blocks_add(&t.blocks, text.data, text.len, &x);
-	x.len = text.len;
-	if (!r)
-		r = txn_reserve(&t, 0);
-	if (!r) {
-		engine_lock(e);
-		r = place_new(&t, parent, name, mode, &dir, &path);
-		if (!r)
-			r = session_stage(&t, dir, name, mode, path, &x, text.len);
-		if (!r)
-			r = tree_attr_at(e->tree, tree_node(e->tree, t.changes[0].ino), SEQ_LIVE, INT64_MAX, ret);
-		engine_unlock(e);
-	}
-	txn_finish(&t);
-	buf_release(&text);
-	return r;
-}
-
 /* ---- hard links ---- */
 
 /* A newborn enters the journal with what its open draft holds before it gets a second name. */
@@ -352,7 +272,7 @@ static int link_stage(struct txn *t, uint64_t ino, uint64_t parent, const char *
 		return -ENOENT;
 	if (S_ISDIR(n->newest->attrs->mode))
 		return -EPERM;
-	r = place_new(t, parent, name, n->newest->attrs->mode, &dir, &path);
+	r = engine_place_new(t, parent, name, n->newest->attrs->mode, &dir, &path);
 	if (!r)
 		r = tree_path_at(e->tree, n, SEQ_LIVE, &old_path);
 	if (r)

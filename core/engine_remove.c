@@ -3,17 +3,19 @@
  * Names going away: unlink and rmdir, and what is remembered of a ruled name for two seconds so that remove-and-create is a
  * replacement. An inode without names stays readable by number (open handles, history).
  *
- * A session goes whole, in one transaction: its empty skeleton, session.yaml and its directory. Anything else that is really in it
- * (a newborn too) makes it -ENOTEMPTY. Nothing is altered before every entry has been looked at.
+ * A session goes whole, in one transaction: its empty skeleton, session.yaml, what the daemon made by itself (automatic checkpoints, the
+ * monitor's log, records of barriers that are gone) and its directory. Anything else that is really in it, a newborn or a named checkpoint too,
+ * makes it -ENOTEMPTY. Nothing is altered before every entry has been looked at.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "barrier.h"
-#include "checkpoint.h"
-#include "engine_internal.h"
+#include "checkpoint_internal.h"
 
 #define PUT_BACK_EXTENTS_MAX 1024
+/* More than the UNLINK of an id takes in a record. */
+#define REMOVED_NAME_BYTES 256
 
 void engine_note_removed(struct engine *e, const char *path, uint64_t ino)
 {
@@ -163,37 +165,67 @@ int engine_unlink(struct engine *e, struct request *q, uint64_t parent, const ch
 	return r;
 }
 
-/* What goes with its session: the empty directories of the skeleton, and session.yaml. */
+/* ---- sessions ---- */
+
+static int session_add_dir(struct txn *t, const struct dentry *d, const struct dentry **ret_file);
+
+/* A directory of a session: a part of its skeleton, or a checkpoint nobody asked for. */
+static int session_add_subdir(struct txn *t, const struct dentry *d, enum place_kind place, struct session *s, const struct dentry **ret_file)
+{
+	const struct checkpoint *c = place == PLACE_CHECKPOINTS ? registry_checkpoint(s, d->name->text) : NULL;
+	const char *path;
+
+	if (c)
+		return c->automatic ? checkpoint_add_removal(t, d) : -ENOTEMPTY;
+	path = engine_child_path(t, d->parent, d->name->text);
+	if (!path)
+		return t->error;
+	return layout_flags_of(path) & LAYOUT_SKELETON ? session_add_dir(t, d, ret_file) : -ENOTEMPTY;
+}
+
+static bool is_record(const struct dentry *d)
+{
+	return d->name->len > 5 && !strcmp(d->name->text + d->name->len - 5, ".yaml");
+}
+
+/* What goes with its session: the skeleton, session.yaml, and what the daemon made by itself. */
 static int session_add_entry(struct txn *t, const struct dentry *d, const struct dentry **ret_file)
 {
-	const struct node *n = d->node;
-	const char *path = engine_child_path(t, d->parent, d->name->text);
+	struct session *s = NULL;
+	enum place_kind place = registry_place_of(t->e, d->parent->ino, &s);
 
-	if (!path)
-		return -ENOMEM;
-	if (S_ISDIR(n->newest->attrs->mode)) {
-		if (!(layout_flags_of(path) & LAYOUT_SKELETON) || !tree_dir_is_empty(n))
-			return -ENOTEMPTY;
-	} else {
-		if (strcmp(d->name->text, "session.yaml") != 0 || n->flags & NODE_NEWBORN)
-			return -ENOTEMPTY;
+	if (S_ISDIR(d->node->newest->attrs->mode))
+		return session_add_subdir(t, d, place, s, ret_file);
+	if (d->node->flags & NODE_NEWBORN)
+		return -ENOTEMPTY;
+	if (place == PLACE_SESSION && !strcmp(d->name->text, "session.yaml"))
 		*ret_file = d;
-	}
+	else if (place != PLACE_HEALTH && !(place == PLACE_SYNC && is_record(d)))
+		return -ENOTEMPTY;
 	add_unlink(t, d);
 	return 0;
+}
+
+/* All that is in it, then itself. */
+static int session_add_dir(struct txn *t, const struct dentry *d, const struct dentry **ret_file)
+{
+	int r = 0;
+
+	for (const struct dentry *child = d->node->dir->first; !r && child; child = child->next)
+		r = session_add_entry(t, child, ret_file);
+	if (!r)
+		add_unlink(t, d);
+	return r;
 }
 
 static int session_rmdir_stage(struct txn *t, const struct dentry *d, const char *path)
 {
 	const struct dentry *file = NULL;
 	const char *file_path;
-	int r = 0;
+	int r = session_add_dir(t, d, &file);
 
-	for (const struct dentry *child = d->node->dir->first; !r && child; child = child->next)
-		r = session_add_entry(t, child, &file);
 	if (r)
 		return r;
-	add_unlink(t, d);
 	txn_add_event(t, EVENT_SESSION_REMOVED, path);
 	file_path = file ? engine_child_path(t, d->node, file->name->text) : NULL;
 	r = txn_stage(t); /* with the error of any of the above */
@@ -202,6 +234,22 @@ static int session_rmdir_stage(struct txn *t, const struct dentry *d, const char
 		engine_note_removed(t->e, file_path, file->node->ino);
 	}
 	return r;
+}
+
+/* Room for the names that go with the session @name: its checkpoints, and records of its barriers. */
+static size_t session_removal_bytes(struct engine *e, const char *name)
+{
+	const struct session *s;
+	const struct node *sync;
+	size_t names = 0;
+
+	engine_lock(e);
+	s = registry_session(e, name);
+	sync = s && s->sync_ino ? tree_node(e->tree, s->sync_ino) : NULL;
+	if (s)
+		names = 2 * s->checkpoint_count + (sync ? sync->dir->live_count : 0);
+	engine_unlock(e);
+	return names * REMOVED_NAME_BYTES;
 }
 
 static int rmdir_stage(struct txn *t, uint64_t parent, const char *name)
@@ -226,11 +274,15 @@ static int rmdir_stage(struct txn *t, uint64_t parent, const char *name)
 int engine_rmdir(struct engine *e, struct request *q, uint64_t parent, const char *name)
 {
 	char session[ACTOR_ID_BYTES];
+	size_t extra = 0;
 	struct txn t;
 	int r;
 
 	q->seq = 0;
 	switch (engine_place_of(e, parent, session)) {
+	case PLACE_SESSIONS:
+		extra = session_removal_bytes(e, name);
+		break;
 	case PLACE_CHECKPOINTS:
 		return checkpoint_remove(e, q, session, name);
 	case PLACE_SYNC:
@@ -239,7 +291,7 @@ int engine_rmdir(struct engine *e, struct request *q, uint64_t parent, const cha
 		break;
 	}
 	txn_init(&t, e, q, OPERATION_RMDIR);
-	r = txn_reserve(&t, 0);
+	r = txn_reserve(&t, extra);
 	if (!r) {
 		engine_lock(e);
 		r = rmdir_stage(&t, parent, name);

@@ -112,7 +112,7 @@ int engine_symlink(struct engine *e, struct request *q, uint64_t parent, const c
 /** Commits the drafts of @ino first if it is a newborn. */
 int engine_link(struct engine *e, struct request *q, uint64_t ino, uint64_t parent, const char *name, struct tree_attr *ret);
 int engine_unlink(struct engine *e, struct request *q, uint64_t parent, const char *name);
-/** A session goes with its empty skeleton and session.yaml, in one transaction; -ENOTEMPTY when anything else is in it. */
+/** A session goes with its empty skeleton, session.yaml and what the daemon made by itself (automatic checkpoints too), in one transaction; -ENOTEMPTY when anything else is in it. */
 int engine_rmdir(struct engine *e, struct request *q, uint64_t parent, const char *name);
 /** @flags: RENAME_NOREPLACE, RENAME_EXCHANGE (others -EINVAL). An open private draft of the source is committed in the same transaction; rules of the target apply. */
 int engine_rename(struct engine *e, struct request *q, uint64_t parent, const char *name, uint64_t new_parent, const char *new_name, uint32_t flags);

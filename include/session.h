@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * L8. Sessions: what mkdir in state/sessions makes. The schema of session.yaml and what the daemon keeps current in it
- * belong here too.
+ * L8. Sessions: what mkdir in state/sessions makes. What session.yaml may say is model.h's, what the daemon knows of sessions registry.h's.
  */
 #ifndef MILESTONEFS_SESSION_MODEL_H
 #define MILESTONEFS_SESSION_MODEL_H
@@ -12,9 +11,10 @@
 
 #define SESSION_TYPE_DEFAULT "general"
 
-/** session.yaml of a new, active session with every field of the model. */
-void session_render(const char *id, int64_t now_ns, struct buf *out);
-/** One transaction: the directory, its skeleton, session.yaml, session_initialized, the change to `active`. Errors as engine_mkdir(). */
+/** One transaction: the directory, its skeleton, session.yaml, the first checkpoint (reason initialization), and their events: session_initialized,
+ *  checkpoint_created, session_status_changed to active. Errors as engine_mkdir(). */
 int session_create(struct engine *e, struct request *q, uint64_t parent, const char *name, uint32_t mode, struct tree_attr *ret);
+/** At start: sessions made before a directory belonged to the skeleton get it. 0 or -errno. No lock held. */
+int sessions_complete(struct engine *e, struct request *q);
 
 #endif

@@ -18,3 +18,5 @@ RULE(1, WELLFORMED_YAML, "wellformed_yaml", GLOBS("*.yaml", "*.yml"), 0, rule_we
 RULE(2, WELLFORMED_JSON, "wellformed_json", GLOBS("*.json"), 0, rule_wellformed_json)
 RULE(3, WELLFORMED_JSONL, "wellformed_jsonl", GLOBS("*.jsonl"), RULE_FLAG_LINES, rule_wellformed_jsonl)
 RULE(4, CONFIG, "config", GLOBS("status/config.yaml"), RULE_FLAG_SCHEMA | RULE_FLAG_REFUSE_LARGE, rule_config)
+RULE(5, SESSION, "session", GLOBS("state/sessions/*/session.yaml"), RULE_FLAG_SCHEMA | RULE_FLAG_REFUSE_LARGE, rule_session)
+RULE(6, AGENT, "agent", GLOBS("state/sessions/*/agents/[A-Za-z0-9]*.yaml"), RULE_FLAG_SCHEMA | RULE_FLAG_REFUSE_LARGE, rule_agent)

@@ -28,6 +28,8 @@ static const struct sample samples[] = {
 	{RULE_WELLFORMED_JSON, "state/sessions/s1/state/a.json", "{\"a\": 1}\n", "{\"a\": 1,}\n", 1, 9},
 	{RULE_WELLFORMED_JSONL, "x/log.jsonl", "{}\n{}\n", "{}\n{]\n", 2, 2},
 	{RULE_CONFIG, "status/config.yaml", "autocommit_ms: 500\n", "strict: true\n", 1, 1},
+	{RULE_SESSION, "state/sessions/s1/session.yaml", "session: {status: paused}\nmine: 1\n", "session:\n  status: pausing\n", 2, 11},
+	{RULE_AGENT, "state/sessions/s1/agents/coder-1.yaml", "agent: {pid: 12}\n", "agent: {pid: twelve}\n", 1, 14},
 };
 
 static int check(const struct rule_options *options, const char *path, const char *text, struct reason *reason)
@@ -84,6 +86,9 @@ static void test_table(void **state)
 	assert_int_equal(RULE_WELLFORMED_YAML, 1);
 	assert_int_equal(RULE_WELLFORMED_JSON, 2);
 	assert_int_equal(RULE_WELLFORMED_JSONL, 3);
+	assert_int_equal(RULE_CONFIG, 4);
+	assert_int_equal(RULE_SESSION, 5);
+	assert_int_equal(RULE_AGENT, 6);
 }
 
 static void test_kinds(void **state)
@@ -108,6 +113,35 @@ static void test_kinds(void **state)
 	assert_int_equal(check(&options, "x/b.tmp.json", "[", &reason), 0);
 	assert_int_equal(check(&options, "x/b.json", "[", &reason), -EBADMSG);
 	assert_int_equal(check(&options, "x/b.txt", "[", &reason), 0);
+}
+
+/* Which names in a session are files of the state model, and which only stand beside one. */
+static void test_state_model(void **state)
+{
+	static const char *const schema[] = {"session.yaml", "agents/coder-1.yaml", "agents/7.yaml", "agents/a.b.yaml"};
+	static const char *const beside[] = {".session.yaml.swp", "session.yaml~", "sedAb12Cd", "x/session.yaml", "state/session.yaml", "agents/.coder-1.yaml.swp",
+		"agents/coder-1.yaml~", "agents/sedAb12Cd", "agents/4913", "agents/coder-1.yaml.tmp", "agents/.coder-1.yaml", "agents/.#coder-1.yaml",
+		"agents/.sync/b.yaml", "agents/x/y.yaml", "agents/.health/monitor.jsonl", "checkpoints/c1/agents/a.yaml", "checkpoints/c1/checkpoint.yaml"};
+	char path[128];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(schema); i++) {
+		snprintf(path, sizeof(path), "state/sessions/s1/%s", schema[i]);
+		assert_int_equal(rule_kind_of(NULL, path), RULE_KIND_SCHEMA);
+		assert_true(rule_must_refuse(NULL, path, false));
+		assert_int_equal(check(NULL, path, "- 1\n", NULL), -EBADMSG);
+		snprintf(path, sizeof(path), "state/%s", schema[i]);
+		assert_int_not_equal(rule_kind_of(NULL, path), RULE_KIND_SCHEMA);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(beside); i++) {
+		snprintf(path, sizeof(path), "state/sessions/s1/%s", beside[i]);
+		assert_int_not_equal(rule_kind_of(NULL, path), RULE_KIND_SCHEMA);
+		if (rule_kind_of(NULL, path) != RULE_KIND_LINES)
+			assert_int_equal(check(NULL, path, "- 1\n", NULL), 0);
+	}
+	/* from before names were checked: matches the pattern, but is no agent's */
+	assert_int_equal(check(NULL, "state/sessions/s1/agents/a b.yaml", "- 1\n", NULL), 0);
+	assert_int_equal(check(NULL, "state/sessions/.x/session.yaml", "- 1\n", NULL), 0);
 }
 
 static void test_size_bound(void **state)
@@ -201,6 +235,7 @@ int main(void)
 		cmocka_unit_test(test_each_row),
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_state_model),
 		cmocka_unit_test(test_size_bound),
 		cmocka_unit_test(test_new_lines),
 		cmocka_unit_test(test_policy),

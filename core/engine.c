@@ -87,7 +87,6 @@ static void engine_free(struct engine *e)
 	free(e->txns);
 	free(e->rollbacks);
 	free(e->ended);
-	free(e->agent_pids);
 	for (size_t i = 0; i < COMMIT_LOCKS; i++)
 		pthread_mutex_destroy(&e->commit_locks[i]);
 	free(e->checked_blocks);
@@ -336,29 +335,5 @@ size_t engine_list_transactions(struct engine *e, bool rollbacks, uint64_t befor
 		if (!(r && e->rollbacks[r - 1] == seq) && !engine_seq_lost(e, seq))
 			out[found++] = seq;
 	}
-	return found;
-}
-
-bool engine_has_agent_pids(struct engine *e)
-{
-	return __atomic_load_n(&e->agent_pid_count, __ATOMIC_RELAXED) != 0;
-}
-
-uint64_t engine_agent_pids_generation(struct engine *e)
-{
-	return engine_has_agent_pids(e) ? __atomic_load_n(&e->agent_pids_changes, __ATOMIC_RELAXED) : 0;
-}
-
-bool engine_agent_of_pid(struct engine *e, uint32_t pid, char out[ACTOR_ID_BYTES])
-{
-	bool found = false;
-
-	engine_lock(e);
-	for (size_t i = 0; i < e->agent_pid_count && !found; i++)
-		if (e->agent_pids[i].pid == pid) {
-			memcpy(out, e->agent_pids[i].agent, ACTOR_ID_BYTES);
-			found = true;
-		}
-	engine_unlock(e);
 	return found;
 }

@@ -174,6 +174,11 @@ static uint64_t seq_of_position(struct engine *e, uint64_t position)
 	return low;
 }
 
+uint64_t engine_event_seq(struct engine *e, const struct event_ref *ref)
+{
+	return e->head_seq ? seq_of_position(e, ref->frame_position) : 0;
+}
+
 int64_t engine_event_time(struct engine *e, const struct event_ref *ref)
 {
 	return e->head_seq ? e->txns[seq_of_position(e, ref->frame_position) - 1].time_ns : 0;

@@ -300,28 +300,6 @@ static int recover_default_config(struct engine *e)
 	return r;
 }
 
-static void recover_agents(struct engine *e)
-{
-	struct dentry **sessions, **agents;
-	size_t session_count, agent_count;
-	struct node *root = tree_resolve(e->tree, "state/sessions", SEQ_LIVE);
-
-	if (!root || tree_list(e->tree, root, SEQ_LIVE, &sessions, &session_count))
-		return;
-	for (size_t i = 0; i < session_count; i++) {
-		struct dentry *d = S_ISDIR(sessions[i]->node->newest->attrs->mode)
-					   ? tree_lookup(e->tree, sessions[i]->node, "agents", 6, SEQ_LIVE)
-					   : NULL;
-
-		if (!d || !S_ISDIR(d->node->newest->attrs->mode) || tree_list(e->tree, d->node, SEQ_LIVE, &agents, &agent_count))
-			continue;
-		for (size_t k = 0; k < agent_count; k++)
-			engine_reload_agent(e, agents[k]->node->ino);
-		free(agents);
-	}
-	free(sessions);
-}
-
 int engine_recover(struct engine *e, struct reason *reason)
 {
 	int64_t start = env_monotonic_ns(e->env);
@@ -345,7 +323,6 @@ int engine_recover(struct engine *e, struct reason *reason)
 	if (r)
 		return reason_set(reason, r, "store", "the store cannot be written: %s", strerror(-r));
 	(void)engine_reload_config(e); /* a bad file is a problem health shows; the defaults hold */
-	recover_agents(e);
 	r = registry_start(e);
 	if (!r)
 		r = upkeep_start(e);

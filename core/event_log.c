@@ -166,6 +166,8 @@ void event_logs_add_session(struct event_logs *l, struct event_log_session *s, u
 {
 	assert(s->count < s->capacity);
 	sums_add(&s->sums, s->count, s->bytes);
+	if (!s->count || l->entries[s->events[s->count - 1]].frame_position != l->entries[event].frame_position)
+		s->transactions++;
 	s->events[s->count++] = event;
 	s->bytes += l->entries[event].line_bytes;
 }
@@ -299,6 +301,26 @@ void event_log_size(struct event_logs *l, const struct event_log_key *key, uint6
 		r = (struct range){0};
 	*ret_bytes = r.bytes;
 	*ret_events = r.end - r.first;
+}
+
+void event_log_session_counts(struct event_logs *l, const char *session, uint64_t *ret_transactions, uint64_t *ret_events)
+{
+	const struct event_log_session *s = session_find(l, session);
+
+	*ret_transactions = s ? s->transactions : 0;
+	*ret_events = s ? s->chain.sequence_number : 0;
+}
+
+bool event_log_last(struct event_logs *l, const char *session, size_t back, struct event_ref *ret)
+{
+	const struct event_log_session *s = session_find(l, session);
+	const struct event_log_entry *e;
+
+	if (!s || back >= s->count)
+		return false;
+	e = &l->entries[s->events[s->count - 1 - back]];
+	*ret = (struct event_ref){.frame_position = e->frame_position, .ordinal = e->ordinal};
+	return true;
 }
 
 int event_logs_days(struct event_logs *l, int (*fn)(void *arg, const char *day), void *arg)

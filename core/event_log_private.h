@@ -41,6 +41,7 @@ struct event_log_session {
 	size_t count, capacity;
 	struct event_log_sums sums;
 	uint64_t bytes;
+	uint64_t transactions; /**< that its events are of */
 	UT_hash_handle hh;
 };
 
@@ -64,7 +65,7 @@ struct event_log_session *event_logs_session(struct event_logs *l, const char *i
 /** Room for @more events in the global log (and as many days), or in a session's. 0 or -ENOMEM. */
 int event_logs_reserve_global(struct event_logs *l, size_t more);
 int event_logs_reserve_session(struct event_log_session *s, size_t more);
-/** Enter what there is room for. */
+/** Enter what there is room for. A session's events of one transaction have one frame. */
 void event_logs_add_global(struct event_logs *l, const struct event_log_entry *e);
 void event_logs_add_session(struct event_logs *l, struct event_log_session *s, uint32_t event);
 /** Event @first begins @day, unless that day is not after the newest one. Needs room, too. */

@@ -257,8 +257,8 @@ void txn_finish(struct txn *t)
 	struct engine *e = t->e;
 
 	if (t->staged) {
-		engine_after_commit(e, t->changes, t->change_count);
-		registry_after_commit(e, t->changes, t->change_count);
+		if (t->concerns_model)
+			registry_after_commit(e, t->changes, t->change_count);
 		drafts_reap(e);
 		if (e->observer)
 			e->observer(e->observer_arg, t->seq, t->changes, t->change_count);

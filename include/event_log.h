@@ -41,6 +41,8 @@ struct event_log_key {
 };
 /** Bytes and events of a log now. 0 for both when unknown. */
 void event_log_size(struct event_logs *l, const struct event_log_key *key, uint64_t *ret_bytes, uint64_t *ret_events);
+/** How many transactions have events of the session, and the number of its last event. 0 for both when unknown. */
+void event_log_session_counts(struct event_logs *l, const char *session, uint64_t *ret_transactions, uint64_t *ret_events);
 /** Days that have events, oldest first: calls @fn("2026-11-22"). */
 int event_logs_days(struct event_logs *l, int (*fn)(void *arg, const char *day), void *arg);
 
@@ -49,6 +51,8 @@ struct event_ref {
 	uint64_t frame_position;
 	uint32_t ordinal;
 };
+/** The session's event @back before its last one (0: the last). False: it has not so many. */
+bool event_log_last(struct event_logs *l, const char *session, size_t back, struct event_ref *ret);
 /**
  * The events that cover bytes [offset, offset+len) of a log: fills @out (at most @max) and *@ret_skip, the bytes to drop from
  * the first line. Returns how many (0 at the end). Under the lock. May look at up to EVENT_LOG_STRIDE events more than needed.

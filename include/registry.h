@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * L8. The registry: sessions, agents and checkpoints as the live tree has them, in memory, so that nobody parses a file to ask. Derived
- * from the tree: made at start, kept current after each transaction; what it holds beyond the tree is what has not been written yet
+ * from the tree: made at start, kept current with each transaction; what it holds beyond the tree is what has not been written yet
  * (heartbeats and counts, until the next upkeep).
+ *
+ * What is there (sessions, agents, checkpoints, places) changes in the transaction itself, under the lock; what a file says follows as
+ * soon as it has been read, before the transaction's author hears of it.
  *
  * Locking: everything here is protected by the engine's lock, taken by the caller; pointers are valid while it is held.
  */
@@ -19,12 +22,19 @@ struct agent {
 	struct agent *next_of_id; /**< of the same id, in other sessions */
 	struct session *session;
 	char id[ACTOR_ID_BYTES];
-	uint64_t ino;
-	struct agent_fields fields; /**< as the file says, with statuses of the daemon's not yet written */
+	uint64_t ino;	     /**< of its file; of the last one while it is removed */
+	int64_t removed_ns;  /**< monotonic: its file went away then, and has a while to come back; 0: it is there */
+	struct agent_fields fields; /**< as the file says */
 	int64_t heartbeat_ns;	    /**< newest sign of life, wall clock; registration counts */
 	uint64_t operations_added, errors_added; /**< not yet in the file */
 	bool dirty;		    /**< something of it is not in the file yet */
 	uint64_t user_seq;	    /**< newest transaction in which somebody else than the daemon saved the file */
+	/* for upkeep_agents.c */
+	int64_t alive_ns;		/**< monotonic: silence counts from here */
+	bool lived;			/**< a sign of life since its status changed last */
+	bool process_ended;		/**< fields.pid ended and that has not been acted upon */
+	uint32_t ended_pid;		/**< the process that ended: not watched again; 0: none */
+	enum agent_status before_silence; /**< what an unhealthy one comes back as */
 };
 
 struct checkpoint {
@@ -46,10 +56,15 @@ struct session {
 	size_t agent_count;
 	struct checkpoint *newest_checkpoint, *oldest_checkpoint;
 	size_t checkpoint_count;
-	uint64_t changed_seq; /**< newest transaction of somebody else than the daemon in it */
+	uint64_t changed_seq; /**< newest transaction of somebody else than the daemon in it; 0: none known */
 	int64_t changed_ns;
 	uint64_t user_seq;    /**< as for agents, of session.yaml */
-	int64_t health_due_ns, upkeep_due_ns, checkpoint_due_ns, expiry_due_ns; /**< monotonic; for upkeep.c */
+	/* for upkeep_session.c and upkeep_health.c */
+	int64_t unsaved_ns;    /**< monotonic: first such change since the newest checkpoint; 0: none */
+	int64_t reopened_ns;   /**< wall clock: max_session_duration counts from here, when later than created_at; 0: not looked for yet */
+	int64_t health_due_ns; /**< monotonic: next line of monitor.jsonl; 0: not monitored */
+	int64_t retry_ns;      /**< monotonic: a checkpoint could not be made or removed: not before then */
+	uint64_t uneditable;   /**< the version (born) of session.yaml that upkeep could not edit; 0: none */
 };
 
 /** What the directory with this inode number is. */
@@ -59,9 +74,12 @@ enum place_kind registry_place_of(struct engine *e, uint64_t dir_ino, struct ses
 
 struct session *registry_session(struct engine *e, const char *id);
 struct session *registry_first_session(struct engine *e);
+/** Also one that was removed and may come back (removed_ns). */
 struct agent *registry_agent(struct session *s, const char *id);
 /** First of all agents of that id; go on with next_of_id. */
 struct agent *registry_agents_of_id(struct engine *e, const char *id);
+/** The agent whose file this is, or NULL. */
+struct agent *registry_agent_of_file(struct engine *e, uint64_t ino);
 struct checkpoint *registry_checkpoint(struct session *s, const char *id);
 /** Transactions of the session so far, and events. */
 uint64_t registry_operation_count(struct engine *e, const struct session *s);

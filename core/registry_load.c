@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of the state model say, into the registry; and status/config.yaml into force. A file is read and parsed without the
+ * engine's lock, so two commits may load one file in any order: whoever finds the version it read still the newest puts it into force,
+ * others look again.
+ *
+ * Left to others: whether a file may be saved so (model*.c); which files there are (registry_places.c).
+ *
+ * Failure: a file that cannot be read leaves in force what it said last (at first: the defaults); a setting that is wrong is a problem
+ * health shows.
+ */
+#include "registry_private.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "upkeep.h"
+
+#define CHANGED_EVENTS_MAX 64 /* looked at, at the start, for a session's newest change */
+
+/* ---- one file ---- */
+
+/* What a file said, until it is put into force. */
+struct loaded {
+	bool is_agent;
+	struct session_fields session;
+	struct agent_fields agent;
+	uint64_t owned_hash;
+};
+
+static void loaded_release(struct loaded *l)
+{
+	if (l->is_agent)
+		agent_fields_release(&l->agent);
+	else
+		session_fields_release(&l->session);
+}
+
+static int text_read(struct engine *e, const struct version *v, char **ret, size_t *ret_len)
+{
+	struct version_extents scratch = {0};
+	char *text;
+	ssize_t got;
+
+	if (v->size > engine_config(e)->rule_bytes_max)
+		return -EFBIG;
+	text = malloc((size_t)v->size + 1);
+	if (!text)
+		return -ENOMEM;
+	got = v->size ? engine_read(e, v, &scratch, 0, text, (size_t)v->size) : 0;
+	extent_map_release(&scratch.map);
+	if (got != (ssize_t)v->size) {
+		free(text);
+		return got < 0 ? (int)got : -EIO;
+	}
+	*ret = text;
+	*ret_len = (size_t)got;
+	return 0;
+}
+
+static int load_text(struct engine *e, const struct version *v, struct loaded *l)
+{
+	cleanup_free char *text = NULL;
+	struct doc *doc = NULL;
+	size_t len;
+	int r = text_read(e, v, &text, &len);
+
+	if (r)
+		return r;
+	if (l->is_agent)
+		return agent_fields_parse(text, len, &l->agent);
+	if (doc_parse_yaml(text, len, NULL, &doc) == -ENOMEM)
+		return -ENOMEM;
+	l->owned_hash = session_owned_hash_of_doc(doc);
+	doc_free(doc);
+	return session_fields_parse(text, len, &l->session);
+}
+
+static void session_take(struct engine *e, struct session *s, struct loaded *l)
+{
+	session_fields_release(&s->fields);
+	s->fields = l->session;
+	s->reopened_ns = 0;
+	session_entry(s)->owned_hash = l->owned_hash;
+	session_check_owned(e, s);
+	upkeep_wake(e); /* its deadlines may be others now */
+}
+
+static void agent_take(struct engine *e, struct agent *a, struct loaded *l)
+{
+	enum agent_status before = a->fields.status;
+	int64_t said_ns = MAX(l->agent.heartbeat_ns, l->agent.registered_ns);
+
+	agent_fields_release(&a->fields);
+	a->fields = l->agent;
+	a->heartbeat_ns = MAX(a->heartbeat_ns, MIN(said_ns, env_time_ns(e->env)));
+	if (a->fields.pid != a->ended_pid)
+		a->ended_pid = 0;
+	agent_pid_update(e->registry, a);
+	if (a->fields.status != before) {
+		a->alive_ns = env_monotonic_ns(e->env);
+		a->lived = false;
+	}
+	session_check_owned(e, a->session);
+	upkeep_agent_changed(e, a, before);
+}
+
+/* The version to read, or NULL when the file is not the model's (any more) or is in force already. Lock held. */
+static const struct version *version_wanted(struct engine *e, uint64_t ino, struct loaded *l)
+{
+	const struct place *p = place_find(e->registry, ino);
+	const struct node *n = p && p->kind == PLACE_NONE ? tree_node(e->tree, ino) : NULL;
+
+	if (!n || n->newest == p->loaded)
+		return NULL;
+	l->is_agent = p->agent != NULL;
+	return n->newest;
+}
+
+/* True when there is nothing left to do. Lock held. */
+static bool take(struct engine *e, uint64_t ino, const struct version *v, struct loaded *l)
+{
+	bool was_agent = l->is_agent;
+	const struct version *now = version_wanted(e, ino, l);
+	struct place *p = now ? place_find(e->registry, ino) : NULL;
+
+	if (!now || (now == v && l->is_agent == was_agent)) {
+		if (p && p->agent)
+			agent_take(e, p->agent, l);
+		else if (p)
+			session_take(e, p->session, l);
+		if (p)
+			p->loaded = v;
+		else
+			loaded_release(l);
+		return true;
+	}
+	l->is_agent = was_agent;
+	loaded_release(l);
+	return false;
+}
+
+static void file_load(struct engine *e, uint64_t ino)
+{
+	for (;;) {
+		struct loaded l = {0};
+		const struct version *v;
+		bool done;
+
+		engine_lock(e);
+		v = version_wanted(e, ino, &l);
+		engine_unlock(e);
+		if (!v || load_text(e, v, &l))
+			return;
+		engine_lock(e);
+		done = take(e, ino, v, &l);
+		engine_unlock(e);
+		if (done)
+			return;
+	}
+}
+
+/* ---- after a transaction ---- */
+
+static bool is_named(const char *name, size_t len, const char *wanted)
+{
+	return name && len == strlen(wanted) && !memcmp(name, wanted, len);
+}
+
+static bool is_config(struct engine *e, const struct change *c)
+{
+	const struct node *n;
+
+	if (c->type == CHANGE_CREATE || c->type == CHANGE_LINK || c->type == CHANGE_UNLINK)
+		return is_named(c->name, c->name_len, "config.yaml");
+	n = tree_node(e->tree, c->ino);
+	return c->type == CHANGE_CONTENT && n && n->names && is_named(n->names->name->text, n->names->name->len, "config.yaml");
+}
+
+enum concern { CONCERN_NONE, CONCERN_CONFIG, CONCERN_FILE, CONCERN_LOCK };
+
+/* What is to be done without the lock for a change. Lock held. */
+static enum concern concern_of(struct engine *e, const struct change *c)
+{
+	struct place *p = place_of_change(e, c), *file;
+
+	if (!p)
+		return CONCERN_NONE;
+	switch (p->kind) {
+	case PLACE_STATUS:
+		return is_config(e, c) ? CONCERN_CONFIG : CONCERN_NONE;
+	case PLACE_LOCKS:
+		return CONCERN_LOCK;
+	case PLACE_SYNC:
+	case PLACE_BARRIER:
+		barriers_changed(e, p->session, p->ino);
+		return CONCERN_NONE;
+	default:
+		file = place_find(e->registry, c->ino);
+		return file && file->kind == PLACE_NONE ? CONCERN_FILE : CONCERN_NONE;
+	}
+}
+
+void registry_after_commit(struct engine *e, const struct change *changes, size_t count)
+{
+	for (size_t i = 0; e->registry && i < count; i++) {
+		enum concern concern;
+
+		engine_lock(e);
+		for (concern = concern_of(e, &changes[i]); concern == CONCERN_NONE && i + 1 < count; concern = concern_of(e, &changes[i]))
+			i++;
+		engine_unlock(e);
+		switch (concern) {
+		case CONCERN_CONFIG:
+			(void)engine_reload_config(e); /* a bad one is a problem health shows */
+			break;
+		case CONCERN_FILE:
+			file_load(e, changes[i].ino);
+			break;
+		case CONCERN_LOCK:
+			lock_files_changed(e, changes[i].ino);
+			break;
+		case CONCERN_NONE:
+			break;
+		}
+	}
+}
+
+/* ---- the start ---- */
+
+/* The newest transaction of somebody else than the daemon in a session, as far back as its newest checkpoint. */
+static void find_changed(struct engine *e, struct session *s)
+{
+	uint64_t from = s->newest_checkpoint ? s->newest_checkpoint->seq : 0, before = 0;
+	struct event_ref ref;
+
+	for (size_t back = 0; back < CHANGED_EVENTS_MAX && event_log_last(e->logs, s->id, back, &ref); back++) {
+		uint64_t seq = engine_event_seq(e, &ref);
+		struct record *rec;
+
+		if (!back)
+			s->changed_ns = engine_seq_time(e, seq);
+		if (seq <= from)
+			return;
+		if (seq == before || engine_load_record(e, seq, &rec))
+			continue; /* what is damaged is no reason */
+		before = seq;
+		if (registry_is_change(rec->operation, &rec->actor)) {
+			s->changed_seq = seq;
+			s->changed_ns = rec->time_ns;
+			s->unsaved_ns = MAX(env_monotonic_ns(e->env) - MAX(env_time_ns(e->env) - rec->time_ns, 0), 1);
+		}
+		record_free(rec);
+		if (s->changed_seq)
+			return;
+	}
+}
+
+int registry_start(struct engine *e)
+{
+	int r;
+
+	e->registry = calloc(1, sizeof(*e->registry));
+	if (!e->registry)
+		return -ENOMEM;
+	r = places_scan(e);
+	for (struct session *s = e->registry->first; !r && s; s = s->next) {
+		file_load(e, s->file_ino);
+		for (const struct agent *a = s->agents; a; a = a->next)
+			file_load(e, a->ino);
+		find_changed(e, s);
+		session_check_owned(e, s);
+	}
+	return r;
+}
+
+void registry_free(struct registry *r)
+{
+	struct place *p, *next;
+
+	if (!r)
+		return;
+	while (r->first)
+		session_free(r, r->first);
+	HASH_ITER (hh, r->places, p, next) {
+		HASH_DEL(r->places, p);
+		free(p);
+	}
+	free(r);
+}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Recovery: from a store on disk to an engine at its head. Opens the stores, replays each record through the same
- * tree_apply() live transactions use, makes what a store must have (fixed directories, settings) in one transaction, and collects
- * in `problems` the sentences health shows.
+ * tree_apply() live transactions use, makes what a store must have (fixed directories, settings) in one transaction, completes sessions of
+ * earlier versions, and collects in `problems` the sentences health shows.
  *
  * A record that cannot be decoded or does not fit the tree after damage is skipped and named; a record of a newer format stops
  * everything, since ignoring it would lose data.
@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "engine_internal.h"
+#include "session.h"
 
 void engine_problem(struct engine *e, const char *fmt, ...)
 {
@@ -210,6 +211,8 @@ static int engine_ensure_layout(struct engine *e)
 	}
 	txn_finish(&t);
 	buf_release(&text);
+	if (!r)
+		r = sessions_complete(e, &q);
 	return r ? r : engine_wait(e, q.seq, JOURNAL_DURABLE);
 }
 

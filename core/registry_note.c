@@ -83,6 +83,10 @@ static void note_sessions(struct engine *e, const struct txn *t)
 			continue;
 		s->changed_seq = t->seq;
 		s->changed_ns = e->last_time_ns;
+		if (is_refusal(t)) {
+			s->refusals++;
+			s->refused_ns = e->last_time_ns;
+		}
 		if (!s->newest_checkpoint || s->newest_checkpoint->seq < t->seq)
 			upkeep_session_changed(e, s);
 	}

@@ -59,6 +59,8 @@ struct session {
 	uint64_t changed_seq; /**< newest transaction of somebody else than the daemon in it; 0: none known */
 	int64_t changed_ns;
 	uint64_t user_seq;    /**< as for agents, of session.yaml */
+	uint64_t refusals;    /**< saves in it that were refused since the mount */
+	int64_t refused_ns;   /**< wall clock: the newest of them; 0: none */
 	/* for upkeep_session.c and upkeep_health.c */
 	int64_t unsaved_ns;    /**< monotonic: first such change since the newest checkpoint; 0: none */
 	int64_t reopened_ns;   /**< wall clock: max_session_duration counts from here, when later than created_at; 0: not looked for yet */

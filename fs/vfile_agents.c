@@ -20,6 +20,21 @@
 
 /* ---- names ---- */
 
+/* Of an id: the agents there are, without those that have just been removed and may come back. Lock held. */
+static struct agent *next_there(struct agent *a)
+{
+	while (a && a->removed_ns)
+		a = a->next_of_id;
+	return a;
+}
+
+static bool has_namesake(struct engine *e, const char *id)
+{
+	struct agent *a = next_there(registry_agents_of_id(e, id));
+
+	return a && next_there(a->next_of_id);
+}
+
 /* What a name means now. Lock held. */
 static struct agent *agent_of_name(struct engine *e, const char *name)
 {
@@ -36,12 +51,13 @@ static struct agent *agent_of_name(struct engine *e, const char *name)
 	text[id_len] = '\0';
 	at = strchr(text, '@');
 	if (!at) {
-		a = registry_agents_of_id(e, text);
-		return a && !a->next_of_id ? a : NULL;
+		a = next_there(registry_agents_of_id(e, text));
+		return a && !next_there(a->next_of_id) ? a : NULL;
 	}
 	*at = '\0';
 	s = registry_session(e, at + 1);
-	return s ? registry_agent(s, text) : NULL;
+	a = s ? registry_agent(s, text) : NULL;
+	return a && !a->removed_ns ? a : NULL;
 }
 
 /* Copies who that is. 0 or -ENOENT. */
@@ -72,8 +88,10 @@ static void put_names(struct engine *e, struct buf *names)
 	engine_lock(e);
 	for (const struct session *s = registry_first_session(e); s; s = s->next)
 		for (const struct agent *a = s->agents; a; a = a->next) {
+			if (a->removed_ns)
+				continue;
 			buf_append_str(names, a->id);
-			if (registry_agents_of_id(e, a->id)->next_of_id)
+			if (has_namesake(e, a->id))
 				buf_printf(names, "@%s", s->id);
 			buf_append(names, SUFFIX, sizeof(SUFFIX));
 		}

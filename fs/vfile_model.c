@@ -79,6 +79,8 @@ static int add_session(struct moment *m, struct engine *e, const struct session 
 		.expires_ns = expires(s),
 		.operations = registry_operation_count(e, s),
 		.events = registry_event_count(e, s),
+		.refusals = s->refusals,
+		.refused_ns = s->refused_ns,
 	};
 	if (!to->type)
 		return -ENOMEM;
@@ -87,7 +89,7 @@ static int add_session(struct moment *m, struct engine *e, const struct session 
 	if (s->newest_checkpoint)
 		strcpy(to->checkpoint, s->newest_checkpoint->id);
 	for (const struct agent *a = s->agents; a; a = a->next)
-		to->agents[a->fields.status]++;
+		to->agents[a->fields.status] += !a->removed_ns;
 	return 0;
 }
 
@@ -128,7 +130,7 @@ static int add_all(struct moment *m, struct engine *e, const char *session, cons
 			continue;
 		r = add_session(m, e, s);
 		for (const struct agent *a = s->agents; !r && a; a = a->next)
-			if (!agent || !strcmp(a->id, agent))
+			if (!a->removed_ns && (!agent || !strcmp(a->id, agent)))
 				r = add_agent(m, a, w);
 	}
 	if (!r && ((session && !m->session_count) || (agent && !m->agent_count)))
@@ -177,7 +179,7 @@ void moment_count(struct fs *fs, size_t sessions[SESSION_STATUS_COUNT], size_t a
 		sessions[s->fields.status]++;
 		checkpoints += s->checkpoint_count;
 		for (const struct agent *a = s->agents; a; a = a->next)
-			agents[a->fields.status]++;
+			agents[a->fields.status] += !a->removed_ns;
 	}
 	engine_unlock(fs->engine);
 	*ret_checkpoints = checkpoints;

@@ -133,7 +133,8 @@ int layout_check_create(const char *path, uint32_t mode, struct reason *reason)
 	if (parent & LAYOUT_FILES_ONLY) {
 		if (!S_ISREG(mode))
 			return reason_set(reason, -EPERM, "layout", "%s: only files can be made here: ID.yaml registers an agent", path);
-		return check_agent_name(path, name, reason);
+		if (check_agent_name(path, name, reason))
+			return -EINVAL;
 	}
 	if (parent & LAYOUT_REPLACE_ONLY && !(own & LAYOUT_FIXED) && !(S_ISREG(mode) && is_temporary(name)))
 		return reason_set(reason, -EPERM, "layout", "%s: nothing can be made here but the temporary file that replaces another", path);
@@ -177,6 +178,13 @@ int layout_check_rename_to(const char *path, uint32_t mode, bool replaces, struc
 	if (!r && replaces && !(flags & LAYOUT_FILE))
 		r = layout_check_remove(path, reason);
 	return r;
+}
+
+bool layout_is_sealed(const char *path)
+{
+	const char *name;
+
+	return parent_flags_of(path, &name) & LAYOUT_SEALED;
 }
 
 bool layout_session_of(const char *path, char out[129])

@@ -33,6 +33,18 @@ static const char *filled(const char *pattern, const char *name, char out[512])
 	return out;
 }
 
+/* Flags of the row that stands for any entry beside this one, if there is one. */
+static uint32_t beside(const char *pattern)
+{
+	const char *slash = strrchr(pattern, '/');
+	size_t len = slash ? (size_t)(slash - pattern) + 1 : 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (strlen(rows[i].pattern) == len + 1 && !strncmp(rows[i].pattern, pattern, len) && rows[i].pattern[len] == '*')
+			return rows[i].flags;
+	return 0;
+}
+
 static void test_each_row_is_found(void **state)
 {
 	char path[512], more[600];
@@ -42,12 +54,12 @@ static void test_each_row_is_found(void **state)
 		assert_int_equal(layout_flags_of(filled(rows[i].pattern, "a.B-9_", path)), rows[i].flags);
 		snprintf(more, sizeof(more), "%sx", path);
 		if (rows[i].pattern[strlen(rows[i].pattern) - 1] != '*')
-			assert_int_equal(layout_flags_of(more), 0);
+			assert_int_equal(layout_flags_of(more), beside(rows[i].pattern));
 		snprintf(more, sizeof(more), "x/%s", path);
 		assert_int_equal(layout_flags_of(more), 0);
 		snprintf(more, sizeof(more), "%.*s", (int)strlen(path) - 1, path);
 		if (rows[i].pattern[strlen(rows[i].pattern) - 1] != '*')
-			assert_int_equal(layout_flags_of(more), 0);
+			assert_int_equal(layout_flags_of(more), beside(rows[i].pattern));
 	}
 }
 
@@ -111,7 +123,11 @@ static void test_flags_mean_what_they_say(void **state)
 		snprintf(child, sizeof(child), "%s/entry", path);
 		assert_int_equal(refused(layout_check_remove(path, &why), path, &why), f & (LAYOUT_FIXED | LAYOUT_SKELETON) ? -EPERM : 0);
 		assert_int_equal(refused(layout_check_rename(path, &why), path, &why),
-				 f & (LAYOUT_FIXED | LAYOUT_SKELETON | LAYOUT_SESSION) ? -EPERM : 0);
+				 f & (LAYOUT_FIXED | LAYOUT_SKELETON | LAYOUT_SESSION | LAYOUT_NAMED) ? -EPERM : 0);
+		if (f & (LAYOUT_SESSION | LAYOUT_NAMED | LAYOUT_SKELETON))
+			assert_int_equal(refused(layout_check_rename_to(path, S_IFDIR, false, &why), path, &why), -EPERM);
+		if (f & LAYOUT_SKELETON)
+			assert_int_equal(refused(layout_check_create(path, S_IFREG, &why), path, &why), -EPERM);
 		if (f & LAYOUT_SEALED) {
 			assert_int_equal(refused(layout_check_create(child, S_IFREG, &why), child, &why), -EROFS);
 			assert_int_equal(refused(layout_check_create(child, S_IFDIR, &why), child, &why), -EROFS);
@@ -268,9 +284,12 @@ static void test_walks(void **state)
 	assert_int_equal(w.count, 3);
 	w = (struct walk){.stop_at = 64};
 	assert_int_equal(layout_each_skeleton_dir(walk_add, &w), 0);
-	assert_int_equal(w.count, 5);
+	assert_int_equal(w.count, 7);
 	assert_string_equal(w.seen[0], "state");
-	assert_string_equal(w.seen[4], "recovery");
+	assert_string_equal(w.seen[1], "agents");
+	assert_string_equal(w.seen[2], "agents/.sync");
+	assert_string_equal(w.seen[3], "agents/.health");
+	assert_string_equal(w.seen[6], "recovery");
 }
 
 int main(void)

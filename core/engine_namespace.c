@@ -86,7 +86,7 @@ int engine_place_new(struct txn *t, uint64_t parent, const char *name, uint32_t 
 		return -EEXIST;
 	r = layout_check_create(path, mode, &t->q->reason);
 	if (!r && registry_place_of(t->e, dir->ino, NULL) == PLACE_BARRIER)
-		r = barrier_check_entry(t->e, dir->ino, name, &t->q->reason);
+		r = barrier_check_entry(t->e, dir->ino, name, mode, &t->q->reason);
 	if (r)
 		return r;
 	t->path = path;
@@ -281,7 +281,7 @@ static int link_stage(struct txn *t, uint64_t ino, uint64_t parent, const char *
 	buf_release(&old_path);
 	if (!from)
 		return -ENOMEM;
-	if ((layout_flags_of(from) | layout_flags_of(path)) & LAYOUT_NO_LINK)
+	if ((layout_flags_of(from) | layout_flags_of(path)) & (LAYOUT_NO_LINK | LAYOUT_NAMED))
 		return reason_set(&t->q->reason, -EPERM, "layout", "%s cannot have hard links: it has one identity", from);
 	c = txn_add_change(t);
 	*c = (struct change){.type = CHANGE_LINK, .ino = ino, .parent = dir->ino, .name = name, .name_len = (uint32_t)strlen(name)};

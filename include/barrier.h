@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
  * L8. Barriers ("synchronisation" in the seed's words): agents/.sync/ID/ is a real directory, an acknowledgement a real (empty) file in it, its record
- * .sync/ID.yaml a real file the daemon writes: at the start, in_progress, and at the end, in one transaction with the event. So a barrier survives
- * everything the journal does.
+ * .sync/ID.yaml a real file the daemon writes: at the start, while it goes on, and at the end, in one transaction with the event. So a barrier
+ * survives everything the journal does.
  *
  *   mkdir → in_progress ─ all participants acknowledged → completed (agents_synchronized)
  *                       └ timeout, a participant dead, or removed while in progress → failed (sync_failed, who was missing)
  *
- * Participants: the lines of the file `participants` written into the directory before the first acknowledgement counts, else all live agents of
- * the session at mkdir. Timeout: seconds in the file `timeout`, else configuration.sync_timeout.
+ * Participants: the ids in the file `participants` of the directory, from its commit on (separated by blanks or newlines; `#` begins a comment; one
+ * without any id counts as absent); without it all live agents of the session at mkdir. Ids of agents nobody registered are waited for like any
+ * other, and the record lists them as `unregistered`. Nobody to wait for: it completes BARRIER_EMPTY_GRACE_S after its start, which is the starter's
+ * time to name somebody.
+ * Timeout: whole seconds (1 … BARRIER_TIMEOUT_MAX_S) in the file `timeout`, else configuration.sync_timeout; both count from the start.
+ * An acknowledgement counts from its commit on, and no longer when it is removed before the end. An agent that has acknowledged may die.
  */
 #ifndef MILESTONEFS_BARRIER_H
 #define MILESTONEFS_BARRIER_H
@@ -17,16 +21,23 @@
 
 struct barriers;
 
-/** mkdir agents/.sync/NAME. Errors as engine_mkdir(). */
+#define BARRIER_PARTICIPANTS_FILE "participants"
+#define BARRIER_TIMEOUT_FILE "timeout"
+#define BARRIER_EMPTY_GRACE_S 1
+#define BARRIER_TIMEOUT_MAX_S 31536000
+
+/** mkdir agents/.sync/NAME. Errors as engine_mkdir(); -EINVAL also for names in .yaml, which are records. */
 int barrier_start(struct engine *e, struct request *q, const char *session, const char *name, uint32_t mode, struct tree_attr *ret);
-/** rmdir of it: acknowledgements, participants and timeout files go with it, the record stays; one in progress fails first. */
+/** rmdir of it: acknowledgements, participants and timeout files go with it, the record stays; one in progress fails. One transaction.
+ *  -ENOENT, -ENOTDIR, -ENOTEMPTY (a file in it is just being made). */
 int barrier_remove(struct engine *e, struct request *q, const char *session, const char *name);
-/** May the entry @name be made in a barrier's directory? `participants` and `timeout` while it is in progress, and a participant's id. 0, -EPERM, -EINVAL
- *  with reason. Lock held. */
-int barrier_check_entry(struct engine *e, uint64_t dir_ino, const char *name, struct reason *reason);
-/** Lock held. 0 while in progress; 1 ended, with the text for `wait` ("completed\n", "failed: missing coder-2\n") appended; -ENOENT. */
-int barrier_result(struct engine *e, const char *session, const char *name, struct buf *out);
-/** Called (any lock may be held: only signal) when a barrier ended or went away. */
+/** May the entry @name of type @mode be made in a barrier's directory? Regular files, while it is in progress: `participants`, `timeout`, and
+ *  the ids of participants. 0, or -EPERM with the reason. Lock held. */
+int barrier_check_entry(struct engine *e, uint64_t dir_ino, const char *name, uint32_t mode, struct reason *reason);
+/** By the directory's inode number, so that one removed and started again is another one. 0 while in progress; 1 ended, with the text for `wait`
+ *  appended: "completed\n", "failed: missing a b\n", "failed: removed\n"; -EIO: it can't end, the journal is poisoned. Lock held. */
+int barrier_result(struct engine *e, uint64_t dir_ino, struct buf *out);
+/** @fn is called whenever a barrier ended, went away or cannot end. No lock is held. NULL: nobody (any more). */
 void barriers_set_observer(struct engine *e, void (*fn)(void *arg), void *arg);
 
 #endif

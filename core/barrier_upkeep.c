@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What barriers need the upkeep thread for: their ends, and records kept current while they go on.
+ *
+ *   nobody is missing (and there is somebody, or the grace is over)   completed
+ *   somebody missing is dead or has left                             failed, participant_dead
+ *   the time is up                                                   failed, timeout
+ *
+ * in this order. An end is one transaction: the record's last text and the event. A record in progress is written again when it says
+ * less than is known, at most once in BARRIER_RECORD_INTERVAL_NS, and without an event.
+ *
+ * A text is made under the lock, prepared without it, and staged only if the barrier has not changed meanwhile. Failure: no room is tried
+ * again after RETRY_NS. When nothing can be written any more, the barrier stays in progress and its readers are told (barrier_result()).
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "barrier_internal.h"
+
+#define RETRY_NS NS_PER_S
+
+struct job {
+	uint64_t dir_ino, changes;
+	char session[ACTOR_ID_BYTES], id[ACTOR_ID_BYTES];
+	enum barrier_status status; /* in progress: only the record is to be written */
+	enum barrier_reason reason;
+	int64_t ended_ns;
+	size_t event_bytes;
+	const struct node *record; /* NULL: none to write */
+	struct buf text;
+	struct extent x;
+};
+
+/* ---- deciding; the lock is held ---- */
+
+static bool anybody_dead(struct engine *e, const struct barrier *b)
+{
+	struct session *s = registry_session(e, b->session);
+
+	for (size_t i = 0; i < b->record.missing.count; i++) {
+		const char *id = b->record.missing.ids[i];
+		const struct agent *a = s ? registry_agent(s, id) : NULL;
+
+		if (id_list_has(&b->dead, id) || (a && a->fields.status == AGENT_DEAD))
+			return true;
+	}
+	return false;
+}
+
+static int64_t after_start_ns(const struct barrier *b, uint64_t seconds)
+{
+	return b->started_mono_ns + (int64_t)seconds * NS_PER_S;
+}
+
+static enum barrier_status decide(struct engine *e, const struct barrier *b, int64_t now_ns, enum barrier_reason *ret_reason)
+{
+	*ret_reason = BARRIER_NO_REASON;
+	if (!b->record.missing.count)
+		return b->record.participants.count || now_ns >= after_start_ns(b, BARRIER_EMPTY_GRACE_S) ? BARRIER_COMPLETED : BARRIER_IN_PROGRESS;
+	if (anybody_dead(e, b))
+		*ret_reason = BARRIER_PARTICIPANT_DEAD;
+	else if (now_ns >= after_start_ns(b, b->record.timeout_s))
+		*ret_reason = BARRIER_TIMEOUT;
+	return *ret_reason ? BARRIER_FAILED : BARRIER_IN_PROGRESS;
+}
+
+static int64_t next_look_ns(const struct barrier *b)
+{
+	int64_t due_ns = after_start_ns(b, b->record.participants.count ? b->record.timeout_s : BARRIER_EMPTY_GRACE_S);
+
+	return b->stale ? MIN(due_ns, b->record_due_ns) : due_ns;
+}
+
+/* The record as it is at that end; its lists are the barrier's own. */
+static struct barrier_record ended_record(const struct barrier *b, const struct job *j)
+{
+	struct barrier_record r = b->record;
+
+	r.status = j->status;
+	r.reason = j->reason;
+	r.ended_ns = j->ended_ns;
+	return r;
+}
+
+/* 0: nothing is to be done with it now. 1: @ret says what. -ENOMEM. */
+static int job_of(struct engine *e, struct barrier *b, int64_t now_ns, struct job *ret)
+{
+	struct barrier_record record;
+	int r = barrier_look(e, b);
+
+	if (r)
+		return r;
+	*ret = (struct job){.dir_ino = b->dir_ino, .changes = b->changes};
+	ret->status = decide(e, b, now_ns, &ret->reason);
+	ret->record = barrier_record_node(e, b->session, b->id, NULL);
+	if (ret->status == BARRIER_IN_PROGRESS && (!b->stale || !ret->record || now_ns < b->record_due_ns)) {
+		b->stale = b->stale && ret->record;
+		b->due_ns = next_look_ns(b);
+		return 0;
+	}
+	if (ret->status != BARRIER_IN_PROGRESS)
+		ret->ended_ns = env_time_ns(e->env);
+	memcpy(ret->session, b->session, sizeof(ret->session));
+	memcpy(ret->id, b->id, sizeof(ret->id));
+	record = ended_record(b, ret);
+	ret->event_bytes = barrier_event_bytes(&record);
+	barrier_record_render(&record, b->id, b->session, &ret->text);
+	return ret->text.error ? ret->text.error : 1;
+}
+
+/* The first barrier something is to be done with. */
+static bool next_job(struct engine *e, int64_t now_ns, struct job *ret)
+{
+	for (size_t i = 0; i < BARRIER_BUCKETS; i++)
+		for (struct barrier *b = e->barriers->buckets[i]; b; b = b->next) {
+			int r;
+
+			if (b->record.status != BARRIER_IN_PROGRESS || (!b->dirty && now_ns < b->due_ns))
+				continue;
+			b->dirty = false;
+			r = job_of(e, b, now_ns, ret);
+			if (r > 0)
+				return true;
+			if (r < 0) {
+				buf_release(&ret->text);
+				b->due_ns = now_ns + RETRY_NS;
+			}
+		}
+	return false;
+}
+
+/* ---- doing ---- */
+
+/* Lock held. */
+static int job_stage(struct txn *t, struct job *j)
+{
+	struct engine *e = t->e;
+	struct barrier *b = barrier_find(e, j->dir_ino);
+	struct node *dir = NULL, *record = barrier_record_node(e, j->session, j->id, &dir);
+	struct barrier_record r;
+	char *path;
+
+	if (!b || b->record.status != BARRIER_IN_PROGRESS || b->changes != j->changes || record != j->record || !dir)
+		return -EAGAIN;
+	path = engine_child_path(t, dir, j->id);
+	if (!path)
+		return -ENOMEM;
+	t->path = path;
+	if (record)
+		barrier_add_content(t, record, &j->x, j->text.len);
+	if (j->status != BARRIER_IN_PROGRESS) {
+		r = ended_record(b, j);
+		barrier_add_event(t, path, j->id, &r);
+	}
+	return txn_stage(t);
+}
+
+/* What a job done, or not done, means for the barrier. Lock held. */
+static void job_note(struct engine *e, const struct job *j, int64_t now_ns, int r)
+{
+	struct barrier *b = barrier_find(e, j->dir_ino);
+
+	if (!b)
+		return;
+	if (!r) {
+		b->record.status = j->status;
+		b->record.reason = j->reason;
+		b->record.ended_ns = j->ended_ns;
+		b->stale = false;
+		b->record_due_ns = now_ns + BARRIER_RECORD_INTERVAL_NS;
+	}
+	b->dirty = !r || r == -EAGAIN;
+	b->due_ns = r == -EROFS || r == -EIO ? INT64_MAX : now_ns + RETRY_NS;
+}
+
+static int job_do(struct engine *e, struct job *j, int64_t now_ns)
+{
+	struct request q = {.actor = {.comm = "milestonefs"}};
+	struct txn t;
+	int r = 0;
+
+	txn_init(&t, e, &q, j->status == BARRIER_IN_PROGRESS ? OPERATION_UPKEEP : OPERATION_END_SYNC);
+	if (j->record)
+		r = record_blocks_add(&t.blocks, j->text.data, j->text.len, &j->x);
+	j->x.len = j->text.len;
+	if (!r)
+		r = txn_reserve(&t, j->event_bytes);
+	engine_lock(e);
+	if (!r)
+		r = job_stage(&t, j); /* the barrier ends here */
+	job_note(e, j, now_ns, r);
+	engine_unlock(e);
+	txn_finish(&t);
+	return r;
+}
+
+int64_t barriers_upkeep(struct engine *e, int64_t now_ns)
+{
+	int64_t due_ns = INT64_MAX;
+	bool found, tell = false;
+	int again = 0;
+
+	if (!e->barriers)
+		return INT64_MAX;
+	barriers_read_files(e);
+	if (barriers_rescan(e))
+		due_ns = now_ns + RETRY_NS;
+	do {
+		struct job j = {0};
+		int r;
+
+		engine_lock(e);
+		found = next_job(e, now_ns, &j);
+		engine_unlock(e);
+		if (!found)
+			break;
+		r = job_do(e, &j, now_ns);
+		tell = tell || (r ? r != -EAGAIN : j.status != BARRIER_IN_PROGRESS);
+		again = r == -EAGAIN ? again + 1 : 0;
+		buf_release(&j.text);
+	} while (again < BARRIER_TRIES);
+	if (tell)
+		barriers_tell(e);
+	engine_lock(e);
+	for (size_t i = 0; i < BARRIER_BUCKETS; i++)
+		for (const struct barrier *b = e->barriers->buckets[i]; b; b = b->next)
+			if (b->record.status == BARRIER_IN_PROGRESS)
+				due_ns = MIN(due_ns, b->dirty ? now_ns : b->due_ns);
+	engine_unlock(e);
+	return due_ns;
+}

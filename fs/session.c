@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "session_internal.h"
+#include "tsan.h"
 
 #define MAX_WRITE_BYTES (1u << 20)
 /* With the kernel's default of 12, requests overtake a RELEASE (FUSE-NOTES 2 in docs/DESIGN.md). */
@@ -57,6 +58,7 @@ static ssize_t session_writev(int fd, struct iovec *iov, int count, void *userda
 	struct fs *fs = userdata;
 	uint64_t init = atomic_load_explicit(&fs->loop->init_unique, memory_order_relaxed);
 
+	tsan_before_reply(fs);
 	if (init && count == 2 && iov[0].iov_len == sizeof(struct fuse_out_header)) {
 		const struct fuse_out_header *h = iov[0].iov_base;
 

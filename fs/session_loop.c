@@ -23,6 +23,7 @@
 #include "handle.h"
 #include "log.h"
 #include "session_internal.h"
+#include "tsan.h"
 
 #define STOP_GRACE_MS 300 /* after unmounting, for files about to be closed */
 
@@ -115,6 +116,7 @@ static ssize_t request_read(struct worker *w, struct order_ticket *ret)
 	if (!atomic_load(&l->stopping)) {
 		n = read(l->fuse_fd, w->buffer, l->buffer_bytes);
 		if (n >= (ssize_t)sizeof(struct fuse_in_header)) {
+			tsan_after_request(w->fs);
 			request_take(w->fs, w->buffer, (size_t)n, ret);
 		} else if (n < 0 && (errno == EINTR || errno == EAGAIN || errno == ENOENT)) {
 			n = 0; /* nothing there, or it was given up meanwhile */

@@ -447,6 +447,7 @@ static int end_by(const char *path, const char *how, int threads)
 	}
 	int sig = !strcmp(how, "kill") ? SIGKILL : !strcmp(how, "term") ? SIGTERM : !strcmp(how, "segv") ? SIGSEGV : SIGABRT;
 	if (!strcmp(how, "kill") || !strcmp(how, "term") || !strcmp(how, "segv") || !strcmp(how, "abort")) {
+		signal(sig, SIG_DFL); /* a sanitizer's handler would make an exit of it */
 		kill(getpid(), sig);
 		pause();
 	}

@@ -30,6 +30,7 @@ struct renaming {
 	struct node *node;
 	const struct version *version, *to_version;
 	struct draft *draft; /* with a holder, dirty, of the source */
+	bool refused_back;   /* of an exchange: what was to come to the source's name is what the rules refuse */
 	char *from_path, *to_path;
 	struct model_save *model; /* the target is a file of the state model, and no draft is open: what the source becomes there */
 	struct extent merged;
@@ -156,8 +157,10 @@ static int renaming_check_rules(struct renaming *x, bool *ret_malformed)
 
 	if (!x->draft && S_ISREG(x->version->attrs->mode))
 		r = engine_check_content(x->e, x->q, x->to_path, x->version, to, ret_malformed);
-	if (!r && x->flags & RENAME_EXCHANGE && S_ISREG(x->to_version->attrs->mode))
+	if (!r && x->flags & RENAME_EXCHANGE && S_ISREG(x->to_version->attrs->mode)) {
 		r = engine_check_content(x->e, x->q, x->from_path, x->to_version, x->node, ret_malformed);
+		x->refused_back = r == -EBADMSG;
+	}
 	return r;
 }
 
@@ -309,40 +312,56 @@ static int renaming_stage(struct renaming *x, struct txn *t, struct draft_plan *
 	return r;
 }
 
+static enum operation wanted_operation(const struct renaming *x)
+{
+	return x->flags & RENAME_EXCHANGE ? OPERATION_EXCHANGE : OPERATION_RENAME;
+}
+
+/* The refused bytes are an existing version: the record refers to where they are. */
+static int refused_extents(struct renaming *x, const struct version *v, struct txn *t, struct record_rollback *rb)
+{
+	struct version_extents scratch = {0};
+	uint64_t covered;
+	ssize_t n;
+
+	rb->draft = txn_alloc(t, (size_t)COMMIT_REFUSED_EXTENTS_MAX * sizeof(*rb->draft));
+	if (!rb->draft)
+		return -ENOMEM;
+	engine_lock(x->e);
+	n = tree_extents(v, &scratch, 0, v->size, rb->draft, COMMIT_REFUSED_EXTENTS_MAX, &covered);
+	engine_unlock(x->e);
+	extent_map_release(&scratch.map);
+	rb->draft_extents = (uint32_t)MAX(n, 0);
+	rb->draft_size = v->size;
+	return n < 0 ? (int)n : 0;
+}
+
 static int renaming_refused(struct renaming *x)
 {
-	struct rule_options ro;
-	struct record_rollback rb = {.wanted = OPERATION_RENAME, .error = EBADMSG, .line = x->q->reason.line, .column = x->q->reason.column,
-				     .rule = x->q->reason.rule, .text = x->q->reason.text, .draft_size = x->version->size};
+	struct record_rollback rb = {.wanted = wanted_operation(x), .error = EBADMSG, .line = x->q->reason.line, .column = x->q->reason.column,
+				     .rule = x->q->reason.rule, .text = x->q->reason.text};
 	struct reason why = x->q->reason;
-	struct extent bytes = {0};
-	struct version_extents scratch = {0};
-	cleanup_free char *text = malloc((size_t)x->version->size + 1);
+	const char *path = x->refused_back ? x->from_path : x->to_path;
 	struct txn t;
 	struct buf more = BUF_INIT;
-	uint64_t covered;
-	int r = text ? 0 : -ENOMEM;
+	int r;
 
-	config_rule_options(engine_config(x->e), &ro);
 	txn_init(&t, x->e, x->q, OPERATION_ROLLBACK);
-	rb.draft = txn_alloc(&t, (size_t)COMMIT_REFUSED_EXTENTS_MAX * sizeof(bytes));
-	if (!r && rb.draft) { /* the refused bytes are an existing version: the record refers to where they are */
-		engine_lock(x->e);
-		rb.draft_extents = (uint32_t)MAX(tree_extents(x->version, &scratch, 0, x->version->size, rb.draft, COMMIT_REFUSED_EXTENTS_MAX, &covered), 0);
-		engine_unlock(x->e);
-	}
-	extent_map_release(&scratch.map);
+	r = refused_extents(x, x->refused_back ? x->to_version : x->version, &t, &rb);
 	if (!r)
 		r = txn_reserve(&t, (size_t)(rb.draft_extents + 1024) * RECORD_EXTENT_BYTES);
 	buf_put_json_string(&more, why.text, strlen(why.text));
-	if (!r && !more.error) {
+	if (!r)
+		r = more.error;
+	if (!r) {
 		engine_lock(x->e);
 		t.rollback = &rb;
-		t.path = x->to_path;
-		t.base = x->to_version;
-		txn_add_event(&t, EVENT_COMMIT_REFUSED, x->to_path);
-		txn_event_more(&t, "\"wanted\":\"rename\",\"rule\":\"%s\",\"line\":%u,\"column\":%u,\"message\":%s", why.rule, why.line, why.column, more.data);
-		engine_put_back(&t, x->to_path);
+		t.path = path;
+		t.base = x->refused_back ? x->version : x->to_version;
+		txn_add_event(&t, EVENT_COMMIT_REFUSED, path);
+		txn_event_more(&t, "\"wanted\":\"%s\",\"rule\":\"%s\",\"line\":%u,\"column\":%u,\"message\":%s", operation_name(rb.wanted), why.rule,
+			       why.line, why.column, more.data);
+		engine_put_back(&t, path);
 		r = txn_stage(&t);
 		if (!r)
 			x->e->refusals++;
@@ -360,7 +379,7 @@ static int rename_plan(struct renaming *x, struct draft_plan *plan)
 	if (!r && plan->refuse) {
 		r = plan->text ? 0 : draft_own_extents(x->draft, plan);
 		if (!r)
-			r = draft_keep_refused(x->draft, x->q, plan, EVENT_COMMIT_REFUSED, OPERATION_RENAME, EBADMSG, x->to_path);
+			r = draft_keep_refused(x->draft, x->q, plan, EVENT_COMMIT_REFUSED, wanted_operation(x), EBADMSG, x->to_path);
 		x->q->reason = plan->reason;
 		return r ? r : -EBADMSG;
 	}
@@ -393,7 +412,7 @@ static int rename_once(struct renaming *x)
 		r = renaming_refused(x);
 	if (!r && x->draft && x->draft->dirty)
 		r = rename_plan(x, &plan);
-	txn_init(&t, x->e, x->q, x->flags & RENAME_EXCHANGE ? OPERATION_EXCHANGE : OPERATION_RENAME);
+	txn_init(&t, x->e, x->q, wanted_operation(x));
 	t.blocks = plan.blocks;
 	plan.blocks = (struct record_blocks){0};
 	if (!r)

@@ -94,6 +94,22 @@ static void assert_text(struct world *w, const char *path, const char *text)
 	assert_string_equal(fixture_text(w->e, path), text);
 }
 
+/* The newest rollback: of @path, with this text, and what was wanted. */
+static void assert_kept(struct world *w, const char *path, enum operation wanted, const char *text)
+{
+	char bytes[256] = "";
+	struct record *r;
+	uint64_t seq;
+
+	assert_int_equal(engine_list_transactions(w->e, true, 0, &seq, 1), 1);
+	assert_int_equal(engine_load_record(w->e, seq, &r), 0);
+	assert_string_equal(r->path, path);
+	assert_int_equal(r->rollback->wanted, wanted);
+	assert_int_equal(engine_read_rollback(w->e, r, 0, bytes, sizeof(bytes) - 1), strlen(text));
+	assert_string_equal(bytes, text);
+	record_free(r);
+}
+
 /* ---- the open draft of the source ---- */
 
 static void test_refused_by_the_target(void **state)
@@ -355,6 +371,38 @@ static void test_removed_and_rename_of_an_open_file_refused_comes_back(void **st
 	assert_text(w, "w.yaml", "a: 1\n");
 }
 
+/* ---- exchanges ---- */
+
+/* Kept is what was refused, whichever of the two it is; both stay where they are. */
+static void test_refused_exchange_keeps_what_was_refused(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(fixture_save_text(w->e, "x.json", "{\"good\":1}\n"), 0);
+	assert_int_equal(fixture_save_text(w->e, "x.txt", "{bad"), 0);
+	assert_int_equal(fixture_rename(w->e, "x.txt", "x.json", RENAME_EXCHANGE), -EBADMSG);
+	assert_kept(w, "x.json", OPERATION_EXCHANGE, "{bad");
+	assert_int_equal(fixture_rename(w->e, "x.json", "x.txt", RENAME_EXCHANGE), -EBADMSG);
+	assert_kept(w, "x.json", OPERATION_EXCHANGE, "{bad");
+	assert_string_equal(fixture_text(w->e, "x.txt"), "{bad");
+	assert_text(w, "x.json", "{\"good\":1}\n");
+}
+
+static void test_refused_exchange_of_an_open_file(void **state)
+{
+	struct world *w = *state;
+	struct draft *d;
+
+	assert_int_equal(fixture_save_text(w->e, "x.json", "{\"good\":1}\n"), 0);
+	assert_int_equal(fixture_save_text(w->e, "x.txt", "old"), 0);
+	d = open_draft(w, "x.txt", DRAFT_WHOLE);
+	assert_int_equal(draft_write(d, &w->q.actor, 0, "{bad", 4), 0);
+	assert_int_equal(fixture_rename(w->e, "x.txt", "x.json", RENAME_EXCHANGE), -EBADMSG);
+	assert_kept(w, "x.json", OPERATION_EXCHANGE, "{bad");
+	assert_int_equal(commit_and_close(w, d), 0);
+	assert_text(w, "x.txt", "{bad");
+}
+
 /* Longer ago than two seconds it is another file's affair: nothing comes back, and nothing was there to turn bad. */
 static void test_removed_long_ago_stays_away(void **state)
 {
@@ -418,6 +466,8 @@ int main(void)
 		TEST(test_removed_and_refused_comes_back),
 		TEST(test_removed_and_rename_refused_comes_back),
 		TEST(test_removed_and_rename_of_an_open_file_refused_comes_back),
+		TEST(test_refused_exchange_keeps_what_was_refused),
+		TEST(test_refused_exchange_of_an_open_file),
 		TEST(test_removed_long_ago_stays_away),
 		TEST(test_removed_long_ago_stays_away_when_refused),
 		TEST(test_renamed_away_but_no_file),

@@ -66,13 +66,13 @@ static int text_whole(struct draft *d, struct draft_plan *p)
 	return draft_view_read(d, NULL, 0, p->text + below, (size_t)p->append_len);
 }
 
-/* Bytes after the last newline of @base, looked for from its end. */
-static int unfinished_line(struct draft *d, const struct version *base, size_t *ret_len)
+/* Bytes after the last newline of @base, looked for from its end. Stops looking when there are more than @max: *@ret_len is then more, too. */
+static int unfinished_line(struct draft *d, const struct version *base, size_t max, size_t *ret_len)
 {
 	char piece[4096];
 	uint64_t end = base->size;
 
-	while (end) {
+	while (end && base->size - end <= max) {
 		size_t want = (size_t)MIN(end, (uint64_t)sizeof(piece));
 		ssize_t n = engine_read(d->e, base, &d->base_extents, end - want, piece, want);
 
@@ -89,24 +89,45 @@ static int unfinished_line(struct draft *d, const struct version *base, size_t *
 	return 0;
 }
 
-/* Appended lines, with the unfinished last line of the base before them. *@ret_before: bytes of the base in the text. */
-static int text_lines(struct draft *d, struct draft_plan *p, size_t *ret_before)
+/* Bytes up to and with the first newline; all when there is none. */
+static size_t first_line(const char *text, size_t len)
+{
+	const char *newline = memchr(text, '\n', len);
+
+	return newline ? (size_t)(newline - text) + 1 : len;
+}
+
+/* Of the text of appended lines. */
+struct lines {
+	size_t before; /* bytes of the base, an unfinished line */
+	size_t unseen; /* bytes at the start that no rule sees */
+};
+
+/*
+ * Appended lines, with the unfinished last line of the base before them. When that line is longer than rules look at, it is not read,
+ * and what is appended to it is not seen by them.
+ */
+static int text_lines(struct draft *d, const struct rule_options *ro, struct draft_plan *p, struct lines *ret)
 {
 	uint64_t size = p->base ? p->base->size : 0;
-	size_t before = 0;
-	int r = size ? unfinished_line(d, p->base, &before) : 0;
+	size_t before = 0, max = ro->bytes_max ? ro->bytes_max : SIZE_MAX;
+	int r = size ? unfinished_line(d, p->base, max, &before) : 0;
+	bool too_long = before > max;
 
+	p->base_matters = p->base_matters || before;
+	if (too_long)
+		before = 0;
 	if (!r)
 		r = text_reserve(p, before + p->append_len);
 	if (!r && before) {
 		ssize_t n = engine_read(d->e, p->base, &d->base_extents, size - before, p->text, before);
 
 		r = n == (ssize_t)before ? 0 : -EIO;
-		p->base_matters = true;
 	}
 	if (!r)
 		r = draft_view_read(d, NULL, 0, p->text + before, (size_t)p->append_len);
-	*ret_before = before;
+	ret->before = before;
+	ret->unseen = !r && too_long ? first_line(p->text, p->text_len) : 0;
 	return r;
 }
 
@@ -134,19 +155,19 @@ static void plan_cut(struct draft_plan *p, size_t before, uint32_t bad_line)
 	p->reason = (struct reason){0};
 }
 
-static int plan_check(struct draft *d, const struct rule_options *ro, char *const *paths, size_t count, size_t before, int flags,
+static int plan_check(struct draft *d, const struct rule_options *ro, char *const *paths, size_t count, const struct lines *l, int flags,
 		      struct draft_plan *p)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < count && !r; i++) {
-		struct rule_input in = {.path = paths[i], .text = p->text, .len = p->text_len};
+		struct rule_input in = {.path = paths[i], .text = p->text + l->unseen, .len = p->text_len - l->unseen, .lines_before = l->unseen != 0};
 
 		r = rule_check(ro, &in, &p->reason);
 		if (r == -EBADMSG && flags & DRAFT_STREAM) {
 			if (p->rule != RULE_KIND_LINES || d->kind != DRAFT_APPEND)
 				return -EAGAIN;
-			plan_cut(p, before, p->reason.line);
+			plan_cut(p, l->before, p->reason.line);
 			r = 0;
 		}
 		if (r == -EBADMSG && !rule_must_refuse(ro, paths[i], engine_had_valid(d->e, paths[i], p->before))) {
@@ -181,27 +202,27 @@ static bool plan_wants_text(const struct rule_options *ro, struct draft *d, stru
 
 static int plan_rules(struct draft *d, const struct rule_options *ro, char *const *paths, size_t count, int flags, struct draft_plan *p)
 {
-	size_t before = 0;
+	struct lines l = {0};
 	int r;
 
 	if (!plan_wants_text(ro, d, p))
 		return 0;
 	if (d->kind == DRAFT_APPEND && p->rule == RULE_KIND_LINES) {
 		if (flags & DRAFT_STREAM) { /* only whole lines can be looked at */
-			r = text_lines(d, p, &before);
+			r = text_lines(d, ro, p, &l);
 			if (r)
 				return r;
-			while (p->text_len > before && p->text[p->text_len - 1] != '\n')
+			while (p->text_len > l.before && p->text[p->text_len - 1] != '\n')
 				p->text_len--;
-			p->append_len = p->text_len - before;
-			return p->append_len ? plan_check(d, ro, paths, count, before, flags, p) : 0;
+			p->append_len = p->text_len - l.before;
+			return p->append_len ? plan_check(d, ro, paths, count, &l, flags, p) : 0;
 		}
-		r = text_lines(d, p, &before);
+		r = text_lines(d, ro, p, &l);
 	} else {
 		r = text_whole(d, p);
 		p->base_matters = p->base_matters || d->kind == DRAFT_PATCH || d->kind == DRAFT_SHARED;
 	}
-	return r ? r : plan_check(d, ro, paths, count, before, flags, p);
+	return r ? r : plan_check(d, ro, paths, count, &l, flags, p);
 }
 
 /* ---- extents ---- */

@@ -81,7 +81,7 @@ int draft_open(struct engine *e, uint64_t ino, enum draft_kind kind, const struc
 	} else {
 		d->next = *draft_bucket(e, ino);
 		*draft_bucket(e, ino) = d;
-		e->draft_count++;
+		__atomic_store_n(&e->draft_count, e->draft_count + 1, __ATOMIC_RELAXED);
 		*ret = d;
 	}
 	engine_unlock(e);
@@ -152,7 +152,7 @@ void draft_unref(struct draft *d)
 		while (*at != d)
 			at = &(*at)->next;
 		*at = d->next;
-		e->draft_count--;
+		__atomic_store_n(&e->draft_count, e->draft_count - 1, __ATOMIC_RELAXED);
 		over = d->id && (d->unlinked_by_own || !d->written || (!d->dirty && !journal_error(e->journal)));
 		kept = d->dirty && d->written && d->id && !d->unlinked_by_own && draft_leave_pending(d) == 0;
 		if (n->flags & NODE_NEWBORN && n->nlink && !drafts_on(e, d->ino)) {
@@ -203,7 +203,7 @@ void draft_close(struct draft *d)
 
 enum draft_kind draft_kind_of(const struct draft *d)
 {
-	return __atomic_load_n(&d->kind, __ATOMIC_RELAXED);
+	return d->kind;
 }
 
 bool draft_is_dirty(struct draft *d)
@@ -248,8 +248,7 @@ struct draft *draft_of_node(struct engine *e, const struct node *n)
 	struct draft *found = NULL;
 
 	for (struct draft *d = *draft_bucket(e, n->ino); d; d = d->next)
-		if (d->node == n && __atomic_load_n(&d->dirty, __ATOMIC_RELAXED) &&
-		    (!found || __atomic_load_n(&d->written, __ATOMIC_RELAXED)))
+		if (d->node == n && d->dirty && (!found || d->written))
 			found = d;
 	if (found)
 		found->holders++;
@@ -276,7 +275,7 @@ void drafts_note_utimens(struct engine *e, const struct node *n)
 {
 	for (struct draft *d = *draft_bucket(e, n->ino); d; d = d->next)
 		if (d->node == n)
-			__atomic_store_n(&d->keep_mtime, true, __ATOMIC_RELAXED);
+			d->keep_mtime = true;
 }
 
 bool draft_exists(struct engine *e, uint64_t ino)
@@ -363,7 +362,7 @@ static int drafts_gather(struct engine *e, struct draft ***ret, size_t *ret_coun
 
 	for (size_t i = 0; i <= DRAFT_BUCKETS; i++)
 		for (struct draft *d = i < DRAFT_BUCKETS ? e->drafts[i] : e->recovered; d && !r; d = d->next) {
-			if (!__atomic_load_n(&d->id, __ATOMIC_RELAXED) || d->taken)
+			if (!d->id || d->taken)
 				continue;
 			r = array_reserve(&all, &capacity, count + 1, sizeof(*all));
 			if (!r) {
@@ -415,7 +414,7 @@ static struct draft *draft_by_id(struct engine *e, uint64_t id)
 {
 	for (size_t i = 0; i < DRAFT_BUCKETS; i++)
 		for (struct draft *d = e->drafts[i]; d; d = d->next)
-			if (__atomic_load_n(&d->id, __ATOMIC_RELAXED) == id) {
+			if (d->id == id) {
 				d->holders++;
 				return d;
 			}

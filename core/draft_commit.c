@@ -141,7 +141,7 @@ int draft_add_to_txn(struct draft *d, struct draft_plan *p, struct txn *t, const
 	c = txn_add_change(t);
 	*c = (struct change){.type = CHANGE_CONTENT, .ino = d->ino, .size = size, .extents = p->extents, .extent_count = (uint32_t)p->extent_count};
 	c->content_flags = (p->whole || newborn ? CONTENT_REPLACE : 0u) |
-			   (__atomic_load_n(&d->keep_mtime, __ATOMIC_RELAXED) ? CONTENT_KEEP_MTIME : 0u);
+			   (d->keep_mtime ? CONTENT_KEEP_MTIME : 0u);
 	t->started_ns = d->started_ns;
 	t->draft_id = p->rest_id ? p->rest_id : d->id;
 	t->path = path;
@@ -194,7 +194,7 @@ void draft_committed(struct draft *d, struct draft_plan *p, struct txn *t)
 	e->bytes_committed += p->blocks.bytes.len;
 	if (p->rest_id) {
 		draft_note_ended(e, p->rest_id, t->seq);
-		p->rest_id = 0;
+		d->split_id = p->rest_id = 0;
 	} else if (d->id) {
 		draft_note_ended(e, d->id, t->seq);
 		d->id = 0;
@@ -281,7 +281,7 @@ int draft_keep_refused(struct draft *d, struct request *q, struct draft_plan *p,
 		txn_add_event(&t, type, path);
 		txn_event_more(&t, "\"wanted\":\"%s\",\"rule\":\"%s\",\"line\":%u,\"column\":%u,\"message\":%s", operation_name(wanted), rb.rule,
 			       rb.line, rb.column, text.data);
-		if (error && wanted != OPERATION_RENAME)
+		if (error && wanted != OPERATION_RENAME && wanted != OPERATION_EXCHANGE)
 			put_back(&t, d, path);
 		else if (error)
 			engine_put_back(&t, path);

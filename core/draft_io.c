@@ -28,7 +28,7 @@ static int draft_begin(struct draft *d)
 		return 0;
 	engine_lock(e);
 	r.draft_id = e->next_draft_id++;
-	__atomic_store_n(&d->id, r.draft_id, __ATOMIC_RELAXED); /* from here on an index snapshot lists it */
+	d->id = r.draft_id; /* from here on an index snapshot lists it */
 	err = tree_path_at(e->tree, d->node, SEQ_LIVE, &path);
 	base_seq = d->node->flags & NODE_NEWBORN ? 0 : d->node->newest->born;
 	buf_put_u8(&head, 1);
@@ -54,7 +54,7 @@ static int draft_begin(struct draft *d)
 	if (!err)
 		err = arena_draft_append(e->arena, &r, NULL);
 	if (err)
-		__atomic_store_n(&d->id, 0, __ATOMIC_RELAXED);
+		d->id = 0;
 	buf_release(&head);
 	buf_release(&path);
 	return err;
@@ -83,7 +83,7 @@ static void draft_touch(struct draft *d, const struct actor *actor)
 	d->mtime_ns = env_time_ns(d->e->env);
 	d->dirty = d->written = true;
 	d->refused = false;
-	__atomic_store_n(&d->keep_mtime, false, __ATOMIC_RELAXED);
+	d->keep_mtime = false;
 }
 
 /* Store the bytes; fill one extent a block (at most @max). */
@@ -135,9 +135,9 @@ int draft_split(struct draft *d, struct draft_plan *p)
 		r = draft_view_read(d, NULL, p->append_len, data, left);
 	if (r)
 		return r;
+	d->split_id = p->rest_id = whole; /* first: an index snapshot must find it in one of both */
 	d->id = 0;
 	r = draft_begin(d);
-	p->rest_id = whole;
 	if (!r)
 		r = draft_store(d, 0, data, left, stored, &count);
 	for (size_t i = 0; i < count; i++)
@@ -152,7 +152,7 @@ void draft_unsplit(struct draft *d, struct draft_plan *p)
 	if (d->id)
 		arena_draft_end(d->e->arena, d->id);
 	d->id = p->rest_id;
-	p->rest_id = 0;
+	d->split_id = p->rest_id = 0;
 }
 
 /* Hash along while a large file is written in order; otherwise the commit reads it once more. */

@@ -232,22 +232,24 @@ struct draft {
 	struct engine *e;
 	struct draft *next; /**< bucket chain or list of recovered; engine lock */
 	uint32_t holders;   /**< engine lock */
-	enum draft_kind kind; /**< draft.lock */
+	_Atomic enum draft_kind kind; /**< set under draft.lock */
 	struct node *node;
 	uint64_t ino;
 	pthread_mutex_t lock;
 	/* under draft.lock */
-	uint64_t id; /**< 0: no bytes in the arena yet */
+	_Atomic uint64_t id; /**< 0: no bytes in the arena yet; the engine lock suffices to read it */
 	struct actor actor;
 	int64_t started_ns, mtime_ns;
 	struct extent_map map; /**< what was written; EXTENT_ZERO covers zeros. APPEND: offsets from the end of the base */
 	uint64_t size;	       /**< WHOLE: the file's; PATCH, SHARED: end of what was written or set; APPEND: bytes */
 	bool size_set;	       /**< PATCH, SHARED: truncated or extended: size is the file's */
-	bool dirty, written, refused;
+	_Atomic bool dirty, written; /**< the engine lock suffices to read them */
+	bool refused;
 	bool created;	 /**< opened on a newborn: closing commits the creation, unless somebody else did */
 	bool append;	 /**< opened for appending: once clean, it appends again */
+	_Atomic uint64_t split_id; /**< while a commit takes a part (draft_split()): whose bytes those still are; 0 none. As id */
 	uint64_t last_seq; /**< transaction that last took bytes of it, 0 none */
-	bool keep_mtime; /**< utimens came after the last write */
+	_Atomic bool keep_mtime; /**< utimens came after the last write; set under the engine lock, too */
 	const struct version *base; /**< what its reader sees below; SHARED and APPEND: the newest */
 	struct version_extents base_extents;
 	char *recent;	 /**< the bytes of the last write, if they were few: a commit need not read them back; NULL none */

@@ -163,8 +163,10 @@ static void write_rest(struct index_writer *w, uint64_t seq)
 		if (e->ended[i].seq > seq)
 			buf_put_le64(&w->payload, e->ended[i].id);
 	for (size_t i = 0; i < DRAFT_BUCKETS; i++)
-		for (struct draft *d = e->drafts[i]; d; d = d->next)
-			buf_put_le64(&w->payload, __atomic_load_n(&d->id, __ATOMIC_RELAXED));
+		for (struct draft *d = e->drafts[i]; d; d = d->next) {
+			buf_put_le64(&w->payload, d->id); /* in this order: see draft_split() */
+			buf_put_le64(&w->payload, d->split_id);
+		}
 	engine_unlock(e);
 	chunk_write(w, CHUNK_DRAFTS);
 	chunk_begin(w);

@@ -129,7 +129,7 @@ int barrier_live_agents(const struct session *s, struct id_list *ret)
 	struct id_list l = {0};
 
 	for (const struct agent *a = s->agents; a; a = a->next)
-		if (agent_status_is_live(a->fields.status) && id_list_push(&l, a->id, strlen(a->id))) {
+		if (!a->removed_ns && agent_status_is_live(a->fields.status) && id_list_push(&l, a->id, strlen(a->id))) {
 			id_list_release(&l);
 			return -ENOMEM;
 		}

@@ -97,8 +97,6 @@ void barrier_insert(struct engine *e, struct barrier *b);
 void barrier_drop(struct engine *e, struct barrier *b);
 /** Acknowledgements as the directory has them now, and who is missing or not registered. Lock held. 0 or -ENOMEM. */
 int barrier_look(struct engine *e, struct barrier *b);
-/** Read `participants` and `timeout` files that have another version. No lock held. */
-void barriers_read_files(struct engine *e);
 /** Barriers whose directories came or went otherwise than by mkdir and rmdir (a restore). 0 or -ENOMEM: again at the next upkeep. No lock held. */
 int barriers_rescan(struct engine *e);
 /** Call the observer. No lock held. */

@@ -177,7 +177,7 @@ static bool is_config(struct engine *e, const struct change *c)
 	return c->type == CHANGE_CONTENT && n && n->names && is_named(n->names->name->text, n->names->name->len, "config.yaml");
 }
 
-enum concern { CONCERN_NONE, CONCERN_CONFIG, CONCERN_FILE, CONCERN_LOCK };
+enum concern { CONCERN_NONE, CONCERN_CONFIG, CONCERN_FILE, CONCERN_LOCK, CONCERN_BARRIER };
 
 /* What is to be done without the lock for a change. Lock held. */
 static enum concern concern_of(struct engine *e, const struct change *c)
@@ -194,7 +194,7 @@ static enum concern concern_of(struct engine *e, const struct change *c)
 	case PLACE_SYNC:
 	case PLACE_BARRIER:
 		barriers_changed(e, p->session, p->ino);
-		return CONCERN_NONE;
+		return p->kind == PLACE_BARRIER ? CONCERN_BARRIER : CONCERN_NONE;
 	default:
 		file = place_find(e->registry, c->ino);
 		return file && file->kind == PLACE_NONE ? CONCERN_FILE : CONCERN_NONE;
@@ -219,6 +219,9 @@ void registry_after_commit(struct engine *e, const struct change *changes, size_
 			break;
 		case CONCERN_LOCK:
 			lock_files_changed(e, changes[i].ino);
+			break;
+		case CONCERN_BARRIER:
+			barriers_read_files(e);
 			break;
 		case CONCERN_NONE:
 			break;

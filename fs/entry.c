@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "handle.h"
+#include "layout.h"
 #include "node_id.h"
 #include "process.h"
 #include "view_slots.h"
@@ -289,7 +290,11 @@ int entry_check_change(struct fs *fs, uint64_t parent, const char *name, int if_
 	return entry_virtual_child(fs, parent, name, NULL) ? if_virtual : 0;
 }
 
-int entry_check_live(uint64_t node_id)
+int entry_check_alter(struct fs *fs, uint64_t node_id)
 {
-	return node_id_is_live(node_id) ? 0 : -EROFS;
+	cleanup_buf struct buf path = BUF_INIT;
+
+	if (!node_id_is_live(node_id))
+		return -EROFS;
+	return entry_live_path(fs, node_id, &path) == 0 && path.len && layout_is_sealed(path.data) ? -EROFS : 0;
 }

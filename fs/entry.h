@@ -52,7 +52,7 @@ bool entry_view_emptied(struct fs *fs, uint32_t tid, uint64_t dir_id);
 
 /** May @name be made, removed or replaced in @parent? 0 (ask the engine), -EROFS, or @if_virtual when the name is a virtual one's. */
 int entry_check_change(struct fs *fs, uint64_t parent, const char *name, int if_virtual);
-/** Is it a node that can be altered at all? 0 or -EROFS. */
-int entry_check_live(uint64_t node_id);
+/** May anybody alter this node's content or attributes? Not what is virtual, in a view, or kept by milestonefs itself. 0 or -EROFS. */
+int entry_check_alter(struct fs *fs, uint64_t node_id);
 
 #endif

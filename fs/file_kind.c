@@ -14,6 +14,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "layout.h"
+
 int file_kind_get(struct fs *fs, uint64_t ino, struct file_kind *ret)
 {
 	cleanup_buf struct buf path = BUF_INIT;
@@ -44,6 +46,8 @@ int file_kind_get(struct fs *fs, uint64_t ino, struct file_kind *ret)
 		r = S_ISDIR(k.attr.mode) ? -EISDIR : -EINVAL;
 	if (r < 0)
 		return r;
+	if (path.len && layout_is_sealed(path.data))
+		return -EROFS;
 	if (path.len) {
 		config_rule_options(config, &rules);
 		k.rule = rule_kind_of(&rules, path.data);

@@ -16,7 +16,7 @@ struct file_kind {
 	bool nameless;       /**< unlinked */
 };
 
-/** 0, -ENOENT, -EISDIR or -EINVAL (not a regular file), -ENOMEM. Takes the engine's lock. */
+/** 0, -ENOENT, -EISDIR or -EINVAL (not a regular file), -EROFS (milestonefs keeps it itself), -ENOMEM. Takes the engine's lock. */
 int file_kind_get(struct fs *fs, uint64_t ino, struct file_kind *ret);
 /** The draft that an open for writing gets; @created: by this very open. */
 enum draft_kind file_kind_draft(const struct file_kind *k, int open_flags, bool created);

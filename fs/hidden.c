@@ -24,7 +24,7 @@ struct hidden_entry {
 };
 
 struct hidden_generation {
-	uint64_t node_id, parent, generation;
+	uint64_t node_id, session, generation;
 };
 
 struct hidden {
@@ -190,7 +190,7 @@ static struct hidden_generation *generation_find(struct hidden *h, uint64_t node
 	return NULL;
 }
 
-int hidden_renew(struct hidden *h, uint64_t node_id, uint64_t parent)
+int hidden_renew(struct hidden *h, uint64_t node_id, uint64_t session)
 {
 	struct hidden_generation *g;
 	int r = 0;
@@ -203,7 +203,7 @@ int hidden_renew(struct hidden *h, uint64_t node_id, uint64_t parent)
 			g = &h->generations[h->generation_count++];
 	}
 	if (g)
-		*g = (struct hidden_generation){node_id, parent, ++h->last_generation};
+		*g = (struct hidden_generation){node_id, session, ++h->last_generation};
 	pthread_mutex_unlock(&h->lock);
 	return r;
 }
@@ -222,14 +222,14 @@ uint64_t hidden_generation(struct hidden *h, uint64_t node_id)
 	return generation;
 }
 
-void hidden_forget(struct hidden *h, uint64_t parent)
+void hidden_forget(struct hidden *h, uint64_t node_id)
 {
 	pthread_mutex_lock(&h->lock);
 	for (size_t i = h->count; i-- > 0;)
-		if (h->entries[i].parent == parent)
+		if (h->entries[i].parent == node_id)
 			entry_drop(h, i);
 	for (size_t i = h->generation_count; i-- > 0;)
-		if (h->generations[i].parent == parent)
+		if (h->generations[i].session == node_id)
 			h->generations[i] = h->generations[--h->generation_count];
 	pthread_mutex_unlock(&h->lock);
 }

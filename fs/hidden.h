@@ -47,11 +47,11 @@ bool hidden_remove(struct hidden *h, const struct hidden_process *p, uint64_t pa
  * to another one, or the directory would be dead for all: the kernel tells them apart by the entry's generation.
  */
 
-/** Directory @node_id of @parent gets a new generation. 0 or -ENOMEM. */
-int hidden_renew(struct hidden *h, uint64_t node_id, uint64_t parent);
+/** Directory @node_id, a part of the session whose directory is @session (0: for ever), gets a new generation. 0 or -ENOMEM. */
+int hidden_renew(struct hidden *h, uint64_t node_id, uint64_t session);
 /** 0 for what was never renewed. Costs one load while nothing ever was. */
 uint64_t hidden_generation(struct hidden *h, uint64_t node_id);
-/** @parent itself is gone, and its entries with it: forget them. */
-void hidden_forget(struct hidden *h, uint64_t parent);
+/** Directory @node_id itself is gone, and with it its entries, and its parts if it was a session: forget them. */
+void hidden_forget(struct hidden *h, uint64_t node_id);
 
 #endif

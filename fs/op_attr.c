@@ -131,8 +131,9 @@ static int set_attrs(fuse_req_t req, uint64_t ino, const struct stat *st, int to
 	int64_t now_ns;
 	int r;
 
-	if (!node_id_is_live(ino))
-		return -EROFS;
+	r = entry_check_alter(fs, ino);
+	if (r < 0)
+		return r;
 	now_ns = env_time_ns(engine_env(fs->engine));
 	c.attr_mask = (to_set & FUSE_SET_ATTR_MODE ? ATTR_MODE : 0) | (to_set & FUSE_SET_ATTR_UID ? ATTR_UID : 0) |
 		      (to_set & FUSE_SET_ATTR_GID ? ATTR_GID : 0) | (to_set & FUSE_SET_ATTR_ATIME ? ATTR_ATIME : 0) |

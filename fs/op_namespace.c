@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * MKDIR, MKNOD, SYMLINK, LINK, UNLINK, RMDIR, RENAME: one transaction each, answered when acknowledged.
+ * MKDIR, MKNOD, SYMLINK, LINK, RENAME: one transaction each, answered when acknowledged. (UNLINK and RMDIR are op_remove.c.)
  *
- * Virtual names are reserved: nothing is made, removed or replaced over them. Everything else is
+ * Virtual names are reserved: nothing is made or replaced over them. Everything else is
  * the engine's to judge; why it refused is logged.
- *
- * So that `rm -r` removes a session, removing what is there as long as the session is (virtual entries below it, empty
- * directories of its skeleton) succeeds without changing anything: it is hidden from the process that asked (hidden.h). What really
- * removes it is the rmdir of the session.
  */
 #include <errno.h>
 #include <string.h>
@@ -129,116 +125,6 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *
 	if (r == 0)
 		r = engine_link(fs->engine, &q, ino, new_parent, new_name, &attr);
 	answer_made(req, "link", new_name, &q, r, &attr);
-}
-
-/* --- removing -------------------------------------------------------------------------- */
-
-static int hide(fuse_req_t req, uint64_t parent, const char *name)
-{
-	struct fs *fs = fs_of(req);
-	struct hidden_process p;
-
-	entry_caller(fs, (uint32_t)fuse_req_ctx(req)->pid, &p);
-	return hidden_add(fs->hidden, &p, parent, name, env_monotonic_ns(engine_env(fs->engine)));
-}
-
-/* Returns 1 when there is no such virtual entry. */
-static int hide_virtual(fuse_req_t req, uint64_t parent, const char *name, bool by_rmdir)
-{
-	struct fs *fs = fs_of(req);
-	const struct vnode *v = entry_virtual_child(fs, parent, name, NULL);
-	char session[129];
-	bool dir;
-	int r = 0;
-
-	if (!v)
-		return node_id_is_live(parent) ? 1 : -EROFS;
-	if (!layout_session_of(v->path, session))
-		return -EROFS;
-	dir = v->row->kind == VFILE_DIR || v->row->kind == VFILE_VIEW;
-	if (dir != by_rmdir)
-		return dir ? -EISDIR : -ENOTDIR;
-	if (dir)
-		r = hidden_renew(fs->hidden, v->id, parent);
-	return r < 0 ? r : hide(req, parent, name);
-}
-
-/* What rmdir is about: its inode (0: none), what the place means, and whether anything real is in it. */
-struct rmdir_target {
-	uint64_t ino;
-	uint32_t place;
-	bool empty;
-};
-
-static int rmdir_find(struct fs *fs, uint64_t parent, const char *name, struct rmdir_target *ret)
-{
-	cleanup_buf struct buf path = BUF_INIT;
-	struct tree *tree = engine_tree(fs->engine);
-	struct dentry *d = NULL;
-	struct node *dir;
-
-	*ret = (struct rmdir_target){0};
-	engine_lock(fs->engine);
-	dir = tree_node(tree, parent);
-	if (dir && tree_path_at(tree, dir, engine_live_seq(fs->engine), &path) == 0)
-		d = tree_lookup(tree, dir, name, strlen(name), engine_live_seq(fs->engine));
-	if (d && S_ISDIR(d->node->newest->attrs->mode)) {
-		ret->ino = d->node->ino;
-		ret->empty = tree_dir_is_empty(d->node);
-	}
-	engine_unlock(fs->engine);
-	buf_printf(&path, "%s%s", path.len ? "/" : "", name);
-	if (path.error)
-		return path.error;
-	ret->place = layout_flags_of(path.data);
-	return 0;
-}
-
-static int rmdir_live(fuse_req_t req, struct request *q, uint64_t parent, const char *name)
-{
-	struct fs *fs = fs_of(req);
-	struct rmdir_target target;
-	int r = rmdir_find(fs, parent, name, &target);
-
-	if (r == 0 && target.ino && target.place & LAYOUT_SKELETON) {
-		if (!target.empty)
-			return -ENOTEMPTY;
-		r = hidden_renew(fs->hidden, target.ino, parent);
-		return r < 0 ? r : hide(req, parent, name);
-	}
-	if (r == 0)
-		r = engine_rmdir(fs->engine, q, parent, name);
-	if (r == 0 && target.place & LAYOUT_SESSION)
-		hidden_forget(fs->hidden, target.ino);
-	return r;
-}
-
-void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
-{
-	struct fs *fs = fs_of(req);
-	struct request q;
-	int r;
-
-	fs_order_wait(fs, req);
-	fs_request_init(req, &q);
-	r = hide_virtual(req, parent, name, false);
-	if (r == 1)
-		r = engine_unlink(fs->engine, &q, parent, name);
-	answer_done(req, "unlink", name, &q, r);
-}
-
-void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
-{
-	struct fs *fs = fs_of(req);
-	struct request q;
-	int r;
-
-	fs_order_wait(fs, req);
-	fs_request_init(req, &q);
-	r = hide_virtual(req, parent, name, true);
-	if (r == 1)
-		r = rmdir_live(req, &q, parent, name);
-	answer_done(req, "rmdir", name, &q, r);
 }
 
 /* --- drafts that a dead daemon left: mv pending/ID.draft to committed/ or rollbacks/ ------------------------------- */

@@ -40,8 +40,8 @@ static void set(fuse_req_t req, uint64_t ino, const char *name, const char *valu
 	fs_order_wait(fs, req);
 	if (r == 0 && size > XATTR_VALUE_BYTES_MAX)
 		r = -E2BIG;
-	if (r == 0 && !node_id_is_live(ino))
-		r = -EROFS;
+	if (r == 0)
+		r = entry_check_alter(fs, ino);
 	if (r < 0) {
 		reply_error(req, r);
 		return;

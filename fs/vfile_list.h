@@ -18,6 +18,10 @@ VFILE("state/completed/*", VFILE_LINK, 0777, .render = session_link_render, .exi
       .list = session_completed_list, .time = session_time, .uncached = true)
 VFILE("state/sessions/*/health.yaml", VFILE_TEXT, 0644, .render = session_health_render, .exists = session_exists, .time = now_time,
       .uncached = true)
+VFILE("state/sessions/*/checkpoints/*/state", VFILE_VIEW, 0755, .view = checkpoint_state_view, .exists = checkpoint_part_exists,
+      .uncached = true)
+VFILE("state/sessions/*/checkpoints/*/agents", VFILE_VIEW, 0755, .view = checkpoint_agents_view, .exists = checkpoint_part_exists,
+      .uncached = true)
 VFILE("agents/registry/*", VFILE_LINK, 0777, .render = agent_link_render, .exists = agent_exists, .list = agent_list,
       .time = agent_time, .uncached = true)
 VFILE("agents/status/*", VFILE_TEXT, 0444, .render = agent_status_render, .exists = agent_exists, .list = agent_list,

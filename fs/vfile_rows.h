@@ -36,6 +36,11 @@ bool session_exists(struct fs *fs, const struct vnode *v);
 int session_health_render(struct fs *fs, const struct vnode *v, struct buf *out);
 int sessions_render(struct fs *fs, const struct vnode *v, struct buf *out);
 
+/* vfile_checkpoint.c */
+bool checkpoint_state_view(struct fs *fs, const struct vnode *v, struct view *ret);
+bool checkpoint_agents_view(struct fs *fs, const struct vnode *v, struct view *ret);
+bool checkpoint_part_exists(struct fs *fs, const struct vnode *v);
+
 /* vfile_agents.c */
 bool agent_exists(struct fs *fs, const struct vnode *v);
 int agent_list(struct fs *fs, const struct vnode *directory, vfile_each_fn each, void *arg);

@@ -78,6 +78,8 @@ int layout_check_rename(const char *path, struct reason *reason);
 /** May an entry of type @mode get the name @path by a rename (@replaces: one that is there)? As layout_check_create(); besides, a rename makes
  *  no session and no part of its skeleton, and replaces nothing fixed but a file. 0, -EROFS, -EPERM, -EINVAL. */
 int layout_check_rename_to(const char *path, uint32_t mode, bool replaces, struct reason *reason);
+/** Is it in a place that milestonefs fills itself? What is there, nobody else alters. */
+bool layout_is_sealed(const char *path);
 /** The session a path belongs to: copies its id to @out (129 bytes) and returns true; the session's directory itself belongs to it. */
 bool layout_session_of(const char *path, char out[129]);
 

@@ -37,6 +37,7 @@ static int setup(void **state)
 	assert_int_equal(fixture_save_text(w->fs.engine, "state/sessions/s1/state/a.yaml", "a: 2\n"), 0);
 	assert_int_equal(fixture_save_text(w->fs.engine, "state/sessions/s1/state/a.yaml", "a: {\n"), -EBADMSG);
 	assert_int_equal(fixture_save_text(w->fs.engine, "notes \"x\"\n\\y", "free\n"), 0);
+	assert_int_equal(fixture_mkdir(w->fs.engine, "state/sessions/s1/checkpoints/before"), 0);
 	fixture_request(&q);
 	*state = w;
 	return 0;
@@ -112,6 +113,21 @@ struct walk {
 	char last[256];
 };
 
+/* It shows a directory that was there then. */
+static void check_view(struct fs *fs, const struct vnode *v)
+{
+	struct dentry **found;
+	struct view view;
+	size_t count;
+
+	assert_true(v->row->view(fs, v, &view));
+	assert_in_range(view.seq, 1, engine_head_seq(fs->engine));
+	engine_lock(fs->engine);
+	assert_int_equal(tree_list(engine_tree(fs->engine), tree_node(engine_tree(fs->engine), view.root_ino), view.seq, &found, &count), 0);
+	engine_unlock(fs->engine);
+	free(found);
+}
+
 static int visit(void *arg, const struct vnode *v)
 {
 	struct walk *w = arg;
@@ -134,6 +150,10 @@ static int visit(void *arg, const struct vnode *v)
 	assert_int_equal(st.st_ino, v->id);
 	assert_int_equal(st.st_mode & 07777, v->row->mode);
 	assert_true(st.st_mtim.tv_sec >= 0);
+	if (v->row->kind == VFILE_VIEW) {
+		check_view(w->fs, v);
+		return 0;
+	}
 	text = read_all(w->fs, v);
 	if (!strstr(v->path, "metrics"))
 		assert_int_equal(st.st_size, text.len);
@@ -143,7 +163,8 @@ static int visit(void *arg, const struct vnode *v)
 }
 
 static const char *const directories[] = {"", "status", "state/events", "state/sessions/s1/events", "transactions/committed",
-					  "transactions/rollbacks", "transactions/pending", "cache/checksums", "replay"};
+					  "transactions/rollbacks", "transactions/pending", "cache/checksums", "replay",
+					  "state/sessions/s1/checkpoints/before"};
 
 static void test_each_row(void **state)
 {

@@ -184,8 +184,13 @@ static void put_found(const struct doc_node *value, char out[FOUND_BYTES_MAX + 8
 {
 	size_t len = cut_len(value->text, value->text_len, FOUND_BYTES_MAX);
 	const char *quote = value->type == DOC_STRING ? "\"" : "";
+	size_t items = 0;
 
-	if (value->type == DOC_MAPPING || value->type == DOC_SEQUENCE)
+	for (const struct doc_node *i = value->type == DOC_SEQUENCE ? value->child : NULL; i; i = i->next)
+		items++;
+	if (items > MODEL_LIST_MAX)
+		(void)snprintf(out, FOUND_BYTES_MAX + 8, "a list of %zu", items);
+	else if (value->type == DOC_MAPPING || value->type == DOC_SEQUENCE)
 		(void)snprintf(out, FOUND_BYTES_MAX + 8, "%s", value->type == DOC_MAPPING ? "a mapping" : "a list");
 	else if (value->type == DOC_NULL && !value->text_len)
 		(void)snprintf(out, FOUND_BYTES_MAX + 8, "nothing");

@@ -99,7 +99,8 @@ int agent_fields_parse(const char *text, size_t len, struct agent_fields *ret);
 
 /* ---- saving ---- */
 
-/** What the daemon owns in session.yaml. Flow texts are YAML (yaml_edit.h), borrowed. */
+/** What the daemon owns in session.yaml. Flow texts are YAML (yaml_edit.h), borrowed. NULL and 0: not known; a merge then takes what @old says,
+ *  an edit leaves what is there. */
 struct session_owned {
 	const char *id;
 	int64_t created_ns, last_updated_ns;
@@ -110,23 +111,24 @@ struct session_owned {
 };
 #define SESSION_RECOVERY_POINTS_MAX 16
 
-/** What the daemon owns in an agent's file. */
+/** What the daemon owns in an agent's file. NULL and 0 as above. */
 struct agent_owned {
 	const char *id, *session_id;
 	int64_t registered_ns, last_updated_ns;
-	int64_t heartbeat_ns;			  /**< 0: leave as it is */
-	uint64_t operations_added, errors_added;  /**< counted since the file was last written: added to what the save says */
+	int64_t heartbeat_ns;			  /**< 0: as the save says, or @old */
+	uint64_t operations_added, errors_added;  /**< counted since the file was last written: added to what the save says, or @old */
 };
 
 /**
  * What the text @text becomes when it is saved as session.yaml: checked against the schema and the transition of statuses (@old, NULL: none
- * before: any status but expired may be the first; missing is active), defaults filled in where @old has no value either (a missing user's field falls
- * back to its default, not to @old's), owned fields set. Empty text is all defaults. Comments, order and quoting stay.
- * 0 with @out appended; -EBADMSG with reason (field, line, what is allowed); -ENOMEM.
+ * before, nor is there with an @old without valid status: any but expired may be the first; missing is active), owned fields set, and what is
+ * missing filled in: fields of the daemon and shared ones (model_list.h) from @old, a user's with their default, whatever @old says. Empty text is all
+ * defaults. Comments, order and quoting stay. What is accepted can be kept current by model_edit_session() ever after.
+ * 0 with @out appended; -EBADMSG with reason (field, line, what is allowed); -ENOMEM. @out is unchanged on failure.
  */
 int model_merge_session(const char *old, size_t old_len, const char *text, size_t len, const struct session_owned *owned, struct reason *reason,
 			struct buf *out);
-/** The same for an agent's file. A first status that is missing is initializing. */
+/** The same for an agent's file. A missing status is initializing; unhealthy and dead are the daemon's to say, so a save may only leave them. */
 int model_merge_agent(const char *old, size_t old_len, const char *text, size_t len, const struct agent_owned *owned, struct reason *reason, struct buf *out);
 
 /** Only the owned fields, set in a text that holds already: the daemon's own upkeep. @status "" leaves it. 0, -EBADMSG (cannot be edited; reason), -ENOMEM. */

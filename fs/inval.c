@@ -30,8 +30,9 @@ struct fs_inval {
 	struct fs *fs;
 	pthread_t thread;
 	pthread_mutex_t lock;
-	pthread_cond_t wake;
+	pthread_cond_t wake, moved;
 	struct inval_item *first, **end; /* under lock */
+	uint64_t queued, done;           /* under lock: items so far */
 	bool stop;                       /* under lock */
 };
 
@@ -62,6 +63,8 @@ static void *inval_main(void *arg)
 		inval_do(i->fs, item);
 		free(item);
 		pthread_mutex_lock(&i->lock);
+		i->done++;
+		pthread_cond_broadcast(&i->moved);
 	}
 	pthread_mutex_unlock(&i->lock);
 	return NULL;
@@ -77,8 +80,10 @@ struct fs_inval *fs_inval_start(struct fs *fs)
 	i->end = &i->first;
 	pthread_mutex_init(&i->lock, NULL);
 	pthread_cond_init(&i->wake, NULL);
+	pthread_cond_init(&i->moved, NULL);
 	if (pthread_create(&i->thread, NULL, inval_main, i) == 0)
 		return i;
+	pthread_cond_destroy(&i->moved);
 	pthread_cond_destroy(&i->wake);
 	pthread_mutex_destroy(&i->lock);
 	free(i);
@@ -95,6 +100,7 @@ void fs_inval_stop(struct fs_inval *i)
 	first = !i->stop;
 	i->stop = true;
 	pthread_cond_signal(&i->wake);
+	pthread_cond_broadcast(&i->moved);
 	pthread_mutex_unlock(&i->lock);
 	if (first)
 		pthread_join(i->thread, NULL);
@@ -111,6 +117,7 @@ void fs_inval_free(struct fs_inval *i)
 		i->first = item->next;
 		free(item);
 	}
+	pthread_cond_destroy(&i->moved);
 	pthread_cond_destroy(&i->wake);
 	pthread_mutex_destroy(&i->lock);
 	free(i);
@@ -130,11 +137,26 @@ static void inval_queue(struct fs_inval *i, uint64_t node_id, const char *name, 
 	if (!i->stop) {
 		*i->end = item;
 		i->end = &item->next;
+		i->queued++;
 		item = NULL;
 		pthread_cond_signal(&i->wake);
 	}
 	pthread_mutex_unlock(&i->lock);
 	free(item);
+}
+
+void fs_inval_wait(struct fs *fs)
+{
+	struct fs_inval *i = fs->inval;
+	uint64_t until;
+
+	if (!i)
+		return;
+	pthread_mutex_lock(&i->lock);
+	until = i->queued;
+	while (i->done < until && !i->stop)
+		pthread_cond_wait(&i->moved, &i->lock);
+	pthread_mutex_unlock(&i->lock);
 }
 
 void fs_inval_attr(struct fs *fs, uint64_t node_id)
@@ -203,6 +225,8 @@ void fs_observe(void *arg, uint64_t seq, const struct change *changes, size_t co
 		if (entry && (!seq || !entry_known(asked, c, changes, count))) { /* seq 0: a newborn is gone */
 			inval_queue(fs->inval, c->parent, c->name, c->name_len);
 			fs_inval_attr(fs, c->parent);
+			if (c->type != CHANGE_CREATE)
+				fs_inval_attr(fs, c->ino); /* its links */
 		}
 	}
 }

@@ -24,6 +24,12 @@ void fs_inval_data(struct fs *fs, uint64_t node_id);
 /** A directory entry: soon. @name is copied. */
 void fs_inval_entry(struct fs *fs, uint64_t parent_id, const char *name);
 
+/**
+ * Wait until the kernel has forgotten what was queued so far: for requests that change what they do not name (control files). Not for operations in a
+ * directory, whose lock the kernel holds until they are answered.
+ */
+void fs_inval_wait(struct fs *fs);
+
 /** The engine's observer (arg: struct fs): what the kernel may have cached and did not change itself is made invalid. */
 void fs_observe(void *arg, uint64_t seq, const struct change *changes, size_t count);
 

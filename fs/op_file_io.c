@@ -14,6 +14,7 @@
 
 #include "entry.h"
 #include "handle.h"
+#include "inval.h"
 #include "node_id.h"
 #include "ops.h"
 #include "publish.h"
@@ -134,6 +135,8 @@ static int write_virtual(fuse_req_t req, struct handle *h, const char *data, siz
 	r = h->vnode->row->write(fs_of(req), h->vnode, &q, data, len);
 	if (r < 0)
 		log_refusal("write to", h->vnode->path, &q, r);
+	if (h->vnode->row->settles)
+		fs_inval_wait(fs_of(req));
 	return r < 0 || !q.seq ? r : engine_wait(fs_of(req)->engine, q.seq, JOURNAL_ACKNOWLEDGED);
 }
 

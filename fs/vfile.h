@@ -67,6 +67,7 @@ struct vfile_row {
 	vfile_time_fn time;
 	vfile_view_fn view;
 	bool uncached; /**< entry and attribute timeouts 0 */
+	bool settles;  /**< control files that change the tree: when the writer goes on, the kernel has forgotten what was changed */
 	bool constant; /**< the text of a vnode never changes: its size is remembered */
 };
 

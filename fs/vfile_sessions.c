@@ -174,7 +174,7 @@ static void why_agents(struct buf *out, const struct moment *m, const struct mom
 		const struct moment_agent *a = &m->agents[i];
 
 		if (a->status == AGENT_UNHEALTHY)
-			why(out, "agent %s is unhealthy: no sign of life for %" PRId64 " s (it should give one every %" PRIu64 " s)", a->id,
+			why(out, "agent %s is unhealthy: no sign of life for %" PRId64 " s (one is expected every %" PRIu64 " s)", a->id,
 			    (int64_t)((m->now_ns - a->heartbeat_ns) / NS_PER_S), s->heartbeat_interval_s);
 		if (a->status == AGENT_DEAD)
 			why(out, "agent %s is dead", a->id);
@@ -196,7 +196,7 @@ static void why_session(struct buf *out, const struct moment *m, const struct mo
 	if (late_ns > CHECKPOINT_GRACE_NS + (int64_t)s->checkpoint_interval_s * NS_PER_S)
 		why(out, "the automatic checkpoint is %" PRId64 " s late", (int64_t)(late_ns / NS_PER_S));
 	if (s->refused_ns && m->now_ns - s->refused_ns < REFUSAL_RECENT_NS)
-		why(out, "%" PRIu64 " saves were refused, the last %" PRId64 " s ago: transactions/rollbacks has them", s->refusals,
+		why(out, "%" PRIu64 " %s refused, the last %" PRId64 " s ago: see transactions/rollbacks", s->refusals, s->refusals == 1 ? "save was" : "saves were",
 		    (int64_t)((m->now_ns - s->refused_ns) / NS_PER_S));
 }
 

@@ -22,10 +22,12 @@ struct world {
 	struct fs fs;
 };
 
+/* Whatever an agent says of itself must come out as YAML. */
+#define HOSTILE_AGENT "agent: {type: \"a: \\\"b\\\"\\n- [{# \\x01\\u2028 é\", status: active}\n"
+
 static int setup(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
-	struct request q;
 
 	w->env = env_mem_new(7);
 	w->fs.engine = fixture_open_ok(w->env);
@@ -38,7 +40,9 @@ static int setup(void **state)
 	assert_int_equal(fixture_save_text(w->fs.engine, "state/sessions/s1/state/a.yaml", "a: {\n"), -EBADMSG);
 	assert_int_equal(fixture_save_text(w->fs.engine, "notes \"x\"\n\\y", "free\n"), 0);
 	assert_int_equal(fixture_mkdir(w->fs.engine, "state/sessions/s1/checkpoints/before"), 0);
-	fixture_request(&q);
+	assert_int_equal(fixture_mkdir(w->fs.engine, "state/sessions/over"), 0);
+	assert_int_equal(fixture_save_text(w->fs.engine, "state/sessions/over/session.yaml", "session: {status: completed}\n"), 0);
+	assert_int_equal(fixture_save_text(w->fs.engine, "state/sessions/s1/agents/coder.yaml", HOSTILE_AGENT), 0);
 	*state = w;
 	return 0;
 }
@@ -128,6 +132,32 @@ static void check_view(struct fs *fs, const struct vnode *v)
 	free(found);
 }
 
+static void drop_last(struct buf *path)
+{
+	char *slash = strrchr(path->data, '/');
+
+	assert_true(path->len > 0);
+	path->len = slash ? (size_t)(slash - path->data) : 0;
+	path->data[path->len] = '\0';
+}
+
+/* A link leads from where it is to something real. */
+static void check_link(struct fs *fs, const struct vnode *v)
+{
+	struct buf target = read_all(fs, v), path = BUF_INIT;
+	const char *to = target.data;
+
+	buf_append_str(&path, v->path);
+	drop_last(&path);
+	for (; !strncmp(to, "../", 3); to += 3)
+		drop_last(&path);
+	buf_printf(&path, "%s%s", path.len ? "/" : "", to);
+	if (!fixture_ino(fs->engine, path.data))
+		fail_msg("%s leads to %s, which is %s: nothing", v->path, target.data, path.data);
+	buf_release(&target);
+	buf_release(&path);
+}
+
 static int visit(void *arg, const struct vnode *v)
 {
 	struct walk *w = arg;
@@ -154,6 +184,10 @@ static int visit(void *arg, const struct vnode *v)
 		check_view(w->fs, v);
 		return 0;
 	}
+	if (v->row->kind == VFILE_LINK) {
+		check_link(w->fs, v);
+		return 0;
+	}
 	text = read_all(w->fs, v);
 	if (!strstr(v->path, "metrics"))
 		assert_int_equal(st.st_size, text.len);
@@ -164,7 +198,8 @@ static int visit(void *arg, const struct vnode *v)
 
 static const char *const directories[] = {"", "status", "state/events", "state/sessions/s1/events", "transactions/committed",
 					  "transactions/rollbacks", "transactions/pending", "cache/checksums", "replay",
-					  "state/sessions/s1/checkpoints/before"};
+					  "state/sessions/s1/checkpoints/before",
+					  "state/active", "state/completed", "state/sessions/s1", "agents/registry", "agents/status"};
 
 static void test_each_row(void **state)
 {
@@ -189,7 +224,8 @@ static void test_each_row(void **state)
 		if (listed && !walk.seen[i])
 			fail_msg("row %zu, %s: no sample in this test", i, table[i].pattern);
 		assert_true(table[i].render || table[i].range || table[i].view);
-		assert_true((table[i].mode & 0222) == 0 || table[i].write || table[i].kind == VFILE_VIEW);
+		assert_true((table[i].mode & 0222) == 0 || table[i].write || table[i].kind == VFILE_VIEW || table[i].kind == VFILE_LINK ||
+			    !strncmp(table[i].pattern, "state/sessions/*/", 17)); /* what rm -r of a session must not ask about */
 	}
 	draft_close(d);
 }
@@ -197,7 +233,7 @@ static void test_each_row(void **state)
 static void test_directories(void **state)
 {
 	struct world *w = *state;
-	static const char *const others[] = {"state", "state/sessions", "state/sessions/s1", "state/sessions/s1/state", "cache"};
+	static const char *const others[] = {"state", "state/sessions", "state/sessions/s1/state", "state/sessions/s1/agents", "cache", "agents"};
 
 	for (int twice = 0; twice < 2; twice++) {
 		for (size_t i = 0; i < ARRAY_SIZE(directories); i++)

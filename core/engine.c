@@ -85,7 +85,9 @@ static void engine_free(struct engine *e)
 	buf_release(&e->encoded);
 	buf_release(&e->problems);
 	free(e->txns);
-	free(e->rollbacks);
+	free(e->rollbacks.seqs);
+	free(e->restores.seqs);
+	free(e->damage);
 	free(e->ended);
 	for (size_t i = 0; i < COMMIT_LOCKS; i++)
 		pthread_mutex_destroy(&e->commit_locks[i]);
@@ -119,7 +121,7 @@ static int engine_open_journal(struct engine *e, journal_replay_fn fn)
 	e->tree = tree_new(e->options.root_uid, e->options.root_gid, 0);
 	e->logs = event_logs_new();
 	e->head_seq = 0;
-	e->rollback_count = 0;
+	e->rollbacks.count = e->restores.count = 0;
 	e->last_time_ns = 0;
 	e->index_seq = 0;
 	e->index_draft_id = 0;
@@ -174,6 +176,7 @@ int engine_close(struct engine *e)
 
 	if (!e)
 		return 0;
+	upkeep_finish(e);
 	scrub_stop(e);
 	index_stop(e);
 	r = e->options.read_only ? 0 : journal_sync(e->journal);
@@ -304,7 +307,7 @@ void engine_get_stats(struct engine *e, struct engine_stats *ret)
 	ret->recovery = e->recovery;
 	ret->commits = e->commits;
 	ret->refusals = e->refusals;
-	ret->rollbacks = e->rollback_count;
+	ret->rollbacks = e->rollbacks.count;
 	ret->conflicts = e->conflicts;
 	ret->bytes_committed = e->bytes_committed;
 	ret->drafts_open = e->draft_count;
@@ -318,22 +321,53 @@ void engine_get_stats(struct engine *e, struct engine_stats *ret)
 
 size_t engine_list_transactions(struct engine *e, bool rollbacks, uint64_t before, uint64_t *out, size_t max)
 {
-	size_t found = 0, r = e->rollback_count;
+	size_t found = 0, r = e->rollbacks.count;
 
 	if (!before || before > e->head_seq + 1)
 		before = e->head_seq + 1;
-	while (r && e->rollbacks[r - 1] >= before)
+	while (r && e->rollbacks.seqs[r - 1] >= before)
 		r--;
 	if (rollbacks) {
 		while (r && found < max)
-			out[found++] = e->rollbacks[--r];
+			out[found++] = e->rollbacks.seqs[--r];
 		return found;
 	}
 	for (uint64_t seq = before - 1; seq && found < max; seq--) {
-		while (r && e->rollbacks[r - 1] > seq)
+		while (r && e->rollbacks.seqs[r - 1] > seq)
 			r--;
-		if (!(r && e->rollbacks[r - 1] == seq) && !engine_seq_lost(e, seq))
+		if (!(r && e->rollbacks.seqs[r - 1] == seq) && !engine_seq_lost(e, seq))
 			out[found++] = seq;
 	}
 	return found;
+}
+
+size_t engine_list_restores(struct engine *e, uint64_t before, uint64_t *out, size_t max)
+{
+	size_t found = 0, r = e->restores.count;
+
+	while (r && before && e->restores.seqs[r - 1] >= before)
+		r--;
+	while (r && found < max)
+		out[found++] = e->restores.seqs[--r];
+	return found;
+}
+
+int engine_list_damage(struct engine *e, struct journal_damage **ret, size_t *ret_count)
+{
+	struct journal_damage *all;
+	size_t count;
+
+	engine_lock(e);
+	count = e->recovery.damage_count + e->damage_count;
+	all = malloc((count + 1) * sizeof(*all));
+	if (all && e->recovery.damage_count)
+		memcpy(all, e->recovery.damage, e->recovery.damage_count * sizeof(*all));
+	if (all && e->damage_count)
+		memcpy(all + e->recovery.damage_count, e->damage, e->damage_count * sizeof(*all));
+	engine_unlock(e);
+	if (!all)
+		return -ENOMEM;
+	*ret = all;
+	*ret_count = count;
+	return 0;
 }

@@ -57,6 +57,12 @@ struct sha256_state *hash_resume_take(struct hash_resume *c, uint64_t ino, uint6
 /** Remember @state (taken over) for the version @born. */
 void hash_resume_put(struct hash_resume *c, uint64_t ino, uint64_t born, struct sha256_state *state);
 
+/** Sequence numbers of all transactions of one operation, ascending. */
+struct seq_list {
+	uint64_t *seqs;
+	size_t count, capacity;
+};
+
 /** A ruled name that went away lately: created again within 2 s it keeps its identity (DESIGN, fine print). */
 #define REMOVED_RECENTLY_MAX 16
 #define REMOVED_RECENTLY_NS (2 * NS_PER_S)
@@ -90,8 +96,7 @@ struct engine {
 	size_t retired_count, retired_capacity;
 	struct txn_ref *txns; /**< [seq - 1] */
 	size_t txn_capacity;
-	uint64_t *rollbacks; /**< sequence numbers of OPERATION_ROLLBACK, ascending */
-	size_t rollback_count, rollback_capacity;
+	struct seq_list rollbacks, restores; /**< OPERATION_ROLLBACK, OPERATION_RESTORE */
 	uint64_t head_seq;
 	int64_t last_time_ns;
 	struct buf scratch, encoded;
@@ -105,6 +110,8 @@ struct engine {
 	struct removed_name removed[REMOVED_RECENTLY_MAX];
 	size_t removed_next;
 	struct buf problems; /**< sentences for health, from recovery */
+	struct journal_damage *damage; /**< what was found damaged since recovery, by scrub.c */
+	size_t damage_count, damage_capacity;
 	struct reason *recover_reason; /**< during recovery only */
 	struct record_arena replay_memory; /**< during recovery only */
 	uint64_t commits, refusals, conflicts, bytes_committed, drafts_pending;

@@ -31,7 +31,9 @@ int engine_reserve_refs(struct engine *e, uint64_t seq)
 	int r = array_reserve(&e->txns, &e->txn_capacity, seq, sizeof(*e->txns));
 
 	if (!r)
-		r = array_reserve(&e->rollbacks, &e->rollback_capacity, e->rollback_count + 1, sizeof(*e->rollbacks));
+		r = array_reserve(&e->rollbacks.seqs, &e->rollbacks.capacity, e->rollbacks.count + 1, sizeof(*e->rollbacks.seqs));
+	if (!r)
+		r = array_reserve(&e->restores.seqs, &e->restores.capacity, e->restores.count + 1, sizeof(*e->restores.seqs));
 	if (!r)
 		r = array_reserve(&e->ended, &e->ended_capacity, e->ended_count + 1, sizeof(*e->ended));
 	return r;
@@ -50,7 +52,9 @@ void engine_note_record(struct engine *e, const struct record *r, uint64_t posit
 		e->txns[lost - 1] = before;
 	e->txns[r->seq - 1] = (struct txn_ref){position, r->time_ns};
 	if (r->operation == OPERATION_ROLLBACK)
-		e->rollbacks[e->rollback_count++] = r->seq;
+		e->rollbacks.seqs[e->rollbacks.count++] = r->seq;
+	else if (r->operation == OPERATION_RESTORE)
+		e->restores.seqs[e->restores.count++] = r->seq;
 	for (uint32_t i = 0; i < r->event_count; i++)
 		event_logs_add(e->logs, &r->events[i], position, r->seq, i, r->time_ns);
 	if (r->draft_id >= e->next_draft_id)

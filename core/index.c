@@ -5,14 +5,14 @@
  *
  * File index/SEQ.idx (16 hex digits), written under a temporary name, synced and renamed. A sequence of chunks:
  *
- *   0  u32 type     1 head, 2 tree, 3 event logs, 4 transactions, 5 rollbacks, 6 live drafts, 7 end
+ *   0  u32 type     1 head, 2 tree, 3 event logs, 4 transactions, 5 rollbacks, 6 live drafts, 7 end, 8 restores
  *   4  u32 length   of the payload
  *   8  u64 checksum XXH3-64 of the 8 bytes before and the payload, seeded with the store's seed mixed with the chunk's number
  *  16  payload
  *
  * A file is valid if and only if every chunk's checksum holds and the last chunk is `end`. Head: u32 version (1), u32 zero, u64
- * seq, u64 position of that frame's payload, u64 next draft id. Transactions: (u64 position, i64 time) for 1…seq. Rollbacks and live
- * drafts: u64 each. Payloads of one type are concatenated in order. Little-endian.
+ * seq, u64 position of that frame's payload, u64 next draft id. Transactions: (u64 position, i64 time) for 1…seq. Rollbacks, restores and
+ * live drafts: u64 each. Payloads of one type are concatenated in order. Little-endian.
  *
  * The engine lock is taken in slices; the tree is multi-version, so changes meanwhile do no harm.
  */
@@ -23,7 +23,7 @@
 
 #include "engine_internal.h"
 
-enum chunk_type { CHUNK_HEAD = 1, CHUNK_TREE, CHUNK_LOGS, CHUNK_TXNS, CHUNK_ROLLBACKS, CHUNK_DRAFTS, CHUNK_END };
+enum chunk_type { CHUNK_HEAD = 1, CHUNK_TREE, CHUNK_LOGS, CHUNK_TXNS, CHUNK_ROLLBACKS, CHUNK_DRAFTS, CHUNK_END, CHUNK_RESTORES };
 
 #define CHUNK_HEADER_BYTES 16
 #define CHUNK_BYTES_MAX (64u << 20)
@@ -145,16 +145,23 @@ static void write_txns(struct index_writer *w, uint64_t seq)
 	}
 }
 
+/* Numbers of transactions of one kind. */
+static void write_seqs(struct index_writer *w, enum chunk_type type, const struct seq_list *list, uint64_t seq)
+{
+	chunk_begin(w);
+	engine_lock(w->e);
+	for (size_t i = 0; i < list->count && list->seqs[i] <= seq; i++)
+		buf_put_le64(&w->payload, list->seqs[i]);
+	engine_unlock(w->e);
+	chunk_write(w, type);
+}
+
 static void write_rest(struct index_writer *w, uint64_t seq)
 {
 	struct engine *e = w->e;
 
-	chunk_begin(w);
-	engine_lock(e);
-	for (size_t i = 0; i < e->rollback_count && e->rollbacks[i] <= seq; i++)
-		buf_put_le64(&w->payload, e->rollbacks[i]);
-	engine_unlock(e);
-	chunk_write(w, CHUNK_ROLLBACKS);
+	write_seqs(w, CHUNK_ROLLBACKS, &e->rollbacks, seq);
+	write_seqs(w, CHUNK_RESTORES, &e->restores, seq);
 	chunk_begin(w);
 	engine_lock(e);
 	for (struct draft *d = e->recovered; d; d = d->next)
@@ -268,12 +275,12 @@ static int take_txns(struct engine *e, uint64_t *count, const uint8_t *data, siz
 	return r;
 }
 
-static int take_rollbacks(struct engine *e, const uint8_t *data, size_t len)
+static int take_seqs(struct seq_list *list, const uint8_t *data, size_t len)
 {
-	int r = array_reserve(&e->rollbacks, &e->rollback_capacity, e->rollback_count + len / 8, sizeof(*e->rollbacks));
+	int r = array_reserve(&list->seqs, &list->capacity, list->count + len / 8, sizeof(*list->seqs));
 
 	for (size_t at = 0; !r && at + 8 <= len; at += 8)
-		e->rollbacks[e->rollback_count++] = get_le64(data + at);
+		list->seqs[list->count++] = get_le64(data + at);
 	return r;
 }
 
@@ -299,7 +306,9 @@ static int take_chunk(struct engine *e, struct index_parts *p, uint64_t *txns, u
 	case CHUNK_TXNS:
 		return take_txns(e, txns, data, len);
 	case CHUNK_ROLLBACKS:
-		return take_rollbacks(e, data, len);
+		return take_seqs(&e->rollbacks, data, len);
+	case CHUNK_RESTORES:
+		return take_seqs(&e->restores, data, len);
 	case CHUNK_DRAFTS:
 		return take_drafts(e, data, len);
 	case CHUNK_END:

@@ -12,6 +12,7 @@
 
 #define SCRUB_FRAMES 256
 #define SCRUB_PAUSE_MS 10
+#define SCRUB_DAMAGE_MAX 1000 /* as with sentences, more say no more */
 #define SCRUB_FREE_FRAMES 4096 /* a short history is looked over at once */
 
 struct scrub_run {
@@ -19,14 +20,23 @@ struct scrub_run {
 	struct engine *e;
 };
 
+/* Lock held. */
+static void scrub_note(struct engine *e, uint64_t seq)
+{
+	uint64_t position = e->txns[seq - 1].position;
+
+	engine_problem(e, "transaction %llu is damaged in journal segment %08x at offset %llu: its record cannot be read", (unsigned long long)seq,
+		       position_file(position), (unsigned long long)position_offset(position));
+	if (e->damage_count < SCRUB_DAMAGE_MAX && !array_reserve(&e->damage, &e->damage_capacity, e->damage_count + 1, sizeof(*e->damage)))
+		e->damage[e->damage_count++] = (struct journal_damage){.position = position, .seq_first = seq, .seq_last = seq};
+}
+
 static void scrub_report(struct engine *e, uint64_t first, uint64_t last)
 {
 	engine_lock(e);
 	for (uint64_t seq = first; seq <= last; seq++)
 		if (!engine_seq_lost(e, seq)) /* what recovery found missing was said then */
-			engine_problem(e, "transaction %llu is damaged in journal segment %08x at offset %llu: its record cannot be read",
-				       (unsigned long long)seq, position_file(e->txns[seq - 1].position),
-				       (unsigned long long)position_offset(e->txns[seq - 1].position));
+			scrub_note(e, seq);
 	engine_unlock(e);
 }
 

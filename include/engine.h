@@ -85,6 +85,11 @@ int64_t engine_event_time(struct engine *e, const struct event_ref *ref);
 ssize_t engine_read_rollback(struct engine *e, const struct record *r, uint64_t offset, void *buf, size_t len);
 /** Newest rollback (or, with @rollbacks false, committed) transactions, newest first, from @before (exclusive; 0: newest) on: fills @out. Under the lock. */
 size_t engine_list_transactions(struct engine *e, bool rollbacks, uint64_t before, uint64_t *out, size_t max);
+/** Restores of checkpoints, likewise. Under the lock. */
+size_t engine_list_restores(struct engine *e, uint64_t before, uint64_t *out, size_t max);
+/** Transactions whose records cannot be read, found by recovery or since, when old history was looked over (those without bytes). Caller frees
+ *  the array. 0 or -ENOMEM. Takes the lock. */
+int engine_list_damage(struct engine *e, struct journal_damage **ret, size_t *ret_count);
 
 /* ---- waiting ---- */
 

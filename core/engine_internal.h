@@ -397,7 +397,9 @@ void lock_files_changed(struct engine *e, uint64_t ino);
 void lock_files_agent_died(struct engine *e, const char *session, const char *agent);
 void barriers_agent_died(struct engine *e, const struct session *s, const char *agent);
 void lock_files_process_ended(struct engine *e, uint32_t pid);
-/** Pids that barriers and locks add to the watched ones: calls @fn under the lock. */
+/** That process runs since @started_ns (wall clock): locks written before belonged to another one of that number, which has ended. Lock held. */
+void lock_files_process_seen(struct engine *e, uint32_t pid, int64_t started_ns);
+/** Pids that locks add to the watched ones. Lock held. */
 void lock_files_each_pid(struct engine *e, void (*fn)(void *arg, uint32_t pid), void *arg);
 
 /** Tasks of upkeep.c: do what is due at @now_ns (monotonic), return when they are due next (INT64_MAX: only when woken). No lock held. */

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of lock files share; nobody else includes it.
+ *
+ *   lock_file.c         the lock files in memory: found at start, looked at when they change, whose they are
+ *   lock_file_upkeep.c  releasing them, and telling about them
+ */
+#ifndef MILESTONEFS_LOCK_FILE_INTERNAL_H
+#define MILESTONEFS_LOCK_FILE_INTERNAL_H
+
+#include "engine_internal.h"
+#include "lock_file.h"
+
+enum release_why { RELEASE_NOT, RELEASE_PROCESS_ENDED, RELEASE_AGENT_DEAD, RELEASE_CREATOR_DIED };
+
+struct lock_file {
+	struct lock_file *next; /**< of its bucket */
+	uint64_t ino;
+	uint64_t token; /**< 0: nothing but `shared` is known yet */
+	const struct version *version; /**< whose content was looked at */
+	uint32_t pid;		       /**< in its content; 0: none that counts */
+	char named[ACTOR_ID_BYTES];    /**< in its content: perhaps an agent's id */
+	struct actor creator;
+	int64_t taken_ns;
+	bool shared; /**< locked by flock or fcntl */
+	enum release_why due;
+	char due_agent[ACTOR_ID_BYTES]; /**< RELEASE_AGENT_DEAD */
+};
+
+#define LOCK_FILE_BUCKETS 64
+
+/** Under the engine's lock. */
+struct lock_files {
+	struct lock_file *buckets[LOCK_FILE_BUCKETS];
+	bool (*alive)(uint32_t pid); /**< set before anything changes */
+	int64_t retry_ns;    /**< monotonic, upkeep's own: nothing is released before */
+};
+
+/** The newest name of a regular file in state/.locks, newborn or not; NULL: it is no lock file. Lock held. */
+const struct dentry *lock_file_name(struct engine *e, const struct node *n);
+/** Forget it. Lock held. */
+void lock_file_drop(struct engine *e, uint64_t ino);
+/** The agent it belongs to, if it belongs to one, and of which session (NULL: whichever has one of that id). Lock held. */
+const char *lock_file_agent(struct engine *e, const struct lock_file *l, const char **ret_session);
+
+#endif

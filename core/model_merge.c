@@ -34,11 +34,11 @@ static void edits_release(struct edits *e)
 }
 
 /* The value is what the caller has appended to e->values since @value_at. */
-static void edits_add(struct edits *e, const char *path, size_t value_at, bool only_if_missing)
+static void edits_add(struct edits *e, const char *path, size_t value_at)
 {
 	assert(e->count < EDITS_MAX);
 	buf_put_u8(&e->values, '\0');
-	e->list[e->count] = (struct yaml_edit){.path = path, .only_if_missing = only_if_missing};
+	e->list[e->count] = (struct yaml_edit){.path = path};
 	e->value_at[e->count++] = value_at;
 }
 
@@ -89,14 +89,16 @@ static void merge_row(const struct model_kind_ops *ops, const struct model_field
 	if (f->owner == MODEL_OWNER_OPTIONAL)
 		return;
 	if (!is_users && ops->put_owned(owned, f, sides, &e->values)) {
-		edits_add(e, f->path, at, false);
+		edits_add(e, f->path, at);
 		return;
 	}
+	if (!is_daemons && doc_get_path(sides->root, f->path))
+		return;
 	if (before)
 		put_value(before, &e->values);
 	else
 		buf_append_str(&e->values, f->fallback);
-	edits_add(e, f->path, at, !is_daemons);
+	edits_add(e, f->path, at);
 }
 
 /* Could the daemon set each of the fields that it keeps current? Only an anchor can keep it from that. */
@@ -186,9 +188,9 @@ int model_edit(const struct model_kind_ops *ops, const struct model_text *text, 
 
 		if (*status && !strcmp(rows[i].path, ops->status_path)) {
 			buf_put_yaml_string(&e.values, status, strlen(status));
-			edits_add(&e, rows[i].path, at, false);
+			edits_add(&e, rows[i].path, at);
 		} else if (rows[i].owner >= MODEL_OWNER_SHARED && ops->put_owned(owned, &rows[i], &sides, &e.values)) {
-			edits_add(&e, rows[i].path, at, false);
+			edits_add(&e, rows[i].path, at);
 		}
 	}
 	r = edits_apply(&e, text, reason, out);

@@ -111,7 +111,7 @@ static void test_session_defaults(void **state)
 		"session: {status: on, type: [x], created_at: soon}\nstate: {current_operation: {}, progress_percentage: 101}\n"
 		"configuration: {auto_checkpoint: 'true', checkpoint_interval: 0, max_session_duration: \"5\", backup_retention: -1, heartbeat_interval: 0,"
 		" sync_timeout: 1e3}\nrecovery: {enabled: no}\n",
-		"session: {status: ~, type: ~, created_at: ~}\nconfiguration: {checkpoint_interval: ~, auto_checkpoint: ~}\n"};
+		"session: {status: ~, type: ~, created_at: ~}\nstate: {current_operation: null}\nconfiguration: {checkpoint_interval: ~, auto_checkpoint: ~}\n"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {

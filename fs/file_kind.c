@@ -46,7 +46,7 @@ int file_kind_get(struct fs *fs, uint64_t ino, struct file_kind *ret)
 		r = S_ISDIR(k.attr.mode) ? -EISDIR : -EINVAL;
 	if (r < 0)
 		return r;
-	if (path.len && layout_is_sealed(path.data))
+	if (path.len && (layout_is_sealed(path.data) || layout_flags_of(path.data) & LAYOUT_BARRIER))
 		return -EROFS;
 	if (path.len) {
 		config_rule_options(config, &rules);

@@ -11,6 +11,7 @@
  *   vfile, vfile_*   TABLE of virtual files and what renders them
  *   last_close, process   who asks, and is this the last close
  *   inval            telling the kernel what changed
+ *   waiters          reads that wait, parked
  *   hidden           what one process has removed though it stays: parts of a session, until the session goes
  *
  * Nothing here changes state but through engine.h and draft.h.
@@ -36,6 +37,7 @@ struct process_cache; /* process.h, if it keeps one */
 struct view_slots;   /* view_slots.h */
 struct autocommit;   /* autocommit.h */
 struct hidden;	     /* hidden.h */
+struct waiters;	     /* waiters.h */
 
 struct fs {
 	struct engine *engine;
@@ -54,6 +56,7 @@ struct fs {
 	struct view_slots *views;
 	struct autocommit *autocommit;
 	struct hidden *hidden;
+	struct waiters *waiters;
 	/* counters for status/metrics, relaxed */
 	atomic_uint_fast64_t requests, reads, writes, bytes_read, bytes_written, flushes, commits_at_flush, commits_at_release;
 };

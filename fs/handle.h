@@ -42,7 +42,7 @@ struct handle {
 	uint64_t node_id;
 	int open_flags;
 	uint32_t opener_tid;  /**< thread that opened it; for read-only handles nothing more is asked */
-	uint32_t opener_tgid; /**< HANDLE_WRITE; else 0 */
+	uint32_t opener_tgid; /**< HANDLE_WRITE and is_lock; else 0 */
 	atomic_bool refresh;  /**< its process obtained a lock: the next read looks at the newest version */
 	atomic_uint
 		locks; /**< obtained through it and perhaps still held (op_lock.c): its RELEASE must keep its place */
@@ -50,6 +50,8 @@ struct handle {
 	/* HANDLE_READ, HANDLE_VIEW: under lock */
 	const struct version *snapshot;
 	struct version_extents extents;
+	bool is_lock;             /**< made by this open, with O_EXCL, in state/.locks: its creator's death matters */
+	atomic_bool creator_died; /**< it closed it by ending */
 	/* HANDLE_WRITE; draft is set at open, cleared under lock by RELEASE */
 	struct draft *draft;
 	struct actor actor;  /**< learned at open, refined at the first write of each thread (after exec); under lock */
@@ -77,7 +79,8 @@ struct handle {
 	_Atomic int64_t due_ns; /**< when autocommit publishes it (monotonic); 0 never */
 	/* HANDLE_VIRTUAL */
 	const struct vnode *vnode;
-	struct buf text; /**< rendered at open; read-only afterwards */
+	struct buf text; /**< rendered at open; read-only afterwards. VFILE_WAIT: once there; under lock */
+	uint64_t subject; /**< VFILE_WAIT: what it waits for */
 	/* HANDLE_DIR: under lock */
 	struct handle_dir *dir;
 	/* the registry's */

@@ -22,9 +22,11 @@
 
 #include "adopt.h"
 #include "autocommit.h"
+#include "barrier.h"
 #include "handle.h"
 #include "hidden.h"
 #include "inval.h"
+#include "lock_file.h"
 #include "log.h"
 #include "mount_store.h"
 #include "op_lock.h"
@@ -33,6 +35,7 @@
 #include "session.h"
 #include "vfile.h"
 #include "view_slots.h"
+#include "waiters.h"
 
 struct mount {
 	const struct project *project;
@@ -118,7 +121,8 @@ static int parts_make(struct mount *m)
 	fs->vnodes = vnode_table_new();
 	fs->views = view_slots_new();
 	fs->hidden = hidden_new();
-	if (!fs->handles || !fs->locks || !fs->vnodes || !fs->views || !fs->hidden)
+	fs->waiters = waiters_new();
+	if (!fs->handles || !fs->locks || !fs->vnodes || !fs->views || !fs->hidden || !fs->waiters)
 		return -ENOMEM;
 	r = process_cache_new(&agents, &fs->processes);
 	return r;
@@ -129,6 +133,7 @@ static void parts_free(struct mount *m)
 {
 	struct fs *fs = &m->fs;
 
+	waiters_free(fs->waiters);
 	vnode_table_free(fs->vnodes);
 	hidden_free(fs->hidden);
 	view_slots_free(fs->views);
@@ -246,6 +251,7 @@ static void kernel_unmount(void *arg)
 {
 	struct mount *m = arg;
 
+	waiters_stop(&m->fs); /* so that they close what keeps the mount busy */
 	if (!m->mounter)
 		return;
 	fs_inval_stop(m->fs.inval);
@@ -255,6 +261,11 @@ static void kernel_unmount(void *arg)
 }
 
 /* ---- serving ---- */
+
+static void barrier_ended(void *arg)
+{
+	waiters_wake(arg);
+}
 
 static void serve_ready(void *arg)
 {
@@ -275,6 +286,8 @@ static int serve(struct mount *m)
 	r = fs->inval ? autocommit_start(fs, &fs->autocommit) : -ENOMEM;
 	if (!r) {
 		engine_set_observer(fs->engine, fs_observe, fs);
+		barriers_set_observer(fs->engine, barrier_ended, fs);
+		lock_files_set_probe(fs->engine, process_alive);
 		r = fs_session_loop(fs, mount_options_threads(m->options), &calls);
 	}
 	if (m->daemon->report_fd >= 0) {
@@ -318,8 +331,10 @@ static int stop(struct mount *m)
 		publish_open_handles(fs);
 		r = engine_sync(fs->engine); /* late replies are sent */
 	}
-	if (fs->engine)
+	if (fs->engine) {
 		engine_set_observer(fs->engine, NULL, NULL);
+		barriers_set_observer(fs->engine, NULL, NULL);
+	}
 	fs_inval_free(fs->inval);
 	fs->inval = NULL;
 	closed = mount_store_close(m->store);

@@ -19,6 +19,7 @@
 #include "autocommit.h"
 #include "handle.h"
 #include "last_close.h"
+#include "lock_file.h"
 #include "ops.h"
 #include "process.h"
 #include "publish.h"
@@ -26,6 +27,7 @@
 #include "session.h"
 
 #include "op_lock.h"
+#include "waiters.h"
 
 /* --- who has it ------------------------------------------------------------------------ */
 
@@ -166,6 +168,15 @@ static void name_forget(struct fs *fs, const struct handle *h)
 		fs->session, h->created_parent, h->created_name, strlen(h->created_name)); /* unknown is fine */
 }
 
+/* A lock file whose creator ends while it holds it open: it may be released with it, now or when its draft is published. */
+static void flush_lock(struct fs *fs, struct handle *h, uint32_t tid)
+{
+	if (process_tgid_get(fs->processes, tid) == h->opener_tgid && process_exiting(fs->processes, tid))
+		atomic_store(&h->creator_died, true);
+	if (atomic_load(&h->creator_died))
+		lock_file_creator_died(fs->engine, h->node_id, h->opener_tgid);
+}
+
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct handle *h = handle_of(fi);
@@ -177,6 +188,8 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	atomic_fetch_add_explicit(&fs->flushes, 1, memory_order_relaxed);
 	if (h && h->kind == HANDLE_WRITE)
 		r = flush_draft(fs, h, (uint32_t)fuse_req_ctx(req)->pid, &seq);
+	if (h && h->is_lock)
+		flush_lock(fs, h, (uint32_t)fuse_req_ctx(req)->pid);
 	if (r == -EBADMSG && h->created_name)
 		name_forget(fs, h);
 	fs_locks_drop_owner(fs, ino, fi->lock_owner); /* after publishing, so that who gets the lock sees it */
@@ -218,6 +231,10 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	if (h->kind == HANDLE_WRITE)
 		release_draft(fs, h);
+	else if (h->kind == HANDLE_VIRTUAL)
+		waiters_forget(fs, h);
+	if (h->is_lock && atomic_load(&h->creator_died))
+		lock_file_creator_died(fs->engine, h->node_id, h->opener_tgid);
 	fs_locks_drop_handle(fs, ino, h, fi->flock_release ? fi->lock_owner : 0);
 	if (h->kind == HANDLE_READ || h->kind == HANDLE_WRITE)
 		handles_remove(fs, h);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 #include "publish.h"
 #include "reply.h"
 #include "session.h"
+#include "waiters.h"
 
 enum {
 	STACK_READ_MAX = 128 << 10,
@@ -27,6 +29,23 @@ enum {
 	COPY_REQUEST_MAX = 16 << 20, /* a longer one is answered short: no worker is busy for long */
 	SEEK_EXTENTS = 64,
 };
+
+static bool waits(const struct handle *h)
+{
+	return h->kind == HANDLE_VIRTUAL && h->vnode->row->kind == VFILE_WAIT;
+}
+
+void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct fuse_pollhandle *ph)
+{
+	(void)ino;
+	if (waits(handle_of(fi))) {
+		waiters_poll(req, handle_of(fi), ph);
+		return;
+	}
+	if (ph)
+		fuse_pollhandle_destroy(ph);
+	(void)fuse_reply_poll(req, POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM);
+}
 
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
@@ -39,6 +58,10 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
 
 	(void)ino;
 	fs_order_wait(fs, req);
+	if (waits(h)) {
+		waiters_read(req, h, size, (uint64_t)offset, fi->flags);
+		return;
+	}
 	if (size > sizeof(small)) {
 		data = large = malloc(size);
 		if (!data) {
@@ -295,7 +318,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t offset_in, stru
 
 	(void)ino_in, (void)ino_out;
 	fs_order_wait(fs, req);
-	if (flags || from->kind == HANDLE_DIR || to->kind != HANDLE_WRITE)
+	if (flags || from->kind == HANDLE_DIR || waits(from) || to->kind != HANDLE_WRITE)
 		r = flags ? -EINVAL : -EXDEV; /* EXDEV: the caller copies by reading and writing */
 	else if (!(piece = malloc(MIN(want, (size_t)COPY_PIECE) + 1)))
 		r = -ENOMEM;

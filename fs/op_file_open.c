@@ -19,6 +19,7 @@
 #include "node_id.h"
 #include "ops.h"
 #include "publish.h"
+#include "registry.h"
 #include "reply.h"
 #include "session.h"
 #include "setid.h"
@@ -34,7 +35,7 @@ static void answer(struct handle *h, struct fuse_file_info *fi)
 {
 	fi->fh = (uintptr_t)h;
 	fi->direct_io = 1;
-	fi->noflush = h->kind != HANDLE_WRITE;
+	fi->noflush = h->kind != HANDLE_WRITE && !h->is_lock;
 }
 
 /* The opener is gone (interrupted): nobody will release the handle. */
@@ -175,6 +176,8 @@ static int open_virtual(struct fs *fs, uint64_t node_id, int flags, uint32_t tid
 	h->vnode = v;
 	if (v->row->kind == VFILE_TEXT && v->row->render && (flags & O_ACCMODE) != O_WRONLY)
 		r = vnode_render(fs, v, &h->text);
+	if (v->row->begin)
+		r = v->row->begin(fs, v, &h->subject);
 	if (r == 0 && h->text.error)
 		r = h->text.error;
 	if (r < 0) {
@@ -238,6 +241,18 @@ static int open_existing(struct fs *fs, uint64_t parent, const char *name, int f
 				  : open_read(fs, ret_attr->ino, flags, q->actor.pid, ret);
 }
 
+static bool takes_lock(struct fs *fs, uint64_t parent, int flags)
+{
+	bool takes = false;
+
+	if (flags & O_EXCL) {
+		engine_lock(fs->engine);
+		takes = registry_place_of(fs->engine, parent, NULL) == PLACE_LOCKS;
+		engine_unlock(fs->engine);
+	}
+	return takes;
+}
+
 static int create_new(struct fs *fs, uint64_t parent, const char *name, mode_t mode, int flags, struct request *q,
 	struct tree_attr *ret_attr, struct handle **ret)
 {
@@ -287,6 +302,10 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	/* Nobody has written yet, and a write makes the kernel forget: this saves the question it asks for opening what it made. */
 	if (h->created && !e.attr_timeout)
 		e.attr_timeout = CREATED_ATTR_TIMEOUT_S;
+	if (h->created || !for_writing(fi->flags)) {
+		h->is_lock = takes_lock(fs, parent, fi->flags);
+		h->opener_tgid = q.actor.pid;
+	}
 	answer(h, fi);
 	if (fuse_reply_create(req, &e, fi) == -ENOENT)
 		undo(fs, h);

@@ -21,6 +21,7 @@
 #include <sys/file.h>
 
 #include "handle.h"
+#include "lock_file.h"
 #include "lock_table.h"
 #include "node_id.h"
 #include "ops.h"
@@ -82,8 +83,8 @@ static void refresh(struct fs *fs, uint64_t ino, struct handle *via, uint32_t ti
 
 	if (!node_id_is_live(ino))
 		return;
-	if (via)
-		atomic_store(&via->locks, 1);
+	if (via && !atomic_exchange(&via->locks, 1))
+		lock_file_shared(fs->engine, ino);
 	(void)handles_find(fs->handles, ino, HANDLE_READ, &l); /* without memory: those found */
 	for (size_t i = 0; i < l.count; i++) {
 		uint32_t opener = l.items[i]->opener_tid;

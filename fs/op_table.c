@@ -2,7 +2,6 @@
  *
  * TABLE of the operations. What is missing is missing on purpose:
  *   access       default_permissions: the kernel decides
- *   poll         every file here is always ready
  *   bmap         there are no blocks
  *   write_buf    plain write copies as often and needs no splice
  *   O_TMPFILE, statx, syncfs: libfuse 3.14 answers ENOSYS, which the kernel turns into what callers expect
@@ -49,4 +48,5 @@ const struct fuse_lowlevel_ops fs_operations = {
 	.fallocate = op_fallocate,
 	.lseek = op_lseek,
 	.copy_file_range = op_copy_file_range,
+	.poll = op_poll,
 };

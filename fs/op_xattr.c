@@ -8,6 +8,7 @@
 #include <sys/xattr.h>
 
 #include "entry.h"
+#include "lock_file.h"
 #include "node_id.h"
 #include "ops.h"
 #include "publish.h"
@@ -38,6 +39,8 @@ static void set(fuse_req_t req, uint64_t ino, const char *name, const char *valu
 	int r = name_check(name);
 
 	fs_order_wait(fs, req);
+	if (r == 0 && !strcmp(name, LOCK_FILE_TOKEN_XATTR))
+		r = -EPERM; /* it is given, and only shown */
 	if (r == 0 && size > XATTR_VALUE_BYTES_MAX)
 		r = -E2BIG;
 	if (r == 0)
@@ -78,6 +81,16 @@ static void answer(fuse_req_t req, const struct buf *data, size_t size, int r)
 		(void)fuse_reply_xattr(req, data->len);
 }
 
+/* The fencing token of a lock file, in decimal. False: it is none. */
+static bool token_put(struct fs *fs, uint64_t node_id, struct buf *out)
+{
+	uint64_t token = node_id_is_live(node_id) ? lock_file_token(fs->engine, node_id) : 0;
+
+	if (token)
+		buf_printf(out, "%llu", (unsigned long long)token);
+	return token;
+}
+
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
 	cleanup_buf struct buf data = BUF_INIT;
@@ -91,7 +104,9 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	fs_order_wait(fs, req);
 	if (r == 0 && node_id_is_virtual(ino))
 		r = -ENODATA;
-	if (r == 0) {
+	if (r == 0 && !strcmp(name, LOCK_FILE_TOKEN_XATTR)) {
+		r = token_put(fs, ino, &data) ? 0 : -ENODATA;
+	} else if (r == 0) {
 		engine_lock(fs->engine);
 		v = entry_version(fs, ino, &node);
 		r = v ? tree_xattr_get(v->attrs, name, strlen(name), &value, &len) : -ENOENT;
@@ -121,6 +136,7 @@ static int list_add(void *arg, const char *name, size_t len)
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	struct list l = {.privileged = fuse_req_ctx(req)->uid == 0};
+	cleanup_buf struct buf token = BUF_INIT;
 	struct fs *fs = fs_of(req);
 	const struct version *v;
 	struct node *node;
@@ -133,6 +149,8 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 		r = v ? tree_xattr_list(v->attrs, list_add, &l) : -ENOENT;
 		engine_unlock(fs->engine);
 	}
+	if (r == 0 && token_put(fs, ino, &token))
+		buf_append(&l.names, LOCK_FILE_TOKEN_XATTR, sizeof(LOCK_FILE_TOKEN_XATTR));
 	answer(req, &l.names, size, r);
 	buf_release(&l.names);
 }

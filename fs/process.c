@@ -24,6 +24,7 @@
 #include <fcntl.h>
 #include <linux/kcmp.h>
 #include <stdatomic.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -501,4 +502,23 @@ int process_children_each(struct process *p, int (*visit)(void *arg, uint32_t pi
 	if (fstat(p->task, &st) == 0 && st.st_nlink == 3) /* one thread */
 		return children_read(p->children, visit, arg);
 	return threads_children_each(p, visit, arg);
+}
+
+bool process_alive(uint32_t pid)
+{
+	return kill((pid_t)pid, 0) == 0 || errno == EPERM;
+}
+
+bool process_exiting(struct process_cache *cache, uint32_t tid)
+{
+	struct process *p;
+	struct proc_status st;
+	bool exiting = true;
+
+	if (process_get(cache, tid, &p) < 0)
+		return true;
+	if (proc_status_read(p->dir, &st) == 0)
+		exiting = !st.fd_table;
+	process_put(cache, p);
+	return exiting;
 }

@@ -54,6 +54,12 @@ int process_actor_fill(struct process_cache *cache, uint32_t tid, uid_t uid, gid
 /** The thread group of @tid; @tid itself where that can't be known. One small system call for a known thread. */
 uint32_t process_tgid_get(struct process_cache *cache, uint32_t tid);
 
+/** Does a process of that number live? Reads nothing of it, so it never waits for it. */
+bool process_alive(uint32_t pid);
+
+/** Is the process of thread @tid exiting, or gone: does it close its files because it ends? May be asked on behalf of a FLUSH. */
+bool process_exiting(struct process_cache *cache, uint32_t tid);
+
 /* --- for last_close.c ------------------------------------------------------- */
 
 /** A kept descriptor of "fdinfo/NUMBER": it shows what that number is at each reading, ENOENT when it is closed. */

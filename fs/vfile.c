@@ -269,7 +269,7 @@ static int list_row(struct listing *l, const struct capture *c)
 	int r;
 
 	if (strcmp(last, "*"))
-		return list_name(l, last);
+		return l->row->unlisted ? 0 : list_name(l, last);
 	if (!l->row->list)
 		return 0;
 	r = vnode_fill(&dir, l->row, l->dir_path, c);

@@ -24,7 +24,8 @@
 #include "view_slots.h"
 
 /** VFILE_VIEW: a directory of the tree as it was at a sequence number; everything below it is the view's (node_id.h), not the table's. */
-enum vfile_kind { VFILE_TEXT, VFILE_RANGE, VFILE_DIR, VFILE_LINK, VFILE_VIEW };
+/** VFILE_WAIT: a text that is there only once something has happened; reading waits for it (waiters.h). */
+enum vfile_kind { VFILE_TEXT, VFILE_RANGE, VFILE_DIR, VFILE_LINK, VFILE_VIEW, VFILE_WAIT };
 
 #define VFILE_PARAMS_MAX 3
 
@@ -53,6 +54,10 @@ typedef int (*vfile_write_fn)(struct fs *fs, const struct vnode *v, struct reque
 typedef int64_t (*vfile_time_fn)(struct fs *fs, const struct vnode *v);
 /** VFILE_VIEW: what it shows. False: nothing (any more). */
 typedef bool (*vfile_view_fn)(struct fs *fs, const struct vnode *v, struct view *ret);
+/** VFILE_WAIT: what an opening of it is about, kept in its handle and passed on. 0 or -errno. */
+typedef int (*vfile_begin_fn)(struct fs *fs, const struct vnode *v, uint64_t *ret_subject);
+/** VFILE_WAIT: 1 with the whole text in @out; 0: not yet; -errno. May be asked at any time under the handle's lock; takes the engine's. */
+typedef int (*vfile_ready_fn)(struct fs *fs, const struct vnode *v, uint64_t subject, struct buf *out);
 
 struct vfile_row {
 	const char *pattern;
@@ -66,6 +71,9 @@ struct vfile_row {
 	vfile_write_fn write;
 	vfile_time_fn time;
 	vfile_view_fn view;
+	vfile_begin_fn begin;
+	vfile_ready_fn ready;
+	bool unlisted; /**< found by name, never listed */
 	bool uncached; /**< entry and attribute timeouts 0 */
 	bool settles;  /**< control files that change the tree: when the writer goes on, the kernel has forgotten what was changed */
 	bool constant; /**< the text of a vnode never changes: its size is remembered */

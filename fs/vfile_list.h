@@ -22,6 +22,8 @@ VFILE("state/sessions/*/checkpoints/*/state", VFILE_VIEW, 0755, .view = checkpoi
       .uncached = true)
 VFILE("state/sessions/*/checkpoints/*/agents", VFILE_VIEW, 0755, .view = checkpoint_agents_view, .exists = checkpoint_part_exists,
       .uncached = true)
+VFILE("state/sessions/*/agents/.sync/*/wait", VFILE_WAIT, 0444, .begin = sync_wait_begin, .ready = sync_wait_ready,
+      .exists = sync_wait_exists, .unlisted = true, .uncached = true)
 VFILE("agents/registry/*", VFILE_LINK, 0777, .render = agent_link_render, .exists = agent_exists, .list = agent_list,
       .time = agent_time, .uncached = true)
 VFILE("agents/status/*", VFILE_TEXT, 0444, .render = agent_status_render, .exists = agent_exists, .list = agent_list,
@@ -46,6 +48,7 @@ VFILE("replay/*", VFILE_VIEW, 0755, .view = replay_view, .exists = replay_exists
 VFILE("status/health.yaml", VFILE_TEXT, 0444, .render = health_render, .time = now_time, .uncached = true)
 VFILE("status/sessions.yaml", VFILE_TEXT, 0444, .render = sessions_render, .time = now_time, .uncached = true)
 VFILE("status/agents.yaml", VFILE_TEXT, 0444, .render = agents_render, .time = now_time, .uncached = true)
+VFILE("status/locks.yaml", VFILE_TEXT, 0444, .render = locks_render, .time = now_time, .uncached = true)
 VFILE("status/journal.yaml", VFILE_TEXT, 0444, .render = journal_render, .time = now_time, .uncached = true)
 VFILE("status/metrics", VFILE_TEXT, 0444, .render = metrics_render, .time = now_time, .uncached = true)
 VFILE("status/version", VFILE_TEXT, 0444, .render = version_render, .constant = true)

@@ -49,6 +49,14 @@ int agent_link_render(struct fs *fs, const struct vnode *v, struct buf *out);
 int agent_status_render(struct fs *fs, const struct vnode *v, struct buf *out);
 int agents_render(struct fs *fs, const struct vnode *v, struct buf *out);
 
+/* vfile_sync.c */
+bool sync_wait_exists(struct fs *fs, const struct vnode *v);
+int sync_wait_begin(struct fs *fs, const struct vnode *v, uint64_t *ret_subject);
+int sync_wait_ready(struct fs *fs, const struct vnode *v, uint64_t subject, struct buf *out);
+
+/* vfile_locks.c */
+int locks_render(struct fs *fs, const struct vnode *v, struct buf *out);
+
 /* vfile_transactions.c: records of the journal; vfile_pending.c: open drafts */
 int committed_render(struct fs *fs, const struct vnode *v, struct buf *out);
 bool committed_exists(struct fs *fs, const struct vnode *v);

@@ -76,24 +76,39 @@ static int load_text(struct engine *e, const struct version *v, struct loaded *l
 	return session_fields_parse(text, len, &l->session);
 }
 
-static void session_take(struct engine *e, struct session *s, struct loaded *l)
+/* Is anything due at another time now? */
+static bool deadlines_differ(const struct session_fields *a, const struct session_fields *b)
 {
-	session_fields_release(&s->fields);
-	s->fields = l->session;
-	s->reopened_ns = 0;
-	session_entry(s)->owned_hash = l->owned_hash;
-	session_check_owned(e, s);
-	upkeep_wake(e); /* its deadlines may be others now */
+	return a->status != b->status || a->created_ns != b->created_ns || a->auto_checkpoint != b->auto_checkpoint ||
+	       a->recovery_enabled != b->recovery_enabled || a->checkpoint_interval_s != b->checkpoint_interval_s ||
+	       a->max_session_duration_s != b->max_session_duration_s || a->backup_retention_days != b->backup_retention_days ||
+	       a->heartbeat_interval_s != b->heartbeat_interval_s;
 }
 
-static void agent_take(struct engine *e, struct agent *a, struct loaded *l)
+static void session_take(struct engine *e, struct session *s, struct loaded *l)
+{
+	bool differ = deadlines_differ(&s->fields, &l->session);
+
+	if (s->fields.status != l->session.status)
+		s->reopened_ns = 0;
+	session_fields_release(&s->fields);
+	s->fields = l->session;
+	session_entry(s)->owned_hash = l->owned_hash;
+	session_check_owned(e, s);
+	if (differ)
+		upkeep_wake(e);
+}
+
+static void agent_take(struct engine *e, struct agent *a, struct loaded *l, const struct version *v)
 {
 	enum agent_status before = a->fields.status;
+	uint32_t pid_before = a->fields.pid;
 	int64_t said_ns = MAX(l->agent.heartbeat_ns, l->agent.registered_ns);
 
 	agent_fields_release(&a->fields);
 	a->fields = l->agent;
 	a->heartbeat_ns = MAX(a->heartbeat_ns, MIN(said_ns, env_time_ns(e->env)));
+	a->pid_known_ns = MAX(a->heartbeat_ns, engine_seq_time(e, v->born));
 	if (a->fields.pid != a->ended_pid)
 		a->ended_pid = 0;
 	agent_pid_update(e->registry, a);
@@ -102,7 +117,8 @@ static void agent_take(struct engine *e, struct agent *a, struct loaded *l)
 		a->lived = false;
 	}
 	session_check_owned(e, a->session);
-	upkeep_agent_changed(e, a, before);
+	if (a->fields.status != before || a->fields.pid != pid_before)
+		upkeep_agent_changed(e, a, before);
 }
 
 /* The version to read, or NULL when the file is not the model's (any more) or is in force already. Lock held. */
@@ -126,7 +142,7 @@ static bool take(struct engine *e, uint64_t ino, const struct version *v, struct
 
 	if (!now || (now == v && l->is_agent == was_agent)) {
 		if (p && p->agent)
-			agent_take(e, p->agent, l);
+			agent_take(e, p->agent, l, v);
 		else if (p)
 			session_take(e, p->session, l);
 		if (p)

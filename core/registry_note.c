@@ -81,12 +81,14 @@ static void note_sessions(struct engine *e, const struct txn *t)
 		s = registry_session(e, before);
 		if (!s)
 			continue;
-		s->changed_seq = t->seq;
 		s->changed_ns = e->last_time_ns;
 		if (is_refusal(t)) {
 			s->refusals++;
 			s->refused_ns = e->last_time_ns;
 		}
+		if (t->operation == OPERATION_ROLLBACK)
+			continue; /* nothing is other than before */
+		s->changed_seq = t->seq;
 		if (!s->newest_checkpoint || s->newest_checkpoint->seq < t->seq)
 			upkeep_session_changed(e, s);
 	}

@@ -80,7 +80,7 @@ enum place_kind registry_place_of(struct engine *e, uint64_t dir_ino, struct ses
 	const struct place *p = e->registry ? place_find(e->registry, dir_ino) : NULL;
 
 	if (ret_session)
-		*ret_session = p ? p->session : NULL;
+		*ret_session = p && p->kind != PLACE_NONE ? p->session : NULL;
 	return p ? p->kind : PLACE_NONE;
 }
 
@@ -110,6 +110,11 @@ static const struct dentry *entry_of(struct engine *e, uint64_t dir_ino, const c
 	return d && !(d->node->flags & NODE_NEWBORN) && (d->node->newest->attrs->mode & S_IFMT) == type ? d : NULL;
 }
 
+static bool is_named(const char *wanted, const char *name, size_t len)
+{
+	return strlen(wanted) == len && !memcmp(wanted, name, len);
+}
+
 /* One of a session's directories, or its file: *@slot follows what the tree has. True: it is another one than before. */
 static bool slot_follow(struct engine *e, uint64_t *slot, const struct dentry *d, struct place *what)
 {
@@ -133,7 +138,6 @@ static void look_session_child(struct engine *e, struct session *s, const char *
 		enum place_kind kind;
 	} rows[] = {
 		{"session.yaml", offsetof(struct session, file_ino), S_IFREG, PLACE_NONE},
-		{"state", offsetof(struct session, state_ino), S_IFDIR, PLACE_NONE},
 		{"agents", offsetof(struct session, agents_ino), S_IFDIR, PLACE_AGENTS},
 		{"checkpoints", offsetof(struct session, checkpoints_ino), S_IFDIR, PLACE_CHECKPOINTS},
 	};
@@ -142,9 +146,13 @@ static void look_session_child(struct engine *e, struct session *s, const char *
 		struct place what = {.kind = rows[i].kind, .session = s};
 		uint64_t *slot = (uint64_t *)((char *)s + rows[i].slot);
 
-		if (strlen(rows[i].name) == len && !memcmp(rows[i].name, name, len) &&
-		    slot_follow(e, slot, entry_of(e, s->dir_ino, name, len, rows[i].type), &what) && rows[i].kind != PLACE_NONE)
+		if (is_named(rows[i].name, name, len) && slot_follow(e, slot, entry_of(e, s->dir_ino, name, len, rows[i].type), &what))
 			look_in(e, *slot);
+	}
+	if (is_named("state", name, len)) { /* what is in it is free: no place */
+		const struct dentry *d = entry_of(e, s->dir_ino, name, len, S_IFDIR);
+
+		s->state_ino = d ? d->node->ino : 0;
 	}
 }
 
@@ -190,12 +198,12 @@ static void look_agents_child(struct engine *e, struct session *s, const char *n
 	struct place sync = {.kind = PLACE_SYNC, .session = s}, health = {.kind = PLACE_HEALTH, .session = s};
 	char path[sizeof("state/sessions//agents/") + ACTOR_ID_BYTES + TREE_NAME_MAX], id[ACTOR_ID_BYTES];
 
-	if (len == 5 && !memcmp(name, ".sync", 5)) {
+	if (is_named(".sync", name, len)) {
 		if (slot_follow(e, &s->sync_ino, entry_of(e, s->agents_ino, name, len, S_IFDIR), &sync))
 			look_in(e, s->sync_ino);
 		return;
 	}
-	if (len == 7 && !memcmp(name, ".health", 7)) {
+	if (is_named(".health", name, len)) {
 		(void)slot_follow(e, &s->health_ino, entry_of(e, s->agents_ino, name, len, S_IFDIR), &health);
 		return;
 	}
@@ -300,7 +308,7 @@ static void look_in(struct engine *e, uint64_t dir_ino)
 	const struct node *dir = tree_node(e->tree, dir_ino);
 	const struct place *p = place_find(e->registry, dir_ino);
 
-	for (const struct dentry *d = dir && p ? dir->dir->first : NULL; d; d = d->next)
+	for (const struct dentry *d = dir && p && p->kind != PLACE_NONE ? dir->dir->first : NULL; d; d = d->next)
 		place_look(e, p, d->name->text, d->name->len, d->node->ino);
 }
 

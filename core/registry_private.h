@@ -15,7 +15,7 @@
 #define HASH_NONFATAL_OOM 1 /* a failed insertion leaves hh.tbl NULL */
 #include <uthash.h>
 
-/** An inode that means something: a directory (kind), or a file of the model (agent, or the session's). */
+/** An inode that means something: a directory (kind), or a file of the model (an agent's, or session.yaml). */
 struct place {
 	uint64_t ino;
 	enum place_kind kind; /**< PLACE_NONE: it is a file */

@@ -1,26 +1,242 @@
 /* SPDX-License-Identifier: MIT
  *
- * Upkeep.
+ * What the daemon does by itself: the table of tasks, being woken, and which processes matter.
+ *
+ * Each task looks at what the registry knows, does what is due and says when it is due next. Nothing polls: between two calls nothing
+ * happens but through others, who wake whoever calls when that makes something due earlier. Time that passes is the monotonic clock's; only
+ * what files say in dates (created_at, a checkpoint's age) goes by the wall clock.
+ *
+ * Failure: what could not be written is tried again after UPKEEP_RETRY_NS; once the journal is poisoned nothing is done any more.
  */
-#include "upkeep.h"
+#include "upkeep_private.h"
 
-#include "engine_internal.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
-int upkeep_start(struct engine *e) { (void)e; return 0; }
-void upkeep_free(struct upkeep *u) { (void)u; }
-int64_t upkeep_run(struct engine *e) { (void)e; return INT64_MAX; }
-void upkeep_wake(struct engine *e) { (void)e; }
-void upkeep_finish(struct engine *e) { (void)e; }
-void upkeep_agent_lived(struct engine *e, struct agent *a, int64_t now_ns)
+/* A process's start is known by a clock that ticks a hundred times a second, and the wall clock may have been set since. */
+#define STARTED_SLACK_NS (2 * NS_PER_S)
+
+typedef int64_t (*upkeep_task_fn)(struct engine *e, int64_t now_ns);
+
+/* In this order: what one finds out, the next may act upon. */
+static const upkeep_task_fn tasks[] = {
+	upkeep_records,
+	upkeep_expiry,
+	upkeep_checkpoints,
+	upkeep_retention,
+	barriers_upkeep,
+	lock_files_upkeep,
+};
+
+/* ---- times ---- */
+
+int64_t upkeep_next(int64_t now_ns, int64_t interval_ns)
 {
-	(void)e;
-	a->heartbeat_ns = now_ns;
-	a->alive_ns = env_monotonic_ns(e->env);
-	a->lived = a->dirty = true;
+	return (now_ns / interval_ns + 1) * interval_ns;
 }
-void upkeep_agent_changed(struct engine *e, struct agent *a, enum agent_status before) { (void)e; (void)a; (void)before; }
+
+int64_t upkeep_after(int64_t from_ns, uint64_t seconds)
+{
+	int64_t ns;
+
+	if (__builtin_mul_overflow(seconds, NS_PER_S, &ns) || __builtin_add_overflow(from_ns, ns, &ns))
+		return INT64_MAX;
+	return ns;
+}
+
+void upkeep_request(struct engine *e, struct request *q)
+{
+	*q = (struct request){.uid = e->options.root_uid, .gid = e->options.root_gid};
+	q->actor.uid = q->uid;
+	q->actor.gid = q->gid;
+	snprintf(q->actor.comm, sizeof(q->actor.comm), "milestonefs");
+}
+
+/* ---- beginning, waking, end ---- */
+
+int upkeep_start(struct engine *e)
+{
+	e->upkeep = calloc(1, sizeof(*e->upkeep));
+	return e->upkeep ? 0 : -ENOMEM;
+}
+
+void upkeep_free(struct upkeep *u)
+{
+	if (u)
+		free(u->pids);
+	free(u);
+}
+
+void upkeep_set_waker(struct engine *e, void (*wake)(void *arg), void *arg)
+{
+	__atomic_store_n(&e->upkeep->wake_arg, arg, __ATOMIC_RELAXED);
+	__atomic_store_n(&e->upkeep->wake, wake, __ATOMIC_RELEASE);
+}
+
+void upkeep_wake(struct engine *e)
+{
+	void (*wake)(void *arg) = e->upkeep ? __atomic_load_n(&e->upkeep->wake, __ATOMIC_ACQUIRE) : NULL;
+
+	if (wake)
+		wake(__atomic_load_n(&e->upkeep->wake_arg, __ATOMIC_RELAXED));
+}
+
+void upkeep_arm_files(struct engine *e)
+{
+	if (!e->upkeep || e->upkeep->files_due_ns)
+		return;
+	e->upkeep->files_due_ns = upkeep_next(env_monotonic_ns(e->env), UPKEEP_FILES_NS);
+	upkeep_wake(e);
+}
+
 void upkeep_session_changed(struct engine *e, struct session *s)
 {
-	if (!s->unsaved_ns)
-		s->unsaved_ns = env_monotonic_ns(e->env);
+	upkeep_arm_files(e);
+	if (s->unsaved_ns)
+		return;
+	s->unsaved_ns = env_monotonic_ns(e->env);
+	upkeep_wake(e);
+}
+
+void upkeep_finish(struct engine *e)
+{
+	if (!e->upkeep || e->options.read_only || journal_error(e->journal))
+		return;
+	e->upkeep->ends = true;
+	(void)upkeep_records(e, env_monotonic_ns(e->env)); /* what cannot be written now is lost: heartbeats and counts since the last time */
+}
+
+/* ---- processes ---- */
+
+struct pid_list {
+	struct watched_pid *items;
+	size_t count, capacity;
+	int error;
+};
+
+static void pid_list_add(void *arg, uint32_t pid)
+{
+	struct pid_list *l = arg;
+
+	if (!pid)
+		return;
+	if (array_reserve(&l->items, &l->capacity, l->count + 1, sizeof(*l->items)))
+		l->error = -ENOMEM;
+	else
+		l->items[l->count++] = (struct watched_pid){.pid = pid};
+}
+
+static int by_pid(const void *a, const void *b)
+{
+	const struct watched_pid *x = a, *y = b;
+
+	return x->pid < y->pid ? -1 : x->pid > y->pid;
+}
+
+static bool agent_pid_matters(const struct agent *a)
+{
+	return a->fields.pid && a->fields.pid != a->ended_pid && !a->process_ended && !a->removed_ns && agent_status_is_live(a->fields.status);
+}
+
+static void pid_list_fill(struct engine *e, struct pid_list *l)
+{
+	size_t n = 0;
+
+	for (const struct session *s = registry_first_session(e); s; s = s->next)
+		for (const struct agent *a = s->agents; a; a = a->next)
+			if (agent_pid_matters(a))
+				pid_list_add(l, a->fields.pid);
+	lock_files_each_pid(e, pid_list_add, l);
+	if (l->count)
+		qsort(l->items, l->count, sizeof(*l->items), by_pid);
+	for (size_t i = 0; i < l->count; i++)
+		if (!n || l->items[n - 1].pid != l->items[i].pid)
+			l->items[n++] = l->items[i];
+	l->count = n;
+}
+
+static void watch_again(struct engine *e)
+{
+	struct upkeep *u = e->upkeep;
+	struct pid_list l = {0};
+
+	engine_lock(e);
+	pid_list_fill(e, &l);
+	if (!l.error && (l.count != u->pid_count || (l.count && memcmp(l.items, u->pids, l.count * sizeof(*l.items)) != 0))) {
+		free(u->pids);
+		u->pids = l.items;
+		u->pid_count = l.count;
+		l.items = NULL;
+		__atomic_store_n(&u->pid_generation, u->pid_generation + 1, __ATOMIC_RELEASE);
+	}
+	engine_unlock(e);
+	free(l.items);
+}
+
+int upkeep_watched_pids(struct engine *e, struct watched_pid **ret, size_t *ret_count, uint64_t *ret_generation)
+{
+	const struct upkeep *u = e->upkeep;
+	struct watched_pid *copy;
+
+	engine_lock(e);
+	copy = malloc((u->pid_count + 1) * sizeof(*copy));
+	if (copy) {
+		if (u->pid_count)
+			memcpy(copy, u->pids, u->pid_count * sizeof(*copy));
+		*ret = copy;
+		*ret_count = u->pid_count;
+		*ret_generation = u->pid_generation;
+	}
+	engine_unlock(e);
+	return copy ? 0 : -ENOMEM;
+}
+
+uint64_t upkeep_watch_generation(struct engine *e)
+{
+	return __atomic_load_n(&e->upkeep->pid_generation, __ATOMIC_ACQUIRE);
+}
+
+/* Those with that process who were last heard of before. */
+static bool agents_process_ended(struct engine *e, uint32_t pid, int64_t known_before_ns)
+{
+	bool any = false;
+
+	for (struct session *s = registry_first_session(e); s; s = s->next)
+		for (struct agent *a = s->agents; a; a = a->next)
+			if (a->fields.pid == pid && agent_pid_matters(a) && a->pid_known_ns < known_before_ns)
+				any = a->process_ended = true;
+	return any;
+}
+
+void upkeep_process_seen(struct engine *e, uint32_t pid, int64_t started_ns)
+{
+	bool any;
+
+	engine_lock(e);
+	any = agents_process_ended(e, pid, started_ns - STARTED_SLACK_NS);
+	engine_unlock(e);
+	if (any)
+		upkeep_wake(e);
+}
+
+void upkeep_process_ended(struct engine *e, uint32_t pid)
+{
+	engine_lock(e);
+	(void)agents_process_ended(e, pid, INT64_MAX);
+	lock_files_process_ended(e, pid);
+	engine_unlock(e);
+	upkeep_wake(e);
+}
+
+/* ---- one call ---- */
+
+int64_t upkeep_run(struct engine *e)
+{
+	int64_t next_ns = INT64_MAX;
+
+	for (size_t i = 0; i < ARRAY_SIZE(tasks) && !e->options.read_only && !journal_error(e->journal); i++)
+		next_ns = MIN(next_ns, tasks[i](e, env_monotonic_ns(e->env)));
+	watch_again(e);
+	return next_ns;
 }

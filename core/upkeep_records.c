@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What is due of agents and sessions, in one transaction: statuses that changed (each an event), agents that left, heartbeats and counts
+ * that are not in the files yet, session.yaml's own fields, lines of monitor.jsonl. So however many agents beat, the journal gets one
+ * transaction in UPKEEP_FILES_NS, and one an interval for health; both come at multiples of their intervals, so that they coincide.
+ *
+ * In three steps: *gathered* under the lock (who is due, and what is known of him), *prepared* without it (files are read and edited), and
+ * *staged* under it, if all that was gathered still holds; else it is gathered again. What is in memory follows only what was staged.
+ *
+ * Left to others: who is healthy (upkeep_agents.c), how a file is edited (model*.c).
+ *
+ * Failure: nothing is staged and it is tried again later. A file that cannot be edited (from before there was a schema, or very large) is
+ * left alone until somebody saves it; statuses and events do without.
+ */
+#include "upkeep_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define BATCH_AGENTS_MAX 1024
+#define BATCH_SESSIONS_MAX 256
+#define BATCH_TEXT_BYTES_MAX (1u << 20)
+/* What a frame needs for an agent, or a session, beside the texts: changes, an event, paths. */
+#define AGENT_BYTES 1536
+#define SESSION_BYTES 1024
+#define BATCHES_MAX 64
+#define MOVED_RETRY_NS (100 * NS_PER_MS)
+#define INTERVAL_NS_MAX (INT64_MAX / 8)
+
+struct agent_work {
+	char id[ACTOR_ID_BYTES];
+	uint64_t ino;
+	enum agent_status from;
+	struct verdict verdict;
+	bool changes;		/* status or presence, an event */
+	bool writes, unwritable; /* its file is to be edited; it cannot be */
+	int64_t heartbeat_ns, registered_ns;
+	uint64_t operations, errors;
+	struct file_edit edit; /* base NULL: none */
+};
+
+struct session_work {
+	char id[ACTOR_ID_BYTES];
+	uint64_t file_ino;
+	size_t first, count; /* its agents */
+	bool lists, times;   /* session.yaml's lists may be other than they should be; its last_updated is */
+	bool unwritable;
+	uint64_t owned_hash; /* of the lists as they will be */
+	struct session_owned_text owned;
+	struct file_edit edit;
+	struct monitor_line line;
+};
+
+struct batch {
+	struct engine *e;
+	int64_t now_ns, time_ns; /* monotonic, wall clock */
+	uint64_t files;		 /* pending heartbeats, counts and times are due: number of this pass over them; 0: they are not */
+	bool ends;
+	size_t agents_max;
+	struct agent_work *agents;
+	struct session_work *sessions;
+	size_t agent_count, agent_capacity, session_count, session_capacity;
+	int64_t next_ns;
+	int error;
+	struct request q;
+	struct txn t;
+};
+
+/* ---- gathering; the lock is held ---- */
+
+static bool is_editable(const struct engine *e, uint64_t ino, uint64_t uneditable)
+{
+	const struct node *n = ino ? tree_node(e->tree, ino) : NULL;
+
+	return n && n->newest->born != uneditable;
+}
+
+static bool has_pending(const struct engine *e, const struct agent *a)
+{
+	return a->dirty && !a->removed_ns && is_editable(e, a->ino, a->uneditable);
+}
+
+/* False: there is no room for it in this batch. */
+static bool gather_agent(struct batch *b, struct agent *a, const struct judging *j)
+{
+	struct agent_work *w;
+	struct verdict v;
+	bool changes = agent_judge(a, j, &v);
+
+	if (a->removed_ns && !changes)
+		b->next_ns = MIN(b->next_ns, a->removed_ns + REMOVED_RECENTLY_NS);
+	if (!changes && !(b->files && a->written_pass != b->files && has_pending(b->e, a)))
+		return true;
+	if (b->agent_count >= b->agents_max)
+		return false;
+	if (array_reserve(&b->agents, &b->agent_capacity, b->agent_count + 1, sizeof(*b->agents))) {
+		b->error = -ENOMEM;
+		return false;
+	}
+	w = &b->agents[b->agent_count++];
+	*w = (struct agent_work){.ino = a->ino, .from = a->fields.status, .verdict = v, .changes = changes, .writes = !v.leaves,
+				 .heartbeat_ns = a->heartbeat_ns, .registered_ns = a->fields.registered_ns, .operations = a->operations_added,
+				 .errors = a->errors_added};
+	memcpy(w->id, a->id, sizeof(w->id));
+	return true;
+}
+
+/* Let the agents of a session's work have the statuses they are to get, or have them again. */
+static void swap_statuses(struct batch *b, const struct session_work *w, struct session *s)
+{
+	for (size_t i = w->first; i < w->first + w->count; i++) {
+		struct agent *a = registry_agent(s, b->agents[i].id);
+		enum agent_status other = b->agents[i].verdict.leaves ? AGENT_COMPLETED : b->agents[i].verdict.to;
+
+		if (!b->agents[i].changes || !a)
+			continue;
+		if (a->fields.status == other)
+			other = b->agents[i].from;
+		a->fields.status = other;
+	}
+}
+
+/* When its health is due: not at all while nobody is to be watched. */
+static bool health_is_due(struct batch *b, struct session *s, int64_t interval_ns)
+{
+	bool watched = false;
+
+	for (const struct agent *a = s->agents; a && !watched; a = a->next)
+		watched = agent_is_watched(a);
+	if (!watched || session_status_is_over(s->fields.status)) {
+		s->health_due_ns = 0;
+		return false;
+	}
+	if (!s->health_due_ns || s->health_due_ns - b->now_ns > interval_ns)
+		s->health_due_ns = upkeep_next(b->now_ns, interval_ns);
+	if (s->health_due_ns <= b->now_ns)
+		return true;
+	b->next_ns = MIN(b->next_ns, s->health_due_ns);
+	return false;
+}
+
+static bool times_are_due(const struct batch *b, const struct session *s)
+{
+	const struct node *n = b->files && s->file_ino ? tree_node(b->e->tree, s->file_ino) : NULL;
+
+	return n && s->changed_seq > n->newest->born && n->newest->born != s->uneditable;
+}
+
+/* last_updated stays when nothing but a stale list is put right. */
+static int fill_session(struct batch *b, struct session_work *w, struct session *s, bool line)
+{
+	uint64_t hash = session_owned_hash(s);
+	int r;
+
+	swap_statuses(b, w, s);
+	w->owned_hash = session_owned_hash(s);
+	w->lists = (session_entry(s)->stale || w->owned_hash != hash) && is_editable(b->e, s->file_ino, s->uneditable);
+	r = session_owned_fill(b->e, s, w->owned_hash != hash ? b->time_ns : w->times ? s->changed_ns : 0, &w->owned);
+	if (!r && line)
+		r = monitor_line_make(b->e, s, b->time_ns, &w->line);
+	swap_statuses(b, w, s);
+	return r;
+}
+
+static void gather_session(struct batch *b, struct session *s)
+{
+	uint64_t interval_s = s->fields.heartbeat_interval_s ? s->fields.heartbeat_interval_s : SESSION_HEARTBEAT_INTERVAL_S;
+	int64_t interval_ns = MIN(upkeep_after(0, interval_s), INTERVAL_NS_MAX);
+	bool due = health_is_due(b, s, interval_ns), all = true;
+	struct judging j = {.now_ns = b->now_ns, .interval_ns = interval_ns, .silence = due, .ends = b->ends};
+	struct session_work w = {.file_ino = s->file_ino, .first = b->agent_count};
+
+	for (struct agent *a = s->agents; a && all && !b->error; a = a->next)
+		all = gather_agent(b, a, &j);
+	w.count = b->agent_count - w.first;
+	w.times = times_are_due(b, s);
+	if (b->error || !(w.count || session_entry(s)->stale || w.times || (due && all)))
+		return;
+	memcpy(w.id, s->id, sizeof(w.id));
+	if (array_reserve(&b->sessions, &b->session_capacity, b->session_count + 1, sizeof(*b->sessions)) || fill_session(b, &w, s, due && all))
+		b->error = -ENOMEM;
+	else
+		b->sessions[b->session_count++] = w;
+}
+
+static void gather(struct batch *b)
+{
+	engine_lock(b->e);
+	b->now_ns = env_monotonic_ns(b->e->env);
+	b->time_ns = env_time_ns(b->e->env);
+	b->ends = b->e->upkeep->ends;
+	for (struct session *s = registry_first_session(b->e); s && !b->error; s = s->next) {
+		if (b->session_count == BATCH_SESSIONS_MAX || b->agent_count >= b->agents_max)
+			break; /* the rest is for the next batch */
+		gather_session(b, s);
+	}
+	engine_unlock(b->e);
+}
+
+/* ---- preparing; no lock is held ---- */
+
+/* What is wrong with one file is no error of the batch. */
+static int edit_result(int r, bool *unwritable)
+{
+	*unwritable = r && r != -ENOMEM;
+	return r == -ENOMEM ? r : 0;
+}
+
+static int edit_prepare(struct batch *b, uint64_t ino, const struct version *base, const char *text, size_t len, const struct buf *out, struct file_edit *edit)
+{
+	if (out->len == len && !memcmp(out->data, text, len))
+		return 0;
+	return file_edit_prepare(ino, base, out->data, out->len, &b->t.blocks, edit);
+}
+
+static int prepare_agent(struct batch *b, const char *session, struct agent_work *w)
+{
+	struct agent_owned owned = {.id = w->id, .session_id = session, .registered_ns = w->registered_ns, .last_updated_ns = b->time_ns,
+				    .heartbeat_ns = w->heartbeat_ns, .operations_added = w->operations, .errors_added = w->errors};
+	const char *status = w->verdict.to != w->from ? agent_status_name(w->verdict.to) : "";
+	cleanup_buf struct buf out = BUF_INIT;
+	cleanup_free char *text = NULL;
+	const struct version *base;
+	size_t len;
+	int r;
+
+	if (!w->writes)
+		return 0;
+	r = file_edit_read(b->e, w->ino, &base, &text, &len);
+	if (!r)
+		r = len > UPKEEP_TEXT_BYTES_MAX ? -EFBIG : model_edit_agent(text, len, &owned, status, NULL, &out);
+	if (!r)
+		r = edit_prepare(b, w->ino, base, text, len, &out, &w->edit);
+	return edit_result(r, &w->unwritable);
+}
+
+static bool lists_hold(const char *text, size_t len, uint64_t hash)
+{
+	struct doc *doc = NULL;
+	bool hold = !doc_parse_yaml(text, len, NULL, &doc) && session_owned_hash_of_doc(doc) == hash;
+
+	doc_free(doc);
+	return hold;
+}
+
+static int prepare_session(struct batch *b, struct session_work *w)
+{
+	cleanup_buf struct buf out = BUF_INIT;
+	cleanup_free char *text = NULL;
+	const struct version *base;
+	size_t len;
+	int r;
+
+	if (!w->file_ino || !(w->lists || w->times))
+		return 0;
+	r = file_edit_read(b->e, w->file_ino, &base, &text, &len);
+	if (!r && !w->owned.owned.last_updated_ns && lists_hold(text, len, w->owned_hash))
+		return 0;
+	if (!r)
+		r = len > UPKEEP_TEXT_BYTES_MAX ? -EFBIG : model_edit_session(text, len, &w->owned.owned, "", NULL, &out);
+	if (!r)
+		r = edit_prepare(b, w->file_ino, base, text, len, &out, &w->edit);
+	return edit_result(r, &w->unwritable);
+}
+
+/* Whole sessions, until the texts are enough for one transaction; the rest is for the next. */
+static int prepare(struct batch *b)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < b->session_count; i++) {
+		struct session_work *w = &b->sessions[i];
+
+		if (b->t.blocks.bytes.len > BATCH_TEXT_BYTES_MAX) {
+			while (b->session_count > i) {
+				session_owned_release(&b->sessions[--b->session_count].owned);
+				monitor_line_release(&b->sessions[b->session_count].line);
+			}
+			b->agent_count = w->first;
+			break;
+		}
+		for (size_t k = w->first; !r && k < w->first + w->count; k++)
+			r = prepare_agent(b, w->id, &b->agents[k]);
+		if (!r)
+			r = prepare_session(b, w);
+		if (!r)
+			r = monitor_line_prepare(b->e, &w->line, &b->t.blocks);
+	}
+	return r;
+}
+
+/* ---- staging; the lock is held ---- */
+
+static bool agent_holds(const struct agent *a, const struct agent_work *w)
+{
+	return a && a->ino == w->ino && a->fields.status == w->from && (a->removed_ns != 0) == w->verdict.leaves && a->operations_added >= w->operations &&
+	       a->errors_added >= w->errors && !(w->verdict.to == AGENT_UNHEALTHY && w->changes && a->heartbeat_ns > w->heartbeat_ns);
+}
+
+static bool batch_holds(struct batch *b)
+{
+	for (size_t i = 0; i < b->session_count; i++) {
+		struct session_work *w = &b->sessions[i];
+		struct session *s = registry_session(b->e, w->id);
+		bool holds = s && s->file_ino == w->file_ino;
+
+		for (size_t k = w->first; holds && k < w->first + w->count; k++)
+			holds = agent_holds(registry_agent(s, b->agents[k].id), &b->agents[k]);
+		if (!holds)
+			return false;
+		swap_statuses(b, w, s);
+		holds = session_owned_hash(s) == w->owned_hash;
+		swap_statuses(b, w, s);
+		if (!holds)
+			return false;
+	}
+	return true;
+}
+
+static void add_agent_event(struct txn *t, const char *session, const struct agent_work *w)
+{
+	char path[sizeof("state/sessions//agents/.yaml") + 2 * ACTOR_ID_BYTES];
+	const char *copy;
+
+	snprintf(path, sizeof(path), "state/sessions/%s/agents/%s.yaml", session, w->id);
+	copy = txn_strdup(t, path);
+	if (!copy)
+		return; /* sticky */
+	txn_add_event(t, w->verdict.leaves ? EVENT_AGENT_DEREGISTERED : EVENT_AGENT_STATUS_CHANGED, copy);
+	if (w->verdict.leaves)
+		txn_event_more(t, "\"agent_id\":\"%s\"", w->id);
+	else
+		txn_event_more(t, "\"agent_id\":\"%s\",\"from\":\"%s\",\"to\":\"%s\",\"reason\":\"%s\"", w->id, agent_status_name(w->from),
+			       agent_status_name(w->verdict.to), w->verdict.reason);
+}
+
+static int add_agent(struct txn *t, const char *session, const struct agent_work *w)
+{
+	int r = w->edit.base ? file_edit_add(&w->edit, t) : 0;
+
+	if (!r && w->edit.base && w->heartbeat_ns > w->edit.base->mtime_ns)
+		*txn_add_change(t) = (struct change){.type = CHANGE_ATTR, .ino = w->ino, .attr_mask = ATTR_MTIME | ATTR_KEEP_CTIME, .mtime_ns = w->heartbeat_ns};
+	if (!r && w->changes)
+		add_agent_event(t, session, w);
+	return r;
+}
+
+static int add_all(struct batch *b)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < b->session_count; i++) {
+		const struct session_work *w = &b->sessions[i];
+
+		for (size_t k = w->first; !r && k < w->first + w->count; k++)
+			r = add_agent(&b->t, w->id, &b->agents[k]);
+		if (!r && w->edit.base)
+			r = file_edit_add(&w->edit, &b->t);
+		if (!r)
+			r = monitor_line_add(&w->line, &b->t);
+	}
+	return r;
+}
+
+/* The version that could not be edited: it is not tried again. */
+static uint64_t version_of(struct engine *e, uint64_t ino)
+{
+	const struct node *n = tree_node(e->tree, ino);
+
+	return n ? n->newest->born : 0;
+}
+
+static void settle_agent(struct batch *b, struct agent *a, const struct agent_work *w)
+{
+	a->written_pass = b->files ? b->files : a->written_pass;
+	if (w->unwritable) {
+		a->uneditable = version_of(b->e, w->ino);
+	} else if (w->writes) {
+		a->operations_added -= w->operations;
+		a->errors_added -= w->errors;
+		a->fields.operations_completed += w->operations; /* until the file has been read again */
+		a->fields.errors_encountered += w->errors;
+		a->dirty = a->operations_added || a->errors_added || a->heartbeat_ns > w->heartbeat_ns;
+	}
+	if (a->dirty && has_pending(b->e, a))
+		upkeep_arm_files(b->e);
+	if (w->changes)
+		agent_become(b->e, a, &w->verdict, b->now_ns);
+}
+
+static void settle_session(struct batch *b, struct session *s, const struct session_work *w)
+{
+	for (size_t k = w->first; k < w->first + w->count; k++)
+		settle_agent(b, registry_agent(s, b->agents[k].id), &b->agents[k]);
+	if (w->unwritable)
+		s->uneditable = version_of(b->e, w->file_ino);
+	session_entry(s)->stale = false;
+	if (w->line.due)
+		s->health_due_ns = 0;
+}
+
+static int stage(struct batch *b)
+{
+	bool empty;
+	int r;
+
+	if (!batch_holds(b))
+		return -EAGAIN;
+	r = add_all(b);
+	empty = !b->t.change_count && !b->t.event_count && !b->t.error;
+	if (!r && !empty)
+		r = txn_stage(&b->t);
+	for (size_t i = 0; !r && i < b->session_count; i++) {
+		struct session *s = registry_session(b->e, b->sessions[i].id);
+
+		if (s)
+			settle_session(b, s, &b->sessions[i]);
+	}
+	return r;
+}
+
+/* ---- a batch ---- */
+
+static const char *batch_path(struct batch *b)
+{
+	char path[sizeof("state/sessions/") + ACTOR_ID_BYTES];
+	const char *copy;
+
+	snprintf(path, sizeof(path), "state/sessions/%s", b->sessions[0].id);
+	copy = b->session_count == 1 ? txn_strdup(&b->t, path) : NULL;
+	return copy ? copy : "state/sessions";
+}
+
+static int batch_run(struct batch *b)
+{
+	struct engine *e = b->e;
+	int r;
+
+	gather(b);
+	if (b->error || !b->session_count)
+		return b->error;
+	upkeep_request(e, &b->q);
+	txn_init(&b->t, e, &b->q, OPERATION_UPKEEP);
+	b->t.path = batch_path(b);
+	r = prepare(b);
+	if (!r)
+		r = txn_reserve(&b->t, b->agent_count * AGENT_BYTES + b->session_count * SESSION_BYTES);
+	if (!r) {
+		engine_lock(e);
+		r = stage(b);
+		engine_unlock(e);
+	}
+	txn_finish(&b->t);
+	return r;
+}
+
+static void batch_release(struct batch *b)
+{
+	for (size_t i = 0; i < b->session_count; i++) {
+		session_owned_release(&b->sessions[i].owned);
+		monitor_line_release(&b->sessions[i].line);
+	}
+	free(b->sessions);
+	free(b->agents);
+}
+
+/* The number of a new pass over pending heartbeats, counts and times, if they are due. Whoever adds to them after this makes them due again. */
+static uint64_t take_files(struct engine *e, int64_t now_ns)
+{
+	struct upkeep *u = e->upkeep;
+	uint64_t pass = 0;
+
+	engine_lock(e);
+	if (u->ends || (u->files_due_ns && u->files_due_ns <= now_ns)) {
+		u->files_due_ns = 0;
+		pass = ++u->files_passes;
+	}
+	engine_unlock(e);
+	return pass;
+}
+
+/* When to come again for files; @left: not all of them were written. */
+static int64_t files_next(struct engine *e, bool left)
+{
+	int64_t due_ns;
+
+	engine_lock(e);
+	if (left)
+		upkeep_arm_files(e);
+	due_ns = e->upkeep->files_due_ns;
+	engine_unlock(e);
+	return due_ns ? due_ns : INT64_MAX;
+}
+
+/* Until nothing is due: only who finds nothing knows when the next thing is. */
+int64_t upkeep_records(struct engine *e, int64_t now_ns)
+{
+	uint64_t files = take_files(e, now_ns);
+	size_t agents_max = BATCH_AGENTS_MAX;
+	int64_t next_ns = INT64_MAX;
+	bool more = true;
+	int r = 0;
+
+	for (unsigned i = 0; more && i < BATCHES_MAX; i++) {
+		struct batch b = {.e = e, .files = files, .agents_max = agents_max, .next_ns = INT64_MAX};
+
+		r = batch_run(&b);
+		more = b.session_count && (!r || r == -EAGAIN || (r == -EFBIG && agents_max > 1));
+		agents_max = r == -EFBIG ? MAX(agents_max / 4, (size_t)1) : agents_max;
+		next_ns = b.next_ns;
+		batch_release(&b);
+	}
+	if (more || r == -EAGAIN)
+		next_ns = MIN(next_ns, now_ns + MOVED_RETRY_NS);
+	else if (r)
+		next_ns = MIN(next_ns, now_ns + UPKEEP_RETRY_NS);
+	return MIN(next_ns, files_next(e, files && (more || r)));
+}

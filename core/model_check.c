@@ -173,16 +173,21 @@ int model_check(enum model_kind kind, const struct doc_node *root, struct reason
 	return r;
 }
 
+int model_check_size(enum model_kind kind, size_t len, struct reason *reason)
+{
+	if (len <= MODEL_BYTES_MAX)
+		return 0;
+	return reason_set(reason, -EBADMSG, model_rule_name(kind),
+			  "%zu bytes; at most %u are allowed: what is larger belongs in files of its own under the session's state/", len, MODEL_BYTES_MAX);
+}
+
 int model_parse(enum model_kind kind, const char *text, size_t len, struct reason *reason, struct doc **ret)
 {
 	struct doc *doc;
-	int r;
+	int r = model_check_size(kind, len, reason);
 
-	if (len > MODEL_BYTES_MAX)
-		return reason_set(reason, -EBADMSG, model_rule_name(kind),
-				  "%zu bytes; at most %u are allowed: what is larger belongs in files of its own under the session's state/", len,
-				  MODEL_BYTES_MAX);
-	r = doc_parse_yaml(text, len, reason, &doc);
+	if (!r)
+		r = doc_parse_yaml(text, len, reason, &doc);
 	if (r)
 		return r;
 	r = model_check(kind, doc_root(doc), reason);

@@ -141,6 +141,8 @@ static int merge_docs(const struct model_kind_ops *ops, const struct model_sides
 	r = edits_apply(&e, text, reason, &merged);
 	edits_release(&e);
 	if (!r)
+		r = model_check_size(ops->kind, merged.len, reason); /* so that it can be saved again */
+	if (!r)
 		r = check_editable(ops, &merged, reason);
 	if (r)
 		return r;

@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -261,8 +262,8 @@ static const char *hint(enum model_type type, const struct doc_node *value)
 		return " (the quotes make it text)";
 	if (type == MODEL_FLAG && value->quoted && (!strcasecmp(value->text, "true") || !strcasecmp(value->text, "false")))
 		return " (the quotes make it text)";
-	if ((type == MODEL_WHOLE || type == MODEL_NUMBER) && value->type == DOC_NUMBER && !is_plain_number(value->text) && value->number > 0)
-		return " in plain digits";
+	if ((type == MODEL_WHOLE || type == MODEL_NUMBER) && value->type == DOC_NUMBER && !is_plain_number(value->text) && isfinite(value->number))
+		return " (in plain digits)";
 	for (size_t i = 0; type == MODEL_FLAG && i < ARRAY_SIZE(words); i++)
 		if (!strcasecmp(value->text, words[i]))
 			return " (tools differ in what on, off, yes and no are)";
@@ -282,7 +283,7 @@ static int refuse(enum model_kind kind, const struct model_field *f, enum model_
 	if (item)
 		(void)snprintf(which, sizeof(which), "item %u, ", item); /* fits */
 	(void)reason_set(reason, -EBADMSG, model_rule_name(kind), "%s: %s%s%s is not %s%s%s", f->path, which, found, item ? "," : "", allowed,
-			 hint(type, value), f->or_null && !item && value->type != DOC_NULL && type < MODEL_MAPPING ? ", or null" : "");
+			 f->or_null && !item && type < MODEL_MAPPING ? ", or null" : "", hint(type, value));
 	if (reason) {
 		reason->line = value->line;
 		reason->column = value->column;

@@ -58,6 +58,8 @@ uint64_t model_whole_of(const struct doc_node *value);
  */
 int model_check(enum model_kind kind, const struct doc_node *root, struct reason *reason);
 
+/** Is a text of @len bytes within MODEL_BYTES_MAX? 0 or -EBADMSG with reason. */
+int model_check_size(enum model_kind kind, size_t len, struct reason *reason);
 /** doc_parse_yaml() and model_check() of a text within MODEL_BYTES_MAX. 0, -EBADMSG with reason, -ENOMEM. */
 int model_parse(enum model_kind kind, const char *text, size_t len, struct reason *reason, struct doc **ret);
 

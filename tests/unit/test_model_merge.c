@@ -555,13 +555,18 @@ static void test_hostile(void **state)
 	for (int lists = 0; lists < 2; lists++) {
 		buf_clear(&b);
 		buf_append_str(&b, lists ? "context: {of: [" : "context: {of: \"");
-		while (b.len < MODEL_BYTES_MAX - 4)
+		while (b.len < MODEL_BYTES_MAX - 1000)
 			buf_append_str(&b, lists ? "1," : "x");
 		buf_append_str(&b, lists ? "]}\n" : "\"}\n");
 		if (model_merge_session(b.data, b.len, b.data, b.len, &session_owned, &why, &out))
 			fail_msg("%s", why.text);
 		assert_true(out.len > b.len);
 		buf_clear(&out);
+		while (b.len < MODEL_BYTES_MAX) /* no room for what is missing */
+			buf_append_str(&b, "#");
+		assert_int_equal(model_merge_session(b.data, b.len, b.data, b.len, &session_owned, &why, &out), -EBADMSG);
+		assert_non_null(strstr(why.text, "at most 1048576 are allowed"));
+		assert_int_equal(out.len, 0);
 	}
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	assert_true(end.tv_sec - start.tv_sec < 30); /* generous: sanitizers and busy machines */

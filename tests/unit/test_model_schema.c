@@ -221,9 +221,9 @@ static void test_sentences(void **state)
 	refuse(MODEL_SESSION, "configuration: {max_session_duration: \"300\"}\n", 1, 39,
 	       "configuration.max_session_duration: \"300\" is not a whole number of seconds of at least 1 (the quotes make it text)");
 	refuse(MODEL_SESSION, "configuration: {max_session_duration: 1e3}\n", 1, 39,
-	       "configuration.max_session_duration: 1e3 is not a whole number of seconds of at least 1 in plain digits");
+	       "configuration.max_session_duration: 1e3 is not a whole number of seconds of at least 1 (in plain digits)");
 	refuse(MODEL_SESSION, "configuration: {max_session_duration: 0x10}\n", 1, 39,
-	       "configuration.max_session_duration: 0x10 is not a whole number of seconds of at least 1 in plain digits");
+	       "configuration.max_session_duration: 0x10 is not a whole number of seconds of at least 1 (in plain digits)");
 	refuse(MODEL_SESSION, "configuration: {max_session_duration: ~}\n", 1, 39,
 	       "configuration.max_session_duration: ~ is not a whole number of seconds of at least 1");
 	refuse(MODEL_SESSION, "configuration: {auto_checkpoint: on}\n", 1, 34,
@@ -240,6 +240,8 @@ static void test_sentences(void **state)
 	refuse(MODEL_SESSION, "state: {current_operation: [a]}\n", 1, 28, "state.current_operation: a list is not text of at most 4096 bytes, or null");
 	refuse(MODEL_SESSION, "context: 5\n", 1, 10, "context: 5 is not a mapping");
 	refuse(MODEL_AGENT, "agent: {pid: 0}\n", 1, 14, "agent.pid: 0 is not a whole number from 1 to 4194304, or null");
+	refuse(MODEL_AGENT, "agent: {pid: '12'}\n", 1, 14, "agent.pid: \"12\" is not a whole number from 1 to 4194304, or null (the quotes make it text)");
+	refuse(MODEL_AGENT, "agent: {pid: .inf}\n", 1, 14, "agent.pid: .inf is not a whole number from 1 to 4194304, or null");
 	refuse(MODEL_AGENT, "metrics: {last_heartbeat: soon}\n", 1, 27,
 	       "metrics.last_heartbeat: \"soon\" is not a time such as \"2026-11-22T10:00:00Z\", or null");
 	refuse(MODEL_AGENT, "coordination:\n  dependencies:\n  - a\n  - b c\n", 4, 5,

@@ -285,7 +285,8 @@ static int create_try(struct gathering *g, struct request *q, const char *name, 
 	return r;
 }
 
-int checkpoint_create(struct engine *e, struct request *q, const char *session, const char *name, const char *reason, const char *status, struct tree_attr *ret)
+int checkpoint_take(struct engine *e, struct request *q, const char *session, const char *name, const char *reason, const char *status,
+		    char ret_id[ACTOR_ID_BYTES], struct tree_attr *ret)
 {
 	struct gathering g = {.e = e, .session = session, .status = status, .reason = reason};
 	int r = git_context_read(e->options.project, &g.branch, &g.commit);
@@ -301,7 +302,18 @@ int checkpoint_create(struct engine *e, struct request *q, const char *session, 
 	}
 	free(g.branch);
 	free(g.commit);
+	if (!r)
+		memcpy(ret_id, g.id, sizeof(g.id));
 	return r == -EBUSY ? reason_set(&q->reason, r, "checkpoint", "%s changes all the time: try again", session) : r;
+}
+
+int checkpoint_create(struct engine *e, struct request *q, const char *session, const char *name, const char *reason, const char *status, struct tree_attr *ret)
+{
+	char id[ACTOR_ID_BYTES];
+
+	if (name && !strcmp(name, CHECKPOINT_LATEST))
+		return reason_set(&q->reason, -EINVAL, "checkpoint", "a checkpoint cannot be called \"" CHECKPOINT_LATEST "\": that is the newest one");
+	return checkpoint_take(e, q, session, name, reason, status, id, ret);
 }
 
 /* ---- removing one ---- */

@@ -12,6 +12,8 @@
 #include "engine_internal.h"
 
 #define CHECKPOINT_FILE "checkpoint.yaml"
+/** The newest one, where a checkpoint is asked for; so none can be called that. */
+#define CHECKPOINT_LATEST "latest"
 /** Attempts before somebody who prepares against a busy session gives up (-EBUSY). */
 #define CHECKPOINT_TRIES 100
 /** More than a head ever has, its block's checksum included. */
@@ -60,6 +62,9 @@ struct checkpoint_new {
 };
 /** Add the directory, checkpoint.yaml and checkpoint_created. Lock held; the room for the head was reserved. Returns the directory's inode number. */
 uint64_t checkpoint_add(struct txn *t, const struct checkpoint_new *n);
+/** checkpoint_create(), telling the name it got. */
+int checkpoint_take(struct engine *e, struct request *q, const char *session, const char *name, const char *reason, const char *status,
+		    char ret_id[ACTOR_ID_BYTES], struct tree_attr *ret);
 /** Add what removes a checkpoint's directory @d and its files. Lock held. 0; -ENOTEMPTY: something foreign is in it. */
 int checkpoint_add_removal(struct txn *t, const struct dentry *d);
 

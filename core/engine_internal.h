@@ -156,6 +156,8 @@ struct txn {
 	size_t change_count, change_capacity;
 	struct event *events;
 	size_t event_count, event_capacity;
+	struct node **newborns; /**< lose their names right before the changes are applied; in txn memory */
+	size_t newborn_count;
 	struct record_blocks blocks;
 	struct record_rollback *rollback;
 	void **owned; /**< memory that goes with it */
@@ -179,6 +181,8 @@ void txn_event_more(struct txn *t, const char *fmt, ...) __attribute__((format(p
 char *txn_strdup(struct txn *t, const char *s);
 /** Memory that lives as long as the transaction. NULL: sticky -ENOMEM. */
 void *txn_alloc(struct txn *t, size_t bytes);
+/** The most its record can take, as it is now. */
+size_t txn_bytes_max(const struct txn *t);
 /** Seal, append, apply. Engine lock held. Sets t->seq and q->seq. 0, -ENOMEM, or -ENOSPC when it outgrew its reservation; nothing changed then. */
 int txn_stage(struct txn *t);
 /** After unlocking: tell the observer, give back what was not used, free. */

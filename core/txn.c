@@ -147,7 +147,7 @@ static int64_t txn_time(struct engine *e)
 	return now > e->last_time_ns ? now : e->last_time_ns + 1;
 }
 
-static void txn_fill_record(struct txn *t, int64_t time_ns, struct record *r)
+static void txn_fill_record(const struct txn *t, int64_t time_ns, struct record *r)
 {
 	*r = (struct record){
 		.time_ns = time_ns,
@@ -173,6 +173,14 @@ static size_t txn_line_bytes_max(const struct txn *t, const struct event_context
 	for (size_t i = 0; i < t->event_count; i++)
 		most = MAX(most, event_line_bytes_max(&t->events[i], ctx));
 	return most;
+}
+
+size_t txn_bytes_max(const struct txn *t)
+{
+	struct record r;
+
+	txn_fill_record(t, 0, &r);
+	return record_encoded_bytes_max(&r, &t->blocks);
 }
 
 static int txn_reserve_memory(struct txn *t, const struct record *r, const struct event_context *ctx)
@@ -240,6 +248,8 @@ int txn_stage(struct txn *t)
 	t->staged = true;
 	t->blocks_position = position + e->encoded.len;
 	record_fix_positions(&r, t->blocks_position);
+	for (size_t i = 0; i < t->newborn_count; i++)
+		tree_newborn_unlink(e->tree, t->newborns[i]);
 	for (size_t i = 0; i < t->change_count; i++) {
 		err = tree_apply(e->tree, seq, time_ns, &t->changes[i]);
 		assert(!err);

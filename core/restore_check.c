@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * After a restore: is the tree what it was, and can it be read? The two views are compared name by name, by other means than those the restore was made
+ * with, and every file it gave back is read, which checks its blocks. Both views are of the past and never change, so the engine's lock is
+ * held for a few entries at a time.
+ *
+ * Not compared: ctime, and the times of directories (names that come and go later alter them).
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <uthash.h>
+
+#include "restore_internal.h"
+
+#define ENTRIES_AT_ONCE 256
+#define EXTENTS_AT_ONCE 64
+#define READ_BYTES ARENA_RECORD_MAX
+
+/** Of a file of several names: what it is in the other view. Keys are inode numbers, doubled; odd ones of the view after. */
+struct twin {
+	uint64_t key, other;
+	UT_hash_handle hh;
+};
+
+struct dir_pair {
+	const struct node *before, *after;
+};
+
+struct check {
+	struct engine *e;
+	const struct restore_roots *roots;
+	uint64_t before, after;
+	int64_t before_ns, after_ns;
+	struct dir_pair *dirs;
+	size_t count, capacity;
+	struct twin *twins;
+	struct version_extents scratch_before, scratch_after;
+	char *bytes; /* READ_BYTES */
+	uint64_t unreadable;
+	struct reason *reason;
+	int error;
+};
+
+static void fail(struct check *c, const struct dentry *d, uint64_t seq, const char *what)
+{
+	cleanup_buf struct buf path = BUF_INIT;
+
+	if (c->error)
+		return;
+	(void)tree_dentry_path(c->e->tree, d, seq, &path);
+	c->error = reason_set(c->reason, -EIO, "restore", "%s: %s", path.data ? path.data : d->name->text, what);
+}
+
+static void push(struct check *c, const struct node *before, const struct node *after)
+{
+	if (array_reserve(&c->dirs, &c->capacity, c->count + 1, sizeof(*c->dirs)))
+		c->error = -ENOMEM;
+	else
+		c->dirs[c->count++] = (struct dir_pair){before, after};
+}
+
+/* ---- content ---- */
+
+/** Walks over what a version shows, hole or data. */
+struct runs {
+	const struct version *v;
+	struct version_extents *scratch;
+	struct extent items[EXTENTS_AT_ONCE];
+	ssize_t count, next;
+	uint64_t at, covered;
+};
+
+/* The run that begins at r->at; len 0 at the end. 0 or -ENOMEM. */
+static int runs_get(struct runs *r, struct extent *ret)
+{
+	if (r->at == r->covered && r->at < r->v->size) {
+		r->next = 0;
+		r->count = tree_extents(r->v, r->scratch, r->at, r->v->size - r->at, r->items, EXTENTS_AT_ONCE, &r->covered);
+		if (r->count < 0)
+			return (int)r->count;
+	}
+	if (r->next < r->count && r->items[r->next].file_offset <= r->at) {
+		*ret = r->items[r->next];
+		extent_clip(ret, r->at, UINT64_MAX);
+	} else {
+		*ret = (struct extent){.file_offset = r->at};
+		ret->len = (r->next < r->count ? r->items[r->next].file_offset : r->covered) - r->at;
+	}
+	return 0;
+}
+
+static void runs_pass(struct runs *r, uint64_t len)
+{
+	r->at += len;
+	if (r->next < r->count && r->items[r->next].file_offset + r->items[r->next].len <= r->at)
+		r->next++;
+}
+
+/* Do both show the same bytes of the store? */
+static bool same_content(struct check *c, const struct version *v, const struct version *w)
+{
+	struct runs a = {.v = v, .scratch = &c->scratch_before}, b = {.v = w, .scratch = &c->scratch_after};
+
+	if (tree_version_same_content(v, w))
+		return true;
+	while (v->size == w->size && a.at < v->size) {
+		struct extent x, y;
+		uint64_t len;
+
+		if (runs_get(&a, &x) || runs_get(&b, &y)) {
+			c->error = -ENOMEM;
+			return true;
+		}
+		if (x.position != y.position || (x.position && x.skip != y.skip))
+			return false;
+		len = MIN(x.len, y.len);
+		runs_pass(&a, len);
+		runs_pass(&b, len);
+	}
+	return v->size == w->size;
+}
+
+static bool extent_is_readable(struct check *c, const struct extent *x)
+{
+	for (uint64_t done = 0; x->position && done < x->len; done += READ_BYTES) {
+		int r = extent_read(c->e, x, done, c->bytes, (size_t)MIN(x->len - done, (uint64_t)READ_BYTES));
+
+		if (r == -ENOMEM)
+			c->error = r;
+		if (r)
+			return r == -ENOMEM;
+	}
+	return true;
+}
+
+/* Reads all of it. False: some of it cannot be. */
+static bool is_readable(struct check *c, const struct version *v)
+{
+	struct extent items[EXTENTS_AT_ONCE];
+	uint64_t at = 0;
+
+	while (at < v->size) {
+		ssize_t n;
+
+		engine_lock(c->e);
+		n = tree_extents(v, &c->scratch_after, at, v->size - at, items, EXTENTS_AT_ONCE, &at);
+		engine_unlock(c->e);
+		if (n < 0)
+			c->error = (int)n;
+		for (ssize_t i = 0; i < n; i++)
+			if (!extent_is_readable(c, &items[i]))
+				return false;
+		if (c->error)
+			break;
+	}
+	return true;
+}
+
+/* ---- entries ---- */
+
+/* Is @other always the same for @key? */
+static bool twin_holds(struct check *c, uint64_t key, uint64_t other)
+{
+	struct twin *t = NULL;
+
+	if (c->twins)
+		HASH_FIND(hh, c->twins, &key, sizeof(key), t);
+	if (t)
+		return t->other == other;
+	t = calloc(1, sizeof(*t));
+	if (!t) {
+		c->error = -ENOMEM;
+		return true;
+	}
+	t->key = key;
+	t->other = other;
+	HASH_ADD(hh, c->twins, key, sizeof(t->key), t);
+	return true;
+}
+
+/* Names that were one file are one file, and no others. */
+static bool same_links(struct check *c, const struct node *a, const struct node *b)
+{
+	if (!a->names->names_next && !b->names->names_next)
+		return true;
+	return twin_holds(c, a->ino * 2, b->ino) && twin_holds(c, b->ino * 2 + 1, a->ino);
+}
+
+static const char *difference(struct check *c, const struct node *a, const struct node *b)
+{
+	const struct version *v = tree_version_at(a, c->before), *w = tree_version_at(b, c->after);
+	struct tree_attr x, y;
+
+	if (tree_attr_at(c->e->tree, a, c->before, c->before_ns, &x) || tree_attr_at(c->e->tree, b, c->after, c->after_ns, &y))
+		return "is not there as it was";
+	if (x.mode != y.mode || x.uid != y.uid || x.gid != y.gid || x.rdev != y.rdev || v->attrs->xattrs != w->attrs->xattrs)
+		return "has other attributes than it had";
+	if (S_ISDIR(x.mode))
+		return NULL;
+	if (x.mtime_ns != y.mtime_ns || x.atime_ns != y.atime_ns)
+		return "has other times than it had";
+	if (!same_links(c, a, b))
+		return "is not the same file as others any more";
+	if (S_ISLNK(x.mode) && strcmp(a->symlink, b->symlink))
+		return "points elsewhere than it did";
+	return S_ISREG(x.mode) && !same_content(c, v, w) ? "holds something else than it did" : NULL;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct dentry *const *x = a, *const *y = b;
+
+	return strcmp((*x)->name->text, (*y)->name->text);
+}
+
+/* Entries of a directory in a view, by name, without those a restore passes by. No lock held. */
+static size_t list(struct check *c, const struct node *dir, uint64_t seq, struct dentry ***ret)
+{
+	size_t count = 0, kept = 0;
+
+	engine_lock(c->e);
+	if (tree_list(c->e->tree, dir, seq, ret, &count))
+		c->error = -ENOMEM;
+	engine_unlock(c->e);
+	if (c->error)
+		return 0;
+	for (size_t i = 0; i < count; i++)
+		if (!restore_skips(c->roots, (*ret)[i]))
+			(*ret)[kept++] = (*ret)[i];
+	qsort(*ret, kept, sizeof(**ret), by_name);
+	return kept;
+}
+
+/* Entries [from, to) of both lists. Lock held. */
+static void compare_some(struct check *c, struct dentry **a, struct dentry **b, size_t from, size_t to)
+{
+	for (size_t i = from; i < to && !c->error; i++) {
+		int order = strcmp(a[i]->name->text, b[i]->name->text);
+		const char *what;
+
+		if (order) {
+			fail(c, order < 0 ? a[i] : b[i], order < 0 ? c->before : c->after, order < 0 ? "is missing" : "was not there");
+			return;
+		}
+		what = difference(c, a[i]->node, b[i]->node);
+		if (what)
+			fail(c, b[i], c->after, what);
+		else if (S_ISDIR(a[i]->node->newest->attrs->mode))
+			push(c, a[i]->node, b[i]->node);
+	}
+}
+
+static void unreadable(struct check *c, const struct dentry *d)
+{
+	cleanup_buf struct buf path = BUF_INIT;
+
+	if (c->unreadable++)
+		return;
+	engine_lock(c->e);
+	(void)tree_dentry_path(c->e->tree, d, c->after, &path); /* without memory: only its directory is missing in the sentence */
+	engine_unlock(c->e);
+	(void)reason_set(c->reason, -EIO, "restore", "%s was put back, but what it held is damaged in the store", path.data ? path.data : d->name->text);
+}
+
+/* What the transaction gave back is read. No lock held. */
+static void read_some(struct check *c, struct dentry **b, size_t from, size_t to)
+{
+	for (size_t i = from; i < to && !c->error; i++) {
+		const struct version *w = NULL;
+
+		engine_lock(c->e);
+		if (S_ISREG(b[i]->node->newest->attrs->mode))
+			w = tree_version_at(b[i]->node, c->after);
+		engine_unlock(c->e);
+		if (w && (w->born == c->after || b[i]->born == c->after) && !is_readable(c, w))
+			unreadable(c, b[i]);
+	}
+}
+
+static void compare_dirs(struct check *c, struct dir_pair p)
+{
+	cleanup_free struct dentry **a = NULL, **b = NULL;
+	size_t count = list(c, p.before, c->before, &a), others = list(c, p.after, c->after, &b);
+
+	for (size_t i = 0; i < MIN(count, others) && !c->error; i += ENTRIES_AT_ONCE) {
+		size_t end = MIN(i + ENTRIES_AT_ONCE, MIN(count, others));
+
+		engine_lock(c->e);
+		compare_some(c, a, b, i, end);
+		engine_unlock(c->e);
+		if (!c->error)
+			read_some(c, b, i, end);
+	}
+	if (!c->error && count != others) {
+		engine_lock(c->e);
+		fail(c, count > others ? a[others] : b[count], count > others ? c->before : c->after, count > others ? "is missing" : "was not there");
+		engine_unlock(c->e);
+	}
+}
+
+static void check_roots(struct check *c)
+{
+	const uint64_t roots[] = {c->roots->state, c->roots->agents};
+
+	engine_lock(c->e);
+	c->before_ns = engine_seq_time(c->e, c->before);
+	c->after_ns = engine_seq_time(c->e, c->after);
+	for (size_t i = 0; i < ARRAY_SIZE(roots) && !c->error; i++) {
+		const struct node *n = roots[i] ? tree_node(c->e->tree, roots[i]) : NULL;
+		const struct dentry *d = n ? tree_name_at(n, c->after) : NULL;
+		const char *what = d ? difference(c, n, n) : NULL;
+
+		if (what)
+			fail(c, d, c->after, what);
+		else if (n)
+			push(c, n, n);
+	}
+	engine_unlock(c->e);
+}
+
+int restore_check(struct engine *e, const struct restore_roots *roots, uint64_t before, uint64_t after, uint64_t *ret_unreadable, struct reason *reason)
+{
+	struct check c = {.e = e, .roots = roots, .before = before, .after = after, .reason = reason, .bytes = malloc(READ_BYTES)};
+	struct twin *t, *next;
+
+	if (!c.bytes)
+		return -ENOMEM;
+	check_roots(&c);
+	for (size_t i = 0; i < c.count && !c.error; i++)
+		compare_dirs(&c, c.dirs[i]);
+	HASH_ITER(hh, c.twins, t, next)
+	{
+		HASH_DEL(c.twins, t);
+		free(t);
+	}
+	extent_map_release(&c.scratch_before.map);
+	extent_map_release(&c.scratch_after.map);
+	free(c.dirs);
+	free(c.bytes);
+	*ret_unreadable = c.unreadable;
+	return !c.error && c.unreadable ? -EIO : c.error;
+}

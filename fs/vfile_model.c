@@ -15,21 +15,25 @@
 #include "registry.h"
 #include "upkeep.h"
 
+#define UNHEALTHY_AFTER_INTERVALS 3 /* as upkeep judges */
+
 struct watched {
-	uint32_t *pids; /* sorted */
+	struct watched_pid *pids; /* sorted */
 	size_t count;
 };
 
 static int compare_pids(const void *a, const void *b)
 {
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	const struct watched_pid *x = a, *y = b;
 
-	return (x > y) - (x < y);
+	return (x->pid > y->pid) - (x->pid < y->pid);
 }
 
 static bool is_watched(const struct watched *w, uint32_t pid)
 {
-	return pid && w->count && bsearch(&pid, w->pids, w->count, sizeof(pid), compare_pids);
+	const struct watched_pid key = {.pid = pid};
+
+	return pid && w->count && bsearch(&key, w->pids, w->count, sizeof(key), compare_pids);
 }
 
 /* ---- copying: lock held ---- */
@@ -39,25 +43,51 @@ static char *copy_text(const char *text)
 	return strdup(text ? text : "");
 }
 
-/* As upkeep takes them: something changed since the newest checkpoint, and the session is at work. */
-static int64_t next_checkpoint(const struct session *s)
-{
-	const struct checkpoint *newest = s->newest_checkpoint;
-	int64_t since = newest ? newest->time_ns : s->fields.created_ns;
+/* The moment, by both clocks. */
+struct clocks {
+	int64_t wall_ns, monotonic_ns;
+};
 
-	if (!s->fields.auto_checkpoint || s->fields.status != SESSION_ACTIVE || (newest && s->changed_seq <= newest->seq))
-		return 0;
-	return since + (int64_t)s->fields.checkpoint_interval_s * NS_PER_S;
+static int64_t wall_time(const struct clocks *c, int64_t monotonic_ns)
+{
+	return c->wall_ns + (monotonic_ns - c->monotonic_ns);
 }
 
-static int64_t expires(const struct session *s)
+static int64_t created(struct engine *e, const struct session *s)
 {
-	if (session_status_is_over(s->fields.status) || !s->fields.created_ns)
-		return 0;
-	return s->fields.created_ns + (int64_t)s->fields.max_session_duration_s * NS_PER_S;
+	const struct node *dir = tree_node(engine_tree(e), s->dir_ino);
+
+	if (s->fields.created_ns || !dir->names)
+		return s->fields.created_ns;
+	return engine_seq_time(e, dir->names->born);
 }
 
-static int add_session(struct moment *m, struct engine *e, const struct session *s)
+static int64_t next_checkpoint(const struct session *s, const struct clocks *now)
+{
+	if (!s->unsaved_ns || !s->fields.auto_checkpoint || !s->fields.recovery_enabled || !s->checkpoints_ino)
+		return 0;
+	return wall_time(now, s->unsaved_ns + (int64_t)s->fields.checkpoint_interval_s * NS_PER_S);
+}
+
+static int64_t expires(struct engine *e, const struct session *s)
+{
+	if (session_status_is_over(s->fields.status) || !s->fields.max_session_duration_s || !s->file_ino)
+		return 0;
+	return MAX(created(e, s), s->reopened_ns) + (int64_t)s->fields.max_session_duration_s * NS_PER_S;
+}
+
+/* Silence is looked for at whole intervals of the monotonic clock, when there are three of it. */
+static int64_t becomes_unhealthy(const struct agent *a, const struct clocks *now)
+{
+	int64_t interval_ns = (int64_t)a->session->fields.heartbeat_interval_s * NS_PER_S;
+	int64_t at_ns = a->alive_ns + UNHEALTHY_AFTER_INTERVALS * interval_ns;
+
+	if (a->fields.status > AGENT_IDLE || session_status_is_over(a->session->fields.status))
+		return 0;
+	return wall_time(now, ALIGN_UP(at_ns, interval_ns));
+}
+
+static int add_session(struct moment *m, struct engine *e, const struct session *s, const struct clocks *now)
 {
 	struct moment_session *to;
 
@@ -68,15 +98,15 @@ static int add_session(struct moment *m, struct engine *e, const struct session 
 		.status = s->fields.status,
 		.type = copy_text(s->fields.type),
 		.file_missing = !s->file_ino,
-		.created_ns = s->fields.created_ns,
+		.created_ns = created(e, s),
 		.changed_ns = s->changed_ns,
 		.heartbeat_interval_s = s->fields.heartbeat_interval_s,
 		.max_session_duration_s = s->fields.max_session_duration_s,
 		.checkpoint_interval_s = s->fields.checkpoint_interval_s,
 		.checkpoint_count = s->checkpoint_count,
 		.checkpoint_ns = s->newest_checkpoint ? s->newest_checkpoint->time_ns : 0,
-		.next_checkpoint_ns = next_checkpoint(s),
-		.expires_ns = expires(s),
+		.next_checkpoint_ns = next_checkpoint(s, now),
+		.expires_ns = expires(e, s),
 		.operations = registry_operation_count(e, s),
 		.events = registry_event_count(e, s),
 		.refusals = s->refusals,
@@ -93,9 +123,8 @@ static int add_session(struct moment *m, struct engine *e, const struct session 
 	return 0;
 }
 
-static int add_agent(struct moment *m, const struct agent *a, const struct watched *w)
+static int add_agent(struct moment *m, const struct agent *a, const struct watched *w, const struct clocks *now)
 {
-	const struct moment_session *s = &m->sessions[m->session_count - 1];
 	struct moment_agent *to;
 
 	if (array_reserve(&m->agents, &m->agent_capacity, m->agent_count + 1, sizeof(*m->agents)))
@@ -107,6 +136,7 @@ static int add_agent(struct moment *m, const struct agent *a, const struct watch
 		.type = copy_text(a->fields.type),
 		.registered_ns = a->fields.registered_ns,
 		.heartbeat_ns = a->heartbeat_ns,
+		.unhealthy_ns = becomes_unhealthy(a, now),
 		.operations = a->fields.operations_completed + a->operations_added,
 		.errors = a->fields.errors_encountered + a->errors_added,
 		.pid = a->fields.pid,
@@ -116,22 +146,21 @@ static int add_agent(struct moment *m, const struct agent *a, const struct watch
 		return -ENOMEM;
 	m->agent_count++;
 	strcpy(to->id, a->id);
-	if (agent_status_is_live(to->status) && to->status != AGENT_UNHEALTHY && !session_status_is_over(s->status))
-		to->unhealthy_ns = to->heartbeat_ns + 3 * (int64_t)s->heartbeat_interval_s * NS_PER_S;
 	return 0;
 }
 
 static int add_all(struct moment *m, struct engine *e, const char *session, const char *agent, const struct watched *w)
 {
+	const struct clocks now = {m->now_ns, env_monotonic_ns(engine_env(e))};
 	int r = 0;
 
 	for (struct session *s = registry_first_session(e); !r && s; s = s->next) {
 		if (session && strcmp(s->id, session))
 			continue;
-		r = add_session(m, e, s);
+		r = add_session(m, e, s, &now);
 		for (const struct agent *a = s->agents; !r && a; a = a->next)
 			if (!a->removed_ns && (!agent || !strcmp(a->id, agent)))
-				r = add_agent(m, a, w);
+				r = add_agent(m, a, w, &now);
 	}
 	if (!r && ((session && !m->session_count) || (agent && !m->agent_count)))
 		r = -ENOENT;
@@ -142,12 +171,17 @@ int moment_take(struct fs *fs, const char *session, const char *agent, struct mo
 {
 	struct moment m = {0};
 	struct watched w = {0};
-	int r;
+	uint64_t generation;
+	int r = upkeep_watched_pids(fs->engine, &w.pids, &w.count, &generation);
 
-	engine_lock(fs->engine);
-	m.now_ns = env_time_ns(engine_env(fs->engine));
-	r = add_all(&m, fs->engine, session, agent, &w);
-	engine_unlock(fs->engine);
+	if (!r)
+		r = lock_files_list(fs->engine, &m.locks, &m.lock_count);
+	if (!r) {
+		engine_lock(fs->engine);
+		m.now_ns = env_time_ns(engine_env(fs->engine));
+		r = add_all(&m, fs->engine, session, agent, &w);
+		engine_unlock(fs->engine);
+	}
 	free(w.pids);
 	if (r)
 		moment_release(&m);
@@ -162,6 +196,8 @@ void moment_release(struct moment *m)
 		free(m->sessions[i].type);
 	for (size_t i = 0; i < m->agent_count; i++)
 		free(m->agents[i].type);
+	for (size_t i = 0; i < m->lock_count; i++)
+		lock_info_release(&m->locks[i]);
 	free(m->sessions);
 	free(m->agents);
 	free(m->locks);

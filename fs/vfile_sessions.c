@@ -102,30 +102,20 @@ bool session_exists(struct fs *fs, const struct vnode *v)
 	return yes;
 }
 
-/* ---- what status/sessions.yaml and health.yaml both say ---- */
-
-static void put_times(struct buf *out, int indent, const struct moment *m, const struct moment_session *s)
-{
-	yaml_line_time(out, indent, "created_at", s->created_ns);
-	yaml_line_time(out, indent, "last_change", s->changed_ns);
-	yaml_line_age(out, indent, "last_change_age_seconds", m->now_ns, s->changed_ns);
-}
-
-static void put_checkpoint(struct buf *out, int indent, const struct moment *m, const struct moment_session *s)
-{
-	yaml_line_text(out, indent, "newest_checkpoint", *s->checkpoint ? s->checkpoint : NULL);
-	yaml_line_age(out, indent, "newest_checkpoint_age_seconds", m->now_ns, s->checkpoint_ns);
-	yaml_line_time(out, indent, "next_checkpoint_at", s->next_checkpoint_ns);
-	yaml_line_time(out, indent, "expires_at", s->expires_ns);
-}
+/* ---- status/sessions.yaml ---- */
 
 static void put_session(struct buf *out, const struct moment *m, const struct moment_session *s)
 {
 	buf_printf(out, "  - id: \"%s\"\n    status: %s\n", s->id, session_status_name(s->status));
 	yaml_line_text(out, 4, "type", s->type);
-	put_times(out, 4, m, s);
+	yaml_line_time(out, 4, "created_at", s->created_ns);
+	yaml_line_time(out, 4, "last_change", s->changed_ns);
+	yaml_line_age(out, 4, "last_change_age_seconds", m->now_ns, s->changed_ns);
 	buf_printf(out, "    agents: {live: %zu, unhealthy: %zu}\n", moment_live_agents(s), s->agents[AGENT_UNHEALTHY]);
-	put_checkpoint(out, 4, m, s);
+	yaml_line_text(out, 4, "newest_checkpoint", *s->checkpoint ? s->checkpoint : NULL);
+	yaml_line_age(out, 4, "newest_checkpoint_age_seconds", m->now_ns, s->checkpoint_ns);
+	yaml_line_time(out, 4, "next_checkpoint_at", s->next_checkpoint_ns);
+	yaml_line_time(out, 4, "expires_at", s->expires_ns);
 	buf_printf(out, "    path: \"state/sessions/%s\"\n", s->id);
 }
 
@@ -172,10 +162,12 @@ static void why_agents(struct buf *out, const struct moment *m, const struct mom
 {
 	for (size_t i = 0; i < m->agent_count; i++) {
 		const struct moment_agent *a = &m->agents[i];
+		char since[TIME_TEXT_BYTES];
 
+		time_format(a->heartbeat_ns, since);
 		if (a->status == AGENT_UNHEALTHY)
-			why(out, "agent %s is unhealthy: no sign of life for %" PRId64 " s (one is expected every %" PRIu64 " s)", a->id,
-			    (int64_t)((m->now_ns - a->heartbeat_ns) / NS_PER_S), s->heartbeat_interval_s);
+			why(out, "agent %s is unhealthy: no sign of life since %s (one is expected every %" PRIu64 " s)", a->id, since,
+			    s->heartbeat_interval_s);
 		if (a->status == AGENT_DEAD)
 			why(out, "agent %s is dead", a->id);
 	}
@@ -184,6 +176,7 @@ static void why_agents(struct buf *out, const struct moment *m, const struct mom
 static void why_session(struct buf *out, const struct moment *m, const struct moment_session *s)
 {
 	int64_t late_ns = s->next_checkpoint_ns ? m->now_ns - s->next_checkpoint_ns : 0;
+	char since[TIME_TEXT_BYTES];
 
 	if (s->file_missing)
 		why(out, "session.yaml is missing: defaults hold");
@@ -193,22 +186,28 @@ static void why_session(struct buf *out, const struct moment *m, const struct mo
 		why(out, "the session has failed");
 	if (!session_status_is_over(s->status))
 		why_agents(out, m, s);
+	time_format(s->next_checkpoint_ns, since);
 	if (late_ns > CHECKPOINT_GRACE_NS + (int64_t)s->checkpoint_interval_s * NS_PER_S)
-		why(out, "the automatic checkpoint is %" PRId64 " s late", (int64_t)(late_ns / NS_PER_S));
+		why(out, "an automatic checkpoint has been due since %s", since);
+	time_format(s->refused_ns, since);
 	if (s->refused_ns && m->now_ns - s->refused_ns < REFUSAL_RECENT_NS)
-		why(out, "%" PRIu64 " %s refused, the last %" PRId64 " s ago: see transactions/rollbacks", s->refusals, s->refusals == 1 ? "save was" : "saves were",
-		    (int64_t)((m->now_ns - s->refused_ns) / NS_PER_S));
+		why(out, "%" PRIu64 " %s refused, the last at %s: see transactions/rollbacks", s->refusals, s->refusals == 1 ? "save was" : "saves were",
+		    since);
 }
 
-static void put_numbers(struct buf *out, const struct moment *m, const struct moment_session *s)
+static void put_numbers(struct buf *out, const struct moment_session *s)
 {
 	yaml_line_text(out, 0, "session", s->id);
 	buf_printf(out, "session_status: %s\n", session_status_name(s->status));
-	put_times(out, 0, m, s);
+	yaml_line_time(out, 0, "created_at", s->created_ns);
+	yaml_line_time(out, 0, "last_change", s->changed_ns);
+	yaml_line_time(out, 0, "expires_at", s->expires_ns);
 	buf_append_str(out, "agents:\n");
 	yaml_counts(out, 2, agent_count_name, s->agents, AGENT_STATUS_COUNT);
 	yaml_line_number(out, 0, "checkpoints", s->checkpoint_count);
-	put_checkpoint(out, 0, m, s);
+	yaml_line_text(out, 0, "newest_checkpoint", *s->checkpoint ? s->checkpoint : NULL);
+	yaml_line_time(out, 0, "newest_checkpoint_at", s->checkpoint_ns);
+	yaml_line_time(out, 0, "next_checkpoint_at", s->next_checkpoint_ns);
 	yaml_line_number(out, 0, "transactions", s->operations);
 	yaml_line_number(out, 0, "events", s->events);
 	yaml_line_number(out, 0, "refused_saves", s->refusals);
@@ -233,7 +232,7 @@ int session_health_render(struct fs *fs, const struct vnode *v, struct buf *out)
 	buf_printf(out, "status: %s\n", fs->read_only || health.status == ENGINE_READ_ONLY ? "read-only" : reasons.len ? "degraded" : "healthy");
 	buf_append_str(out, reasons.len ? "why:\n" : "why: []\n");
 	buf_append(out, reasons.data, reasons.len);
-	put_numbers(out, &m, &m.sessions[0]);
+	put_numbers(out, &m.sessions[0]);
 	moment_release(&m);
 	return reasons.error;
 }

@@ -1,41 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""The rows of make bench. Each function measures one row in a Lab and yields what it found:
-
-    Figures(work, {contestant: [results of the rounds]})   medians are shown, all rounds go to the JSON lines
-    Check(what, value, '>=' or '<=', target)                  value None: could not be measured here
-    Note(text)
+"""The rows of make bench about saving, reading and mounting. Each function measures one row in a Lab and yields what it found (results.py).
 
 The numbers of the rows and the targets are those of the project's list of performance targets.
 """
-import collections
 import json
 import os
 import shutil
-import statistics
-import subprocess
 import time
 
-from lab import Skip, median, ratio, run
+from lab import median, run
+from results import OURS, Figures, Note, against, at_least, at_most
 
-Figures = collections.namedtuple('Figures', 'work results')
-Check = collections.namedtuple('Check', 'what value sense target')
-Note = collections.namedtuple('Note', 'text')
-
-KIB, MIB = 1024, 1 << 20
-OURS = 'milestonefs'
+MIB = 1 << 20
 EXT4 = 'plain file system'
-
-
-def at_least(what, value, target):
-    return Check(what, value, '>=', target)
-
-
-def at_most(what, value, target):
-    return Check(what, value, '<=', target)
-
-
-def against(results, peer, key='per_s', ours=OURS):
-    return ratio(results.get(ours, []), results.get(peer, []), key)
 
 
 def least_kib(results):

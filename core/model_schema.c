@@ -15,9 +15,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model_list.h"
-
 #define FOUND_BYTES_MAX 40
+
+/* Bounds of fields. */
+#define SECONDS_MAX 1000000000	   /* 31 years: in nanoseconds it fits 64 bits */
+#define DAYS_MAX 100000		   /* likewise */
+#define COUNT_MAX 9007199254740991 /* 2^53 - 1: what every tool reads exactly */
+#define WORD_BYTES_MAX 128	   /* of a type, of an event type */
+#define SENTENCE_BYTES_MAX 4096	   /* of what a person says */
+#define PID_MAX 4194304		   /* Linux has no larger ones */
 
 static const char *const session_statuses[] = {
 #define X(name, text) text,
@@ -45,10 +51,26 @@ static const char *const agent_statuses[] = {
 #define TEXTS .type = MODEL_TEXTS, .or_null = true
 #define IDS .type = MODEL_IDS, .or_null = true
 #define OR_NULL(...) __VA_ARGS__, .or_null = true
-#define FIELD(name, of_type, value, who) {.path = name, of_type, .fallback = value, .owner = MODEL_OWNER_##who},
+#define TEXT_OF(number) TEXT_OF_(number)
+#define TEXT_OF_(number) #number
+#define ROW(name, of_type, value, who) {.path = name, of_type, .fallback = value, .owner = MODEL_OWNER_##who},
+#define NO_ROW(...)
 
-static const struct model_field session_rows[] = {SESSION_FIELD_LIST(FIELD)};
-static const struct model_field agent_rows[] = {AGENT_FIELD_LIST(FIELD)};
+#define SESSION_FIELD ROW
+#define AGENT_FIELD NO_ROW
+static const struct model_field session_rows[] = {
+#include "model_list.h"
+};
+#undef SESSION_FIELD
+#undef AGENT_FIELD
+
+#define SESSION_FIELD NO_ROW
+#define AGENT_FIELD ROW
+static const struct model_field agent_rows[] = {
+#include "model_list.h"
+};
+#undef SESSION_FIELD
+#undef AGENT_FIELD
 
 const struct model_field *model_fields(enum model_kind kind, size_t *ret_count)
 {
@@ -293,7 +315,7 @@ static int refuse(enum model_kind kind, const struct model_field *f, enum model_
 
 static int check_items(enum model_kind kind, const struct model_field *f, const struct doc_node *list, struct reason *reason)
 {
-	const struct model_field item = {.path = f->path, .max = MODEL_WORD_BYTES_MAX};
+	const struct model_field item = {.path = f->path, .max = WORD_BYTES_MAX};
 	enum model_type type = f->type == MODEL_IDS ? MODEL_ID : MODEL_TEXT;
 	unsigned at = 0;
 

@@ -16,12 +16,14 @@
 #include "actor.h"
 #include "buf.h"
 #include "doc.h"
-#include "model_list.h"
 #include "rule.h"
 #include "util.h"
 
 /** A larger text is refused: the daemon rewrites these files, and what is large belongs beside them, in state/. */
 #define MODEL_BYTES_MAX (1u << 20)
+
+#define SESSION_HEARTBEAT_INTERVAL_S 30 /* configuration.heartbeat_interval, when the file has none */
+#define SESSION_SYNC_TIMEOUT_S 300	/* configuration.sync_timeout, likewise */
 
 enum model_kind { MODEL_NONE, MODEL_SESSION, MODEL_AGENT };
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "barrier.h"
 #include "engine_internal.h"
 
 #ifndef RENAME_NOREPLACE
@@ -116,6 +117,14 @@ static int check_layout(struct renaming *x)
 	return r;
 }
 
+/* What comes into a barrier's directory must belong there. */
+static int check_barrier(struct renaming *x, const struct node *dir, const char *name, const struct node *comes)
+{
+	if (registry_place_of(x->e, dir->ino, NULL) != PLACE_BARRIER)
+		return 0;
+	return barrier_check_entry(x->e, dir->ino, name, comes->newest->attrs->mode, &x->q->reason);
+}
+
 /* Lock held. */
 static int renaming_find(struct renaming *x)
 {
@@ -142,6 +151,10 @@ static int renaming_find(struct renaming *x)
 	if (is_below(new_dir, x->node) || (x->flags & RENAME_EXCHANGE && x->to && is_below(dir, x->to->node)))
 		return -EINVAL;
 	r = check_layout(x);
+	if (!r)
+		r = check_barrier(x, new_dir, x->new_name, x->node);
+	if (!r && x->flags & RENAME_EXCHANGE)
+		r = check_barrier(x, dir, x->name, x->to->node);
 	if (!r)
 		r = check_target(x);
 	x->version = x->node->newest;

@@ -187,6 +187,7 @@ static void look_agent(struct engine *e, struct session *s, const char *id, cons
 		place_drop(r, a->ino);
 	a->ino = what.ino = d->node->ino;
 	what.agent = a;
+	(void)__atomic_fetch_or(&r->agent_bits[agent_bit(a->ino) / 64], UINT64_C(1) << agent_bit(a->ino) % 64, __ATOMIC_RELAXED);
 	(void)place_add(e, &what); /* without it the file is not read again: a problem of health */
 	a->removed_ns = 0;
 	agent_pid_update(r, a);

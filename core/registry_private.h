@@ -25,6 +25,12 @@ struct place {
 	UT_hash_handle hh;
 };
 
+#define AGENT_BITS 65536
+static inline uint32_t agent_bit(uint64_t ino)
+{
+	return (uint32_t)(ino * UINT64_C(0x9e3779b97f4a7c15) >> 48); /* 16 bits: AGENT_BITS */
+}
+
 /** Agents of one id. */
 struct agent_id {
 	char id[ACTOR_ID_BYTES];
@@ -53,6 +59,8 @@ struct registry {
 	struct agent_id *agent_ids;
 	bool scanning;			 /**< at the start: nothing is new, and every name is looked at once */
 	uint64_t pid_count, pid_changes; /**< atomic: read without the lock */
+	/** atomic: a bit is set for each file that is or was an agent's; read without the lock. For an agent_bit() a word and a bit of it */
+	uint64_t agent_bits[AGENT_BITS / 64];
 };
 
 static inline struct registry_session *session_entry(struct session *s)

@@ -198,32 +198,27 @@ uint64_t upkeep_watch_generation(struct engine *e)
 }
 
 /* Those with that process who were last heard of before. */
-static bool agents_process_ended(struct engine *e, uint32_t pid, int64_t known_before_ns)
+static void agents_process_ended(struct engine *e, uint32_t pid, int64_t known_before_ns)
 {
-	bool any = false;
-
 	for (struct session *s = registry_first_session(e); s; s = s->next)
 		for (struct agent *a = s->agents; a; a = a->next)
 			if (a->fields.pid == pid && agent_pid_matters(a) && a->pid_known_ns < known_before_ns)
-				any = a->process_ended = true;
-	return any;
+				a->process_ended = true;
 }
 
 void upkeep_process_seen(struct engine *e, uint32_t pid, int64_t started_ns)
 {
-	bool any;
-
 	engine_lock(e);
-	any = agents_process_ended(e, pid, started_ns - STARTED_SLACK_NS);
+	agents_process_ended(e, pid, started_ns - STARTED_SLACK_NS);
+	lock_files_process_seen(e, pid, started_ns);
 	engine_unlock(e);
-	if (any)
-		upkeep_wake(e);
+	upkeep_wake(e);
 }
 
 void upkeep_process_ended(struct engine *e, uint32_t pid)
 {
 	engine_lock(e);
-	(void)agents_process_ended(e, pid, INT64_MAX);
+	agents_process_ended(e, pid, INT64_MAX);
 	lock_files_process_ended(e, pid);
 	engine_unlock(e);
 	upkeep_wake(e);

@@ -42,6 +42,13 @@ void upkeep_agent_changed(struct engine *e, struct agent *a, enum agent_status b
 	upkeep_wake(e);
 }
 
+bool upkeep_may_be_agent(struct engine *e, uint64_t ino)
+{
+	uint32_t bit = agent_bit(ino);
+
+	return e->registry && __atomic_load_n(&e->registry->agent_bits[bit / 64], __ATOMIC_RELAXED) >> bit % 64 & 1;
+}
+
 bool upkeep_heartbeat(struct engine *e, uint64_t ino)
 {
 	struct agent *a;
@@ -109,6 +116,7 @@ void agent_become(struct engine *e, struct agent *a, const struct verdict *v, in
 {
 	enum agent_status from = a->fields.status;
 
+	a->fields.status = v->to;
 	if (v->leaves || v->to == AGENT_DEAD) {
 		barriers_agent_died(e, a->session, a->id);
 		lock_files_agent_died(e, a->session->id, a->id);
@@ -125,7 +133,6 @@ void agent_become(struct engine *e, struct agent *a, const struct verdict *v, in
 		a->before_silence = from == AGENT_IDLE ? AGENT_IDLE : AGENT_ACTIVE;
 	else
 		a->alive_ns = MAX(a->alive_ns, now_ns);
-	a->fields.status = v->to;
 	a->lived = false;
 }
 

@@ -13,6 +13,7 @@
 #include "layout.h"
 #include "node_id.h"
 #include "process.h"
+#include "upkeep.h"
 #include "view_slots.h"
 
 enum { BLOCK_BYTES = 64 << 10 }; /* what programs should write at a time: one request */
@@ -59,13 +60,30 @@ int entry_live_attr(struct fs *fs, uint64_t ino, struct tree_attr *ret)
 	return r;
 }
 
+/* An agent's newest sign of life shows at once as its file's time, and is in the tree later. False: it is no agent's file. */
+static bool adjust_agent(struct fs *fs, struct stat *st)
+{
+	bool is_agent = false;
+	int64_t heartbeat_ns;
+
+	if (!upkeep_may_be_agent(fs->engine, st->st_ino))
+		return false;
+	engine_lock(fs->engine);
+	heartbeat_ns = upkeep_heartbeat_time(fs->engine, st->st_ino, &is_agent);
+	engine_unlock(fs->engine);
+	if (heartbeat_ns)
+		st->st_mtim = st->st_ctim = timespec_of(heartbeat_ns);
+	return is_agent;
+}
+
 double entry_adjust_live(struct fs *fs, uint32_t tid, struct stat *st)
 {
+	bool is_agent = S_ISREG(st->st_mode) && adjust_agent(fs, st);
 	uint64_t size;
 	int64_t mtime_ns;
 
 	if (!S_ISREG(st->st_mode) || !handles_writing(fs->handles, st->st_ino))
-		return ATTR_TIMEOUT_S;
+		return is_agent ? 0 : ATTR_TIMEOUT_S;
 	if (!handles_draft_stat(fs, st->st_ino, tid, &size, &mtime_ns))
 		return 0;
 	if (st->st_size == 0 && st->st_blocks == 0)

@@ -3,7 +3,7 @@
  * What a node number or a name is, and its attributes as a given process sees them: shared by lookup, getattr, readdirplus and
  * everything that answers with an entry.
  *
- * A file somebody has open for writing has attribute timeout 0: each process may see another size.
+ * A file somebody has open for writing has attribute timeout 0: each process may see another size. So has an agent's: its times follow signs of life.
  * The name of a newborn has no entry timeout: it may vanish with its writer.
  * Names below transactions/ have no entry timeout, nor has anything virtual that says so.
  */

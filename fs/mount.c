@@ -33,6 +33,7 @@
 #include "process.h"
 #include "publish.h"
 #include "session.h"
+#include "upkeep_thread.h"
 #include "vfile.h"
 #include "view_slots.h"
 #include "waiters.h"
@@ -43,6 +44,7 @@ struct mount {
 	struct daemon *daemon;
 	struct mount_store *store;
 	struct fuse_session *mounter; /* holds the mount; the serving session is fs.session */
+	struct upkeep_thread *upkeep;
 	struct fs fs;
 };
 
@@ -288,8 +290,10 @@ static int serve(struct mount *m)
 		engine_set_observer(fs->engine, fs_observe, fs);
 		barriers_set_observer(fs->engine, barrier_ended, fs);
 		lock_files_set_probe(fs->engine, process_alive);
-		r = fs_session_loop(fs, mount_options_threads(m->options), &calls);
+		r = m->options->read_only ? 0 : upkeep_thread_start(fs, &m->upkeep);
 	}
+	if (!r)
+		r = fs_session_loop(fs, mount_options_threads(m->options), &calls);
 	if (m->daemon->report_fd >= 0) {
 		char text[200];
 
@@ -327,6 +331,7 @@ static int stop(struct mount *m)
 	kernel_unmount(m);
 	autocommit_stop(fs->autocommit);
 	fs->autocommit = NULL;
+	upkeep_thread_stop(m->upkeep);
 	if (fs->handles && !m->options->read_only) {
 		publish_open_handles(fs);
 		r = engine_sync(fs->engine); /* late replies are sent */

@@ -16,6 +16,7 @@
 #include "reply.h"
 #include "session.h"
 #include "setid.h"
+#include "upkeep.h"
 
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
@@ -154,6 +155,16 @@ static int set_attrs(fuse_req_t req, uint64_t ino, const struct stat *st, int to
 	return r;
 }
 
+/* `touch` of an agent's file: no transaction. */
+static bool is_heartbeat(struct fs *fs, uint64_t ino, int to_set)
+{
+	const int now = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW;
+
+	if ((to_set & ~FUSE_SET_ATTR_CTIME) != now || !node_id_is_live(ino) || !upkeep_may_be_agent(fs->engine, ino))
+		return false;
+	return upkeep_heartbeat(fs->engine, ino);
+}
+
 static int kill_setid(fuse_req_t req, uint64_t ino)
 {
 	struct request q;
@@ -185,7 +196,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, str
 			to_set &=
 				~(FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW); /* the truncation does that itself */
 	}
-	if (r == 0 && (to_set & attrs))
+	if (r == 0 && (to_set & attrs) && !is_heartbeat(fs, ino, to_set))
 		r = set_attrs(req, ino, st, to_set, &attr_seq);
 	/* A SETATTR of nothing is sent for this alone. */
 	if (r == 0 && node_id_is_live(ino) &&

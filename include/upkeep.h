@@ -34,6 +34,8 @@ void upkeep_process_ended(struct engine *e, uint32_t pid);
 
 /** A utimens with "now" on an agent's file: true when it was one and was counted as a heartbeat: nothing else is to be done. Takes the lock. */
 bool upkeep_heartbeat(struct engine *e, uint64_t ino);
+/** Can it be an agent's file? False: surely not. No lock needed. */
+bool upkeep_may_be_agent(struct engine *e, uint64_t ino);
 /** Newest sign of life of the agent whose file this is; 0: no agent's, or none later than the file's newest version. *@ret_agent (NULL allowed): it is an
  *  agent's. Lock held. */
 int64_t upkeep_heartbeat_time(struct engine *e, uint64_t ino, bool *ret_agent);

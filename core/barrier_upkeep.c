@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "barrier_internal.h"
+#include "upkeep_private.h"
 
 #define RETRY_NS NS_PER_S
 
@@ -175,10 +176,11 @@ static void job_note(struct engine *e, const struct job *j, int64_t now_ns, int 
 
 static int job_do(struct engine *e, struct job *j, int64_t now_ns)
 {
-	struct request q = {.actor = {.comm = "milestonefs"}};
+	struct request q;
 	struct txn t;
 	int r = 0;
 
+	upkeep_request(e, &q);
 	txn_init(&t, e, &q, j->status == BARRIER_IN_PROGRESS ? OPERATION_UPKEEP : OPERATION_END_SYNC);
 	if (j->record)
 		r = record_blocks_add(&t.blocks, j->text.data, j->text.len, &j->x);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checkpoint.h"
 #include "cmocka_all.h"
 #include "engine_fixture.h"
 #include "env_mem.h"
@@ -105,7 +106,7 @@ static void test_nothing_real_is_lost(void **state)
 		head = engine_head_seq(e);
 		assert_int_equal(fixture_rmdir(e, S1), -ENOTEMPTY);
 		assert_int_equal(engine_head_seq(e), head);
-		assert_string_equal(fixture_text(e, files[i]), "a: 1\n");
+		assert_memory_equal(fixture_text(e, files[i]), "a: 1\n", 5);
 		assert_int_not_equal(fixture_ino(e, S1 "/session.yaml"), 0);
 		assert_int_equal(fixture_unlink(e, files[i]), 0);
 	}
@@ -125,9 +126,35 @@ static void test_nothing_real_is_lost(void **state)
 	assert_int_equal(engine_close(e), 0);
 }
 
+/* What the daemon made by itself goes along; what somebody asked for does not. */
+static void test_the_daemons_own_goes_along(void **state)
+{
+	struct engine *e = fixture_open_ok(*state);
+	struct tree_attr attr;
+	struct request q;
+
+	assert_int_equal(fixture_mkdir(e, S1), 0);
+	assert_int_equal(fixture_mkdir(e, S1 "/agents/.sync/build"), 0);
+	assert_int_equal(fixture_rmdir(e, S1), -ENOTEMPTY);
+	assert_int_equal(fixture_rmdir(e, S1 "/agents/.sync/build"), 0);
+	assert_int_not_equal(fixture_ino(e, S1 "/agents/.sync/build.yaml"), 0);
+	assert_int_equal(fixture_mkdir(e, S1 "/checkpoints/mine"), 0);
+	assert_int_equal(fixture_rmdir(e, S1), -ENOTEMPTY);
+	assert_int_equal(fixture_rmdir(e, S1 "/checkpoints/mine"), 0);
+	fixture_request(&q);
+	for (int i = 0; i < 200; i++) /* more names than an ordinary transaction has room for */
+		assert_int_equal(checkpoint_create(e, &q, "s1", NULL, "periodic", NULL, &attr), 0);
+	assert_int_equal(fixture_rmdir(e, S1), 0);
+	assert_int_equal(fixture_ino(e, S1), 0);
+	assert_int_equal(fixture_mkdir(e, S1), 0);
+	assert_int_equal(fixture_ino(e, S1 "/agents/.sync/build.yaml"), 0);
+	assert_int_equal(engine_close(e), 0);
+}
+
 static void test_skeleton_goes_with_its_session_only(void **state)
 {
-	static const char *const parts[] = {S1 "/state", S1 "/agents", S1 "/events", S1 "/checkpoints", S1 "/recovery"};
+	static const char *const parts[] = {S1 "/state",	   S1 "/agents", S1 "/agents/.sync", S1 "/agents/.health", S1 "/events",
+					    S1 "/checkpoints", S1 "/recovery"};
 	struct engine *e = fixture_open_ok(*state);
 
 	assert_int_equal(fixture_mkdir(e, S1), 0);
@@ -165,6 +192,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_whole_in_one_transaction, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_without_session_yaml, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nothing_real_is_lost, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_daemons_own_goes_along, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_skeleton_goes_with_its_session_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_open_draft_is_kept, setup, teardown),
 	};

@@ -22,6 +22,7 @@
 #include "engine_script.h"
 #include "env_mem.h"
 #include "event_chain.h"
+#include "layout.h"
 
 #define SEED 1
 #define POINTS 4
@@ -305,6 +306,16 @@ static void check_values(struct engine *e)
 	(void)fclose(f);
 }
 
+/* What belongs to every session's skeleton by now, its session has got. */
+static int check_skeleton_dir(void *arg, const char *path)
+{
+	char whole[200];
+
+	snprintf(whole, sizeof(whole), "state/sessions/s1/%s", path);
+	assert_int_not_equal(fixture_ino(arg, whole), 0);
+	return 0;
+}
+
 static void check_healthy(struct engine *e)
 {
 	struct engine_health health;
@@ -326,8 +337,10 @@ static void load(struct golden *g, bool no_index, bool read_only)
 		fail_msg("engine_open: %s: %s", strerror(-r), why.text);
 	engine_get_stats(g->e, &stats);
 	assert_true(!no_index || stats.replayed >= 60);
-	if (!read_only)
+	if (!read_only) {
 		check_healthy(g->e);
+		assert_int_equal(layout_each_skeleton_dir(check_skeleton_dir, g->e), 0);
+	}
 	check_values(g->e);
 	check_draft(g->e);
 }

@@ -37,6 +37,7 @@ struct process_cache; /* process.h, if it keeps one */
 struct view_slots;   /* view_slots.h */
 struct autocommit;   /* autocommit.h */
 struct hidden;	     /* hidden.h */
+struct recovery_cache; /* vfile_recovery.h */
 struct waiters;	     /* waiters.h */
 
 struct fs {
@@ -56,6 +57,7 @@ struct fs {
 	struct view_slots *views;
 	struct autocommit *autocommit;
 	struct hidden *hidden;
+	struct recovery_cache *recovery;
 	struct waiters *waiters;
 	/* counters for status/metrics, relaxed */
 	atomic_uint_fast64_t requests, reads, writes, bytes_read, bytes_written, flushes, commits_at_flush, commits_at_release;

@@ -35,6 +35,7 @@
 #include "session.h"
 #include "upkeep_thread.h"
 #include "vfile.h"
+#include "vfile_recovery.h"
 #include "view_slots.h"
 #include "waiters.h"
 
@@ -123,8 +124,9 @@ static int parts_make(struct mount *m)
 	fs->vnodes = vnode_table_new();
 	fs->views = view_slots_new();
 	fs->hidden = hidden_new();
+	fs->recovery = recovery_cache_new();
 	fs->waiters = waiters_new();
-	if (!fs->handles || !fs->locks || !fs->vnodes || !fs->views || !fs->hidden || !fs->waiters)
+	if (!fs->handles || !fs->locks || !fs->vnodes || !fs->views || !fs->hidden || !fs->recovery || !fs->waiters)
 		return -ENOMEM;
 	r = process_cache_new(&agents, &fs->processes);
 	return r;
@@ -138,6 +140,7 @@ static void parts_free(struct mount *m)
 	waiters_free(fs->waiters);
 	vnode_table_free(fs->vnodes);
 	hidden_free(fs->hidden);
+	recovery_cache_free(fs->recovery);
 	view_slots_free(fs->views);
 	process_cache_free(fs->processes);
 	fs_locks_free(fs->locks);

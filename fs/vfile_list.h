@@ -24,6 +24,12 @@ VFILE("state/sessions/*/checkpoints/*/agents", VFILE_VIEW, 0755, .view = checkpo
       .uncached = true)
 VFILE("state/sessions/*/agents/.sync/*/wait", VFILE_WAIT, 0444, .begin = sync_wait_begin, .ready = sync_wait_ready,
       .exists = sync_wait_exists, .unlisted = true, .uncached = true)
+VFILE("state/sessions/*/recovery/restore", VFILE_TEXT, 0644, .render = restore_render, .write = restore_write, .exists = session_exists,
+      .time = session_time, .settles = true, .uncached = true)
+VFILE("state/sessions/*/recovery/report.yaml", VFILE_TEXT, 0644, .render = report_render, .exists = session_exists, .time = now_time,
+      .uncached = true)
+VFILE("state/sessions/*/recovery/resume.sh", VFILE_TEXT, 0755, .render = resume_render, .exists = session_exists, .time = session_time,
+      .uncached = true)
 VFILE("agents/registry/*", VFILE_LINK, 0777, .render = agent_link_render, .exists = agent_exists, .list = agent_list,
       .time = agent_time, .uncached = true)
 VFILE("agents/status/*", VFILE_TEXT, 0444, .render = agent_status_render, .exists = agent_exists, .list = agent_list,

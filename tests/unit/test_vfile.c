@@ -16,6 +16,7 @@
 #include "env_mem.h"
 #include "node_id.h"
 #include "vfile.h"
+#include "vfile_recovery.h"
 
 struct world {
 	struct env *env;
@@ -31,9 +32,10 @@ static int setup(void **state)
 
 	w->env = env_mem_new(7);
 	w->fs.engine = fixture_open_ok(w->env);
-	w->fs.project = (char *)"/tmp/a \"quoted\" project";
+	w->fs.project = (char *)"/tmp/a \"quoted\" it's\n$(id) project";
 	w->fs.started_ns = env_time_ns(w->env);
 	w->fs.vnodes = vnode_table_new();
+	w->fs.recovery = recovery_cache_new();
 	assert_int_equal(fixture_mkdir(w->fs.engine, "state/sessions/s1"), 0);
 	assert_int_equal(fixture_save_text(w->fs.engine, "state/sessions/s1/state/a.yaml", "a: 1\n"), 0);
 	assert_int_equal(fixture_save_text(w->fs.engine, "state/sessions/s1/state/a.yaml", "a: 2\n"), 0);
@@ -54,6 +56,7 @@ static int teardown(void **state)
 	struct world *w = *state;
 
 	vnode_table_free(w->fs.vnodes);
+	recovery_cache_free(w->fs.recovery);
 	assert_int_equal(engine_close(w->fs.engine), 0);
 	env_mem_free(w->env);
 	free(w);
@@ -200,7 +203,7 @@ static int visit(void *arg, const struct vnode *v)
 
 static const char *const directories[] = {"", "status", "state/events", "state/sessions/s1/events", "transactions/committed",
 					  "transactions/rollbacks", "transactions/pending", "cache/checksums", "replay",
-					  "state/sessions/s1/checkpoints/before",
+					  "state/sessions/s1/checkpoints/before", "state/sessions/s1/recovery",
 					  "state/active", "state/completed", "state/sessions/s1", "agents/registry", "agents/status"};
 
 static void test_each_row(void **state)

@@ -16,7 +16,7 @@ VFILE("state/active/*", VFILE_LINK, 0777, .render = session_link_render, .exists
       .time = session_time, .uncached = true)
 VFILE("state/completed/*", VFILE_LINK, 0777, .render = session_link_render, .exists = session_completed_exists,
       .list = session_completed_list, .time = session_time, .uncached = true)
-VFILE("state/sessions/*/health.yaml", VFILE_TEXT, 0644, .render = session_health_render, .exists = session_exists, .time = now_time,
+VFILE("state/sessions/*/health.yaml", VFILE_TEXT, 0644, .render = session_health_render, .exists = session_exists, .time = events_time,
       .uncached = true)
 VFILE("state/sessions/*/checkpoints/*/state", VFILE_VIEW, 0755, .view = checkpoint_state_view, .exists = checkpoint_part_exists,
       .uncached = true)
@@ -26,7 +26,7 @@ VFILE("state/sessions/*/agents/.sync/*/wait", VFILE_WAIT, 0444, .begin = sync_wa
       .exists = sync_wait_exists, .unlisted = true, .uncached = true)
 VFILE("state/sessions/*/recovery/restore", VFILE_TEXT, 0644, .render = restore_render, .write = restore_write, .exists = session_exists,
       .time = session_time, .settles = true, .uncached = true)
-VFILE("state/sessions/*/recovery/report.yaml", VFILE_TEXT, 0644, .render = report_render, .exists = session_exists, .time = now_time,
+VFILE("state/sessions/*/recovery/report.yaml", VFILE_TEXT, 0644, .render = report_render, .exists = session_exists, .time = events_time,
       .uncached = true)
 VFILE("state/sessions/*/recovery/resume.sh", VFILE_TEXT, 0755, .render = resume_render, .exists = session_exists, .time = session_time,
       .uncached = true)

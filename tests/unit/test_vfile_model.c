@@ -13,6 +13,7 @@
 #include "engine_fixture.h"
 #include "env_mem.h"
 #include "registry.h"
+#include "upkeep.h"
 #include "vfile_model.h"
 
 #define START_NS (1767225600 * NS_PER_S) /* 2026-01-01 */
@@ -204,6 +205,7 @@ static void test_names_of_agents(void **state)
 	expect_listed(w, "agents/registry", "x.yaml.yaml twin.yaml ");
 	expect_in(w, "agents/status", "twin.yaml", "session", "s2");
 	expect_in(w, "status", "agents.yaml", "counts.total", "2");
+	expect_in(w, "state/sessions/s1", "health.yaml", "agents.total", "1");
 }
 
 static void test_links_of_agents(void **state)
@@ -262,6 +264,31 @@ static void test_counts_not_yet_written(void **state)
 	engine_lock(e);
 	assert_int_equal(registry_agents_of_id(e, "a")->fields.operations_completed, 5);
 	engine_unlock(e);
+}
+
+static void test_processes_and_locks(void **state)
+{
+	struct world *w = *state;
+	struct engine *e = w->fs.engine;
+	cleanup_free char *text = NULL;
+	struct tree_attr attr;
+	struct request q;
+
+	save(w, "state/sessions/s1/agents/a.yaml", "agent: {pid: 4194303}\n");
+	save(w, "state/sessions/s1/agents/b.yaml", "");
+	(void)upkeep_run(e);
+	expect_in(w, "agents/status", "a.yaml", "pid_watched", "true");
+	expect_in(w, "agents/status", "b.yaml", "pid_watched", "false");
+	expect_in(w, "agents/status", "b.yaml", "pid", "(null)");
+	fixture_request(&q);
+	strcpy(q.actor.agent, "a");
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(engine_mknod(e, &q, fixture_ino(e, "state/.locks"), i ? "x \"y\"" : "b", S_IFREG | 0644, 0, &attr), 0);
+	text = text_of(w, "agents/status", "a.yaml");
+	assert_non_null(strstr(text, "\nlocks: [\"b\", \"x \\\"y\\\"\"]\n"));
+	free(text);
+	text = text_of(w, "agents/status", "b.yaml");
+	assert_non_null(strstr(text, "\nlocks: []\n"));
 }
 
 static void test_agents_yaml(void **state)
@@ -323,6 +350,23 @@ static void test_sessions_yaml(void **state)
 	expect(list, "expires_at", "(null)");
 	list = item(doc_get(doc_root(doc), "sessions"), "s1", NULL);
 	expect(list, "next_checkpoint_at", "(null)"); /* nothing to keep */
+	doc_free(doc);
+}
+
+/* max_session_duration counts from the reopening. */
+static void test_expiry_of_a_reopened_session(void **state)
+{
+	struct world *w = *state;
+	struct session *s;
+	struct doc *doc;
+
+	save(w, "state/sessions/s1/session.yaml", "configuration: {max_session_duration: 100}\n");
+	engine_lock(w->fs.engine); /* as upkeep finds it in history */
+	s = registry_session(w->fs.engine, "s1");
+	s->reopened_ns = s->fields.created_ns + 50 * NS_PER_S;
+	engine_unlock(w->fs.engine);
+	doc = doc_of(w, "state/sessions/s1", "health.yaml");
+	assert_in_range(time_of(doc_root(doc), "expires_at") - time_of(doc_root(doc), "created_at"), 149 * NS_PER_S, 151 * NS_PER_S);
 	doc_free(doc);
 }
 
@@ -434,6 +478,7 @@ static void test_metrics(void **state)
 	char *log = fixture_events(w->fs.engine, &len);
 
 	save(w, "state/sessions/s2/session.yaml", "session: {status: completed}\n");
+	assert_int_equal(fixture_mkdir(w->fs.engine, "state/sessions/s2/checkpoints/mine"), 0);
 	free(log);
 	log = fixture_events(w->fs.engine, &len);
 	for (size_t i = 0; i < len; i++)
@@ -444,7 +489,7 @@ static void test_metrics(void **state)
 	assert_non_null(strstr(text, "\nmilestonefs_sessions{status=\"active\"} 1\n"));
 	assert_non_null(strstr(text, "\nmilestonefs_sessions{status=\"completed\"} 1\n"));
 	assert_non_null(strstr(text, "\nmilestonefs_agents{status=\"dead\"} 0\n"));
-	assert_non_null(strstr(text, "\nmilestonefs_checkpoints 2\n"));
+	assert_non_null(strstr(text, "\nmilestonefs_checkpoints 3\n"));
 	assert_non_null(strstr(text, events));
 }
 
@@ -456,8 +501,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_links_of_agents, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_agent_status, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_counts_not_yet_written, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_processes_and_locks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_agents_yaml, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sessions_yaml, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_expiry_of_a_reopened_session, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_health, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_health_and_agents, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_late_checkpoint, setup, teardown),

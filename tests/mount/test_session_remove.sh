@@ -103,8 +103,9 @@ test_rmdir_with_content() {
 	session rmdir-2
 	for file in state/f agents/a.yaml own; do
 		echo "a: 1" >"$X/$file"
+		cp "$X/$file" kept
 		fails_with 'not empty' rmdir "$X"
-		file_is "$X/$file" "a: 1"
+		same "$X/$file" kept
 		[ -s "$X/session.yaml" ] || fail "session.yaml is gone"
 		whole "$X"
 		rm "$X/$file"
@@ -169,6 +170,8 @@ test_part_removed_alone() {
 		        eq([], os.listdir(p), "events/ to who removed what was in it")
 		        check(others_have(p + "/session.jsonl"), "session.jsonl is gone for others")
 		        check(not os.path.exists(p + "/session.jsonl"), "session.jsonl shows again once others have seen it")
+		    for name in os.listdir(p):  # the first checkpoint, agents/.sync …
+		        (os.rmdir if os.path.isdir(f"{p}/{name}") else os.unlink)(f"{p}/{name}")
 		    os.rmdir(p)
 		    check(not os.path.exists(p), f"{d} shows to who removed it")
 		    check(d not in os.listdir(x), f"{d} is listed to who removed it")
@@ -240,8 +243,9 @@ test_interrupted() {
 		x = sys.argv[1]
 		os.unlink(x + "/state/plan.yaml")
 		os.unlink(x + "/session.yaml")
-		os.unlink(x + "/events/session.jsonl")
 		for d in ("events", "checkpoints", "recovery"):
+		    for name in os.listdir(f"{x}/{d}"):
+		        (os.rmdir if os.path.isdir(f"{x}/{d}/{name}") else os.unlink)(f"{x}/{d}/{name}")
 		    os.rmdir(f"{x}/{d}")
 		os.kill(os.getpid(), 9)
 	END

@@ -190,16 +190,22 @@ static void fill_in_flow(struct yaml_splices *s, const struct change *c)
 /* Has a written null a line for itself? */
 static bool null_has_line(const struct yaml_spans *s, const struct span *v, uint32_t *ret_line)
 {
+	uint32_t behind = yaml_skip_blanks(s, v->end);
+
 	*ret_line = yaml_line_start(s, v->content);
-	return v->shape != SPAN_EMPTY && yaml_skip_blanks(s, *ret_line) == v->content && yaml_line_is_empty(s, v->end);
+	return v->shape != SPAN_EMPTY && yaml_skip_blanks(s, *ret_line) == v->content &&
+	       (behind == s->len || yaml_break_at(s, behind));
 }
 
-/* Take a written null away: with its line if it has one for itself. */
+/*
+ * Take a written null away: with its line if it has one for itself. The blanks behind it go too (a tab must not begin a line, or stand
+ * behind the ':' of "? a"); those before it stay to part the comment.
+ */
 static void remove_null(struct yaml_splices *s, const struct change *c)
 {
 	const struct yaml_spans *spans = s->spans;
 	const struct span *v = &spans->items[c->span];
-	uint32_t line, from = v->content, first;
+	uint32_t line, from = v->content, first, to = yaml_skip_blanks(spans, v->end);
 
 	if (v->shape == SPAN_EMPTY)
 		return;
@@ -207,11 +213,13 @@ static void remove_null(struct yaml_splices *s, const struct change *c)
 		yaml_splice(s, line, yaml_line_next(spans, v->end) - line, c->depth, "", 0);
 		return;
 	}
-	/* the blanks behind a tag go with the tag */
-	first = v->tag == v->tag_end ? line : MAX(line, yaml_skip_blanks(spans, v->tag_end));
-	while (from > first && (spans->text[from - 1] == ' ' || spans->text[from - 1] == '\t'))
-		from--;
-	yaml_splice(s, from, v->end - from, c->depth, "", 0);
+	if (to == spans->len || yaml_break_at(spans, to)) {
+		/* the blanks behind a tag go with the tag */
+		first = v->tag == v->tag_end ? line : MAX(line, yaml_skip_blanks(spans, v->tag_end));
+		while (from > first && (spans->text[from - 1] == ' ' || spans->text[from - 1] == '\t'))
+			from--;
+	}
+	yaml_splice(s, from, to - from, c->depth, "", 0);
 }
 
 /* A null, written or not, as a value in a block mapping or as the root. */
@@ -302,8 +310,11 @@ static void extend_flow(struct yaml_splices *s, const struct change *c)
 		at = tail;
 	else
 		at = yaml_line_end(spans, at);
-	if (!comma)
-		yaml_splice(s, last->end, 0, c->depth, ",", 1);
+	if (!comma) {
+		bool apart = last->shape == SPAN_EMPTY && last->end == last->colon_end; /* "a:," is not "a: ," */
+
+		yaml_splice(s, last->end, 0, c->depth, apart ? " ," : ",", 1 + apart);
+	}
 	for (const struct new_member *m = c->members; m; m = m->next) {
 		if (own_line) {
 			buf_append_str(&text, s->newline);

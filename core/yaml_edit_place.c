@@ -116,8 +116,8 @@ void yaml_place_untag(struct yaml_splices *s, const struct change *c)
 
 	if (from == to)
 		return;
-	if ((v->shape != SPAN_EMPTY && beside == v->content) || (v->anchor_end > to && spans->text[beside] == '&'))
-		to = beside; /* something follows in the line */
+	if (yaml_skip_blanks(spans, yaml_line_start(spans, from)) == from || (v->shape != SPAN_EMPTY && beside == v->content) || (v->anchor_end > to && spans->text[beside] == '&'))
+		to = beside; /* something else is in the line, or a line would begin with a tab */
 	else
 		while (from && (spans->text[from - 1] == ' ' || spans->text[from - 1] == '\t'))
 			from--;
@@ -191,11 +191,27 @@ static void place_behind_key(struct yaml_splices *s, const struct change *c, con
 	buf_release(&text);
 }
 
+static void replace_block_scalar(struct yaml_splices *s, const struct change *c, const struct span *v, const char *value, size_t len)
+{
+	const struct yaml_spans *spans = s->spans;
+	uint32_t header = yaml_block_header_end(spans, v->content);
+
+	replace(s, c->depth, v->content, header, value, len);
+	if (v->end > yaml_line_end(spans, header))
+		remove_lines(s, c->depth, yaml_line_next(spans, header), v->end);
+}
+
+/* Only a block scalar may begin as far left as the keys around it. */
+static bool stands_too_far_left(const struct yaml_spans *s, const struct change *c, const struct span *v)
+{
+	return !yaml_in_flow(s, c->map) && yaml_column(s, v->content) <= yaml_block_column(s, &s->items[c->map]);
+}
+
 void yaml_place_value(struct yaml_splices *s, const struct change *c, const char *value, size_t len)
 {
 	const struct yaml_spans *spans = s->spans;
 	const struct span *v = &spans->items[c->span];
-	uint32_t behind = v->anchor_end ? v->anchor_end : v->colon_end, header = v->content;
+	uint32_t behind = v->anchor_end ? v->anchor_end : v->colon_end;
 
 	if (v->shape == SPAN_EMPTY && !behind) {
 		place_behind_key(s, c, value, len);
@@ -212,19 +228,18 @@ void yaml_place_value(struct yaml_splices *s, const struct change *c, const char
 		replace(s, c->depth, v->content, v->end, value, len);
 		return;
 	case SPAN_BLOCK_SCALAR:
-		while (header < spans->len && yaml_skip_blanks(spans, header) == header && !yaml_break_at(spans, header))
-			header++;
-		replace(s, c->depth, v->content, header, value, len);
-		if (v->end > yaml_line_end(spans, header))
-			remove_lines(s, c->depth, yaml_line_next(spans, header), v->end);
-		return;
+		if (!stands_too_far_left(spans, c, v)) {
+			replace_block_scalar(s, c, v, value, len);
+			return;
+		}
+		break;
 	case SPAN_BLOCK:
 		if (yaml_line_start(spans, v->content) <= behind) {
 			replace(s, c->depth, v->content, v->end, value, len);
 			return;
 		}
-		insert_value(s, behind, c->depth, value, len);
-		remove_lines(s, c->depth, v->content, v->end);
-		return;
+		break;
 	}
+	insert_value(s, behind, c->depth, value, len);
+	remove_lines(s, c->depth, v->content, v->end);
 }

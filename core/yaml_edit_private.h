@@ -58,6 +58,8 @@ uint32_t yaml_line_end(const struct yaml_spans *s, uint32_t at);
 uint32_t yaml_line_next(const struct yaml_spans *s, uint32_t at);
 /** Are there only spaces from @at to the end of its line? */
 bool yaml_line_is_empty(const struct yaml_spans *s, uint32_t at);
+/** Behind the indicators of a block scalar that begins at @at. */
+uint32_t yaml_block_header_end(const struct yaml_spans *s, uint32_t at);
 /** Behind spaces and tabs; and behind these, line breaks and comments. */
 uint32_t yaml_skip_blanks(const struct yaml_spans *s, uint32_t at);
 uint32_t yaml_skip_space(const struct yaml_spans *s, uint32_t at);

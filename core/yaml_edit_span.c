@@ -169,25 +169,67 @@ static uint32_t read_properties(const struct yaml_spans *s, struct span *span, b
 
 /* --- nodes --- */
 
+uint32_t yaml_block_header_end(const struct yaml_spans *s, uint32_t at)
+{
+	while (at < s->len && strchr("|>+-0123456789", s->text[at]))
+		at++;
+	return at;
+}
+
+static uint32_t spaces_at(const struct yaml_spans *s, uint32_t at)
+{
+	uint32_t count = 0;
+
+	while (at + count < s->len && s->text[at + count] == ' ')
+		count++;
+	return count;
+}
+
+/*
+ * A line of so many spaces and nothing else is blank; one of more is content. If the header says the indentation, no spaces are
+ * sure to be blank; if it does not, the first line that holds something does.
+ */
+static uint32_t blank_spaces_max(const struct yaml_spans *s, uint32_t header, uint32_t header_end, uint32_t end)
+{
+	for (; header < header_end; header++)
+		if (s->text[header] >= '0' && s->text[header] <= '9')
+			return 0;
+	for (uint32_t line = yaml_line_next(s, header); line < end; line = yaml_line_next(s, line))
+		if (!yaml_line_is_empty(s, line))
+			return spaces_at(s, line);
+	return UINT32_MAX;
+}
+
 /*
  * libyaml ends a block scalar behind the blank lines after it, at the start of a line. They are its own only if it keeps them
  * ("|+"); else it ends with its last line that is not blank.
  */
-static uint32_t block_scalar_end(const struct yaml_spans *s, const struct span *span, uint32_t end)
+static uint32_t block_scalar_end(const struct yaml_spans *s, uint32_t header, uint32_t end)
 {
-	uint32_t header = span->content, first, line;
-	bool keep = false;
+	uint32_t header_end = yaml_block_header_end(s, header), first = yaml_line_next(s, header_end), line;
+	uint32_t blank_max = blank_spaces_max(s, header, header_end, end);
+	bool keep = memchr(s->text + header, '+', header_end - header);
 
-	for (; header < s->len && yaml_skip_blanks(s, header) == header && !yaml_break_at(s, header); header++)
-		keep |= s->text[header] == '+';
-	first = yaml_line_next(s, header);
 	while (end > first) {
-		line = end == s->len && yaml_line_start(s, end) != end ? yaml_line_start(s, end) : yaml_line_start(s, end - 1);
-		if (keep || !yaml_line_is_empty(s, line))
+		line = yaml_line_start(s, end);
+		if (line == end)
+			line = yaml_line_start(s, end - 1);
+		if (keep || !yaml_line_is_empty(s, line) || spaces_at(s, line) > blank_max)
 			return yaml_line_end(s, line);
 		end = line;
 	}
-	return yaml_line_end(s, header);
+	return yaml_line_end(s, header_end);
+}
+
+/* Behind the ':' between a key and its value; 0: there is none. In block style it must be followed by something blank. */
+static uint32_t find_colon(const struct yaml_spans *s, uint32_t key_end, bool flow)
+{
+	uint32_t at = yaml_skip_space(s, key_end);
+
+	if (at == s->len || s->text[at] != ':')
+		return 0;
+	at++;
+	return flow || at == s->len || yaml_skip_blanks(s, at) > at || yaml_break_at(s, at) ? at : 0;
 }
 
 static void attach(struct span_run *run, uint32_t index)
@@ -206,10 +248,7 @@ static void attach(struct span_run *run, uint32_t index)
 		return;
 	}
 	if (*key) {
-		uint32_t colon = yaml_skip_space(run->s, items[*key].end);
-
-		if (colon < run->s->len && run->s->text[colon] == ':')
-			span->colon_end = colon + 1;
+		span->colon_end = find_colon(run->s, items[*key].end, parent->shape == SPAN_FLOW);
 		if (span->shape == SPAN_EMPTY && span->start == span->end)
 			span->start = span->content = span->end = span->colon_end ? span->colon_end : items[*key].end;
 		span->key = *key;
@@ -253,7 +292,7 @@ static int on_leaf(struct span_run *run, const yaml_event_t *event)
 		span.content = read_properties(run->s, &span, true, true, span.end);
 		span.shape = style == YAML_LITERAL_SCALAR_STYLE || style == YAML_FOLDED_SCALAR_STYLE ? SPAN_BLOCK_SCALAR : SPAN_SCALAR;
 		if (span.shape == SPAN_BLOCK_SCALAR)
-			span.end = block_scalar_end(run->s, &span, span.end);
+			span.end = block_scalar_end(run->s, span.content, span.end);
 	}
 	error = add(run, &span, &index);
 	if (!error)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * recovery/restore: reading it lists the checkpoints that can be restored, newest first, one a line: name, time, reason, between tabs. Writing a
- * name to it restores that one, inside write(2), so that `echo` itself says what went wrong; `latest` is the newest.
+ * Checkpoints and restores of a session, for those who show them (vfile_restore.c, vfile_report.c, vfile_resume.c). The registry knows which
+ * checkpoints there are, their own files why they were taken; the journal knows the restores, by their records. What was read is kept in two
+ * tables of fixed size, where a later one takes the place of an earlier.
  *
- * What a restore does is checkpoint.h's; what the kernel has to forget for it is inval.h's (`settles` in the row). Whether it was found whole
- * afterwards is known as long as the mount lasts, everything else of it from its record.
+ * Whether a restore was found whole afterwards is no part of history: it is known as long as the mount lasts.
  */
 #include "vfile_recovery.h"
 
@@ -14,16 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "checkpoint.h"
 #include "doc.h"
-#include "vfile_rows.h"
+#include "registry.h"
 
-#define WRITE_BYTES_MAX (32u << 10)
 #define TEXT_BYTES_MAX (4u << 20)
 #define CACHED_TEXTS 4096
 #define CACHED_RESTORES 1024
 #define RESTORES_LOOKED_AT 1000
-#define PLAIN_REASON_BYTES 256
 
 /* ---- what was read once ---- */
 
@@ -34,8 +31,8 @@ struct cached_text {
 
 struct recovery_cache {
 	pthread_mutex_t lock;
-	struct cached_text texts[CACHED_TEXTS];		      /* lock; by inode number, a later one takes the place of an earlier */
-	struct recovery_restore *restores[CACHED_RESTORES]; /* lock; by sequence number, likewise */
+	struct cached_text texts[CACHED_TEXTS];		    /* lock; by inode number */
+	struct recovery_restore *restores[CACHED_RESTORES]; /* lock; by sequence number */
 };
 
 struct recovery_cache *recovery_cache_new(void)
@@ -280,6 +277,18 @@ size_t recovery_restores_take(struct fs *fs, const char *session, struct recover
 	return count;
 }
 
+void recovery_validation_note(struct fs *fs, uint64_t seq, const char *text)
+{
+	struct recovery_restore **slot = &fs->recovery->restores[seq % CACHED_RESTORES], restore;
+
+	if (restore_get(fs, seq, &restore))
+		return; /* then the report does not say */
+	pthread_mutex_lock(&fs->recovery->lock);
+	if (*slot && (*slot)->seq == seq)
+		(void)snprintf((*slot)->validation, sizeof((*slot)->validation), "%.199s", text);
+	pthread_mutex_unlock(&fs->recovery->lock);
+}
+
 /* ---- plain text ---- */
 
 /* C0, DEL, C1, and what turns the direction of writing. */
@@ -311,85 +320,4 @@ void recovery_put_plain(struct buf *out, const char *text, size_t len, size_t ma
 		text += step;
 		len -= step;
 	}
-}
-
-/* ---- recovery/restore ---- */
-
-int restore_render(struct fs *fs, const struct vnode *v, struct buf *out)
-{
-	cleanup_free struct recovery_point *points = NULL;
-	size_t count;
-	int r = recovery_points_take(fs, v->params[0], SIZE_MAX, &points, &count);
-
-	for (size_t i = 0; !r && i < count; i++) {
-		char time[TIME_TEXT_BYTES];
-		struct recovery_text text;
-
-		r = recovery_text_get(fs, points[i].dir_ino, &text);
-		if (r)
-			break;
-		time_format(points[i].time_ns, time);
-		buf_printf(out, "%s\t%s\t", points[i].id, time);
-		recovery_put_plain(out, text.reason, strlen(text.reason), PLAIN_REASON_BYTES);
-		buf_append_str(out, "\n");
-		recovery_text_release(&text);
-	}
-	return r;
-}
-
-static void validation_note(struct fs *fs, uint64_t seq, const char *text)
-{
-	struct recovery_restore **slot = &fs->recovery->restores[seq % CACHED_RESTORES], restore;
-
-	if (restore_get(fs, seq, &restore))
-		return; /* then the report does not say */
-	pthread_mutex_lock(&fs->recovery->lock);
-	if (*slot && (*slot)->seq == seq)
-		(void)snprintf((*slot)->validation, sizeof((*slot)->validation), "%.199s", text);
-	pthread_mutex_unlock(&fs->recovery->lock);
-}
-
-static int restore_one(struct fs *fs, const struct vnode *v, struct request *q, const char *name)
-{
-	struct restore_result result;
-	int r;
-
-	if (!id_valid(name, strlen(name)))
-		return reason_set(&q->reason, -ENOENT, "restore", "there is no such checkpoint: `cat recovery/restore` lists them");
-	r = checkpoint_restore(fs->engine, q, v->params[0], name, &result);
-	if (q->seq)
-		validation_note(fs, q->seq, r ? q->reason.text : "passed");
-	return r;
-}
-
-int restore_write(struct fs *fs, const struct vnode *v, struct request *q, const char *text, size_t len)
-{
-	cleanup_free char *copy = NULL;
-	uint32_t line = 0;
-	uint64_t seq = 0;
-	int r = 0;
-
-	if (len > WRITE_BYTES_MAX)
-		return reason_set(&q->reason, -EFBIG, "restore", "at most %u bytes of names can be given by one write", WRITE_BYTES_MAX);
-	copy = strndup(text, len);
-	if (!copy)
-		return -ENOMEM;
-	if (strlen(copy) != len)
-		return reason_set(&q->reason, -EINVAL, "restore", "there is a NUL byte in the text");
-	for (char *at = copy, *name; !r && (name = strsep(&at, "\n"));) {
-		line++;
-		name += strspn(name, " \t\r");
-		for (size_t n = strlen(name); n && strchr(" \t\r", name[n - 1]); n--)
-			name[n - 1] = '\0';
-		if (!*name)
-			continue;
-		r = restore_one(fs, v, q, name);
-		seq = MAX(seq, q->seq);
-	}
-	if (r)
-		q->reason.line = line;
-	q->seq = seq;
-	if (seq && !r)
-		r = engine_wait(fs->engine, seq, JOURNAL_DURABLE); /* whatever the sync mode: somebody relies on this one */
-	return r;
 }

@@ -43,6 +43,8 @@ struct recovery_restore {
 #define RECOVERY_RESTORES_MAX 50
 /** Those of a session, newest first: fills @out, returns how many. Looks at the newest thousand of all sessions. */
 size_t recovery_restores_take(struct fs *fs, const char *session, struct recovery_restore out[RECOVERY_RESTORES_MAX]);
+/** What the check after the restore @seq, which is in the journal, has found. */
+void recovery_validation_note(struct fs *fs, uint64_t seq, const char *text);
 
 /**
  * Append text for a terminal and a single line: control characters (C1 and those that change the direction of writing too) are '?', bytes that are not UTF-8 U+FFFD.

@@ -41,9 +41,9 @@ bool checkpoint_state_view(struct fs *fs, const struct vnode *v, struct view *re
 bool checkpoint_agents_view(struct fs *fs, const struct vnode *v, struct view *ret);
 bool checkpoint_part_exists(struct fs *fs, const struct vnode *v);
 
-/* vfile_recovery.c, vfile_report.c, vfile_resume.c */
+/* vfile_restore.c, vfile_report.c, vfile_resume.c */
 int restore_render(struct fs *fs, const struct vnode *v, struct buf *out);
-/** Names of checkpoints, one a line, restored one after the other; the first that cannot be ends it. */
+/** Names of checkpoints, one a line: all must be there; restored one after the other, the first that cannot be ends it. */
 int restore_write(struct fs *fs, const struct vnode *v, struct request *q, const char *text, size_t len);
 int report_render(struct fs *fs, const struct vnode *v, struct buf *out);
 int resume_render(struct fs *fs, const struct vnode *v, struct buf *out);

@@ -1,0 +1,728 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# recovery/: restore puts a session back, report.yaml says what was found and done, resume.sh brings a shell back to where the session stood.
+. "$(dirname "$0")/lib.sh"
+
+# session NAME: a fresh session X
+session() {
+	X=$M/state/sessions/$1
+	C=$X/checkpoints
+	R=$X/recovery
+	mkdir "$X"
+}
+
+# key FILE KEY: the first value of that key, without quotes
+key() {
+	sed -nE "s/^[ -]*$2: \"?([^\"]*)\"?$/\1/p" "$1" | head -n 1
+}
+
+fill() {
+	mkdir -p "$X/state/a/b"
+	echo "v: 1" >"$X/state/plan.yaml"
+	echo deep >"$X/state/a/b/deep.txt"
+	ln -s plan.yaml "$X/state/link"
+	ln "$X/state/a/b/deep.txt" "$X/state/hard"
+	chmod 0640 "$X/state/hard"
+	touch -d 2001-02-03T04:05:06.789 "$X/state/plan.yaml"
+	echo "agent: {type: worker}" >"$X/agents/coder-1.yaml"
+}
+
+spoil() {
+	echo "v: 2" >"$X/state/plan.yaml"
+	rm -r "$X/state/a"
+	echo later >>"$X/state/hard"
+	ln -sf nowhere "$X/state/link"
+	echo new >"$X/state/new"
+	mkdir -p "$X/state/newdir/sub"
+	rm "$X/agents/coder-1.yaml"
+	echo "agent: {type: other}" >"$X/agents/coder-2.yaml"
+}
+
+# digest DIR: what find and cat say of it, but for numbers and the times of directories
+digest() {
+	(
+		cd "$1" || exit 1
+		find . ! -type d -printf '%y %m %U %G %n %T@ %s %p -> %l\n' -o -printf '%y %m %U %G %p\n' | grep -v '\./\.health\|\./\.sync\| \.$' | sort
+		find . -type f ! -path './.health/*' -print0 | sort -z | xargs -0r sha256sum
+	)
+}
+
+both() {
+	digest "$1/state"
+	find "$1/agents" -name '*.yaml' -not -path '*/.sync/*' -printf '%f\n' | sort
+}
+
+head_seq() {
+	key "$M/status/journal.yaml" head_sequence
+}
+
+# --- restore -----------------------------------------------------------------------
+
+test_restore() {
+	local before
+	session back-1
+	fill
+	both "$X" >want
+	mkdir "$C/c1"
+	spoil
+	before=$(head_seq)
+	echo c1 >"$R/restore"
+	eq 2 $(($(head_seq) - before)) "transactions: the checkpoint before and the restore"
+	both "$X" >got
+	same want got
+	diff -r "$C/c1/state" "$X/state"
+	eq c1 "$(events_grep '.event_type == "session_recovered" and .session_id == "back-1"' | jq -r .data.checkpoint_id)" "session_recovered"
+	eq pre_recovery "$(key "$C/$(head -n 1 "$R/restore" | cut -f 1)/checkpoint.yaml" reason)" "the newest checkpoint's reason"
+	key "$X/session.yaml" status | grep -qx active
+	mnt_crash
+	both "$X" >got
+	same want got
+}
+
+test_latest_and_undo() {
+	local name
+	session undo-1
+	fill
+	mkdir "$C/c1"
+	spoil
+	both "$X" >spoiled
+	echo latest >"$R/restore"
+	file_is "$X/state/plan.yaml" "v: 1"
+	# undone by restoring what was taken before it
+	name=$(cut -f 1 "$R/restore" | head -n 1)
+	echo "$name" >"$R/restore"
+	both "$X" >got
+	same spoiled got
+	eq 2 "$(events_grep '.event_type == "session_recovered" and .session_id == "undo-1"' | wc -l)" "session_recovered"
+	echo c1 >"$R/restore"
+	file_is "$X/state/a/b/deep.txt" deep
+}
+
+test_unknown_names() {
+	local before name
+	session none-1
+	fill
+	mkdir "$C/c1"
+	spoil
+	both "$X" >want
+	before=$(head_seq)
+	# shellcheck disable=SC2016
+	for name in nothing c2 '../c1' 'c1/state' ' ' '$(id)' "c'1" "$(printf 'x%.0s' {1..200})" 'latest c1'; do
+		if [ "$name" = ' ' ]; then
+			echo "$name" >"$R/restore" # a blank line asks for nothing
+			continue
+		fi
+		fails_with 'no such file' "$BASH" -c 'echo "$1" >"$2"' sh "$name" "$R/restore"
+	done
+	eq "$before" "$(head_seq)" "transactions ($(tail -n 3 "$M/state/events/all.jsonl"))"
+	both "$X" >got
+	same want got
+	fails_with 'not permitted|read-only' rm "$M/status/version"
+	# several by one write: all must be there, then it goes one after the other
+	py "$R/restore" <<-'END'
+		import errno, os, sys
+		from mt import *
+		fd = os.open(sys.argv[1], os.O_WRONLY | os.O_TRUNC)
+		refused(errno.ENOENT, os.write, fd, b"\nc1\n\nnothing\nc1\n")
+		refused(errno.EINVAL, os.write, fd, b"c1\0")
+		refused(errno.EFBIG, os.write, fd, b"c1\n" * 20000)
+	END
+	eq "$before" "$(head_seq)" "transactions"
+	printf '\n\tc1 \r\n\nlatest' >"$R/restore"
+	eq $((before + 4)) "$(head_seq)" "transactions"
+	both "$X" >got
+	same want got
+	echo c1 >"$R/restore"
+	file_is "$X/state/plan.yaml" "v: 1"
+	rmdir "$C/c1"
+	# shellcheck disable=SC2016
+	fails_with 'no such file' "$BASH" -c 'echo c1 >"$1"' sh "$R/restore"
+}
+
+test_list() {
+	session list-1
+	mkdir "$C/one" "$C/two" "$C/checkpoint-x"
+	eq "checkpoint-x two one" "$(cut -f 1 "$R/restore" | head -n 3 | paste -sd ' ')" "newest first"
+	eq "manual two one initialization" "$(cut -f 3 "$R/restore" | paste -sd ' ')" "reasons"
+	eq "$(key "$C/two/checkpoint.yaml" created_at | cut -c 1-19)" "$(awk '$1 == "two" { print substr($2, 1, 19) }' "$R/restore")" "time"
+	eq "$(wc -c <"$R/restore")" "$(stat -c %s "$R/restore")" "size"
+	rmdir "$C/two"
+	eq "checkpoint-x one" "$(cut -f 1 "$R/restore" | head -n 2 | paste -sd ' ')" "after rmdir"
+	mnt_remount
+	eq "checkpoint-x one" "$(cut -f 1 "$R/restore" | head -n 2 | paste -sd ' ')" "after a remount"
+}
+
+# --- what is open, and what the kernel knows -----------------------------------------------
+
+test_open_handles() {
+	session open-1
+	fill
+	echo kept >"$X/state/kept.txt"
+	mkdir "$C/c1"
+	py "$X" <<-'END'
+		import os, sys
+		from mt import *
+		x = sys.argv[1]
+		s = x + "/state"
+		def restore():
+		    put(x + "/recovery/restore", b"c1\n")
+		put(s + "/plan.yaml", b"v: 2\n")
+		put(s + "/new", b"new\n")
+		reader = os.open(s + "/plan.yaml", os.O_RDONLY)
+		gone = os.open(s + "/new", os.O_RDONLY)
+		eq(b"v: 2", os.pread(reader, 4, 0))
+		logger = os.open(s + "/kept.txt", os.O_WRONLY | os.O_APPEND)
+		os.write(logger, b"one\n")
+		os.fsync(logger)
+		saver = os.open(s + "/hard", os.O_WRONLY | os.O_TRUNC)
+		os.write(saver, b"half")
+		writer = child("fd = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND); os.write(fd, b'appended\\n'); print('in'); sys.stdin.readline()", s + "/new")
+		expect(writer, "in")
+		d = os.open(s + "/a", os.O_RDONLY)
+		restore()
+		eq(b"v: 1\n", os.pread(reader, 10, 0), "a reader that begins again")
+		eq(b"new\n", os.pread(gone, 10, 0), "a removed file's reader")
+		eq(0, os.fstat(gone).st_nlink, "links of a removed file")
+		eq(b"kept\n", get(s + "/kept.txt"))
+		os.write(logger, b"two\n")
+		os.close(logger)
+		eq(b"kept\ntwo\n", get(s + "/kept.txt"), "an appender goes on at the end")
+		eq(b"deep\n", others_see(s + "/hard"), "before the save is closed")
+		os.write(saver, b" and whole\n")
+		os.close(saver)
+		eq(b"half and whole\n", get(s + "/hard"), "after")
+		eq(["b"], os.listdir(d))
+		tell(writer)
+		writer.wait()
+		check(not os.path.exists(s + "/new"), "a removed file is back by its writer")
+	END
+	events_grep '.event_type == "conflict_detected" and .session_id == "open-1"' | grep -q state/new
+	grep -qx appended "$M"/transactions/rollbacks/*.draft
+}
+
+# Whoever looks right after the write has returned finds what is there now.
+test_kernel_caches() {
+	session cache-1
+	fill
+	mkdir "$C/c1"
+	py "$X" <<-'END'
+		import os, subprocess, sys
+		from mt import *
+		x = sys.argv[1]
+		s = x + "/state"
+		for i in range(12):
+		    # everything is in the kernel's caches: names that are, names that are not, attributes, a directory somebody is in
+		    if i % 3 == 0:
+		        holder = child("os.chdir(sys.argv[1]); print('in'); sys.stdin.readline()", s + "/a/b")
+		        expect(holder, "in")
+		    subprocess.run(["rm", "-r", s + "/a"], check=True)
+		    put(s + "/plan.yaml", b"v: 2 # longer\n")
+		    put(s + "/new", b"new\n")
+		    os.makedirs(s + "/dir/sub")
+		    put(s + "/dir/sub/f", b"x")
+		    os.unlink(s + "/link")
+		    os.symlink("elsewhere", s + "/link")
+		    if i % 2:
+		        os.rename(s + "/hard", s + "/moved")
+		    for p in ("a", "a/b/deep.txt", "hard", "moved", "new", "dir/sub/f", "link", "plan.yaml"):
+		        try:
+		            os.lstat(f"{s}/{p}")
+		        except FileNotFoundError:
+		            pass
+		    os.listdir(s)
+		    with open(x + "/recovery/restore", "w") as f:
+		        f.write("c1\n")
+		    eq(5, os.stat(s + "/plan.yaml").st_size, "size")
+		    eq(b"v: 1\n", get(s + "/plan.yaml"))
+		    for gone in ("new", "dir", "moved", "dir/sub/f"):
+		        check(not os.path.lexists(f"{s}/{gone}"), f"{gone} is still there")
+		    eq("plan.yaml", os.readlink(s + "/link"))
+		    eq(["a", "hard", "link", "plan.yaml"], sorted(os.listdir(s)))
+		    os.chdir(s + "/a/b")
+		    eq(s + "/a/b", os.getcwd())
+		    eq(b"deep\n", get("deep.txt"))
+		    eq(b"deep\n", others_see(s + "/a/b/deep.txt"))
+		    eq(2, os.stat(s + "/hard").st_nlink, "links")
+		    put("made", b"here\n")
+		    eq(b"here\n", others_see(s + "/a/b/made"))
+		    os.chdir("/")
+		    if i % 3 == 0:
+		        tell(holder)
+		        holder.wait()
+	END
+}
+
+# A process that maps a file sees what was restored.
+test_mapped() {
+	session map-1
+	py "$X" <<-'END'
+		import mmap, os, sys
+		from mt import *
+		x = sys.argv[1]
+		put(x + "/state/f.bin", b"1" * 8192)
+		os.mkdir(x + "/checkpoints/c1")
+		put(x + "/state/f.bin", b"2" * 8192)
+		fd = os.open(x + "/state/f.bin", os.O_RDONLY)
+		m = mmap.mmap(fd, 8192, mmap.MAP_SHARED, mmap.PROT_READ)
+		eq(b"2", m[0:1])
+		put(x + "/recovery/restore", b"c1")
+		until(5, lambda: m[0:1] == b"1" and m[8191:] == b"1", "the mapping shows the old bytes")
+	END
+}
+
+# --- all or nothing -----------------------------------------------------------------------------
+
+# Readers find the old set or the new one, whenever they look.
+test_readers_see_one_of_two() {
+	session atom-1
+	for i in $(seq 40); do echo old >"$X/state/f$i"; done
+	mkdir "$C/old"
+	for i in $(seq 40); do echo new >"$X/state/f$i"; done
+	mkdir "$C/new"
+	py "$M" "$X" <<-'END'
+		import os, sys, threading
+		from mt import *
+		m, x = sys.argv[1:]
+		first = int(get(m + "/status/journal.yaml").decode().split("head_sequence: ")[1].split()[0])
+		for i in range(10):
+		    put(x + "/recovery/restore", b"old\n" if i % 2 else b"new\n")
+		last = int(get(m + "/status/journal.yaml").decode().split("head_sequence: ")[1].split()[0])
+		eq(20, last - first, "transactions")
+		for seq in range(first, last + 1):
+		    s = f"{m}/replay/{seq}/state/sessions/atom-1/state"
+		    eq(1, len({get(f"{s}/f{i}") for i in range(1, 41)}), f"kinds of files after transaction {seq}")
+	END
+}
+
+# The daemon is killed at some moment of a restore: it has happened, or nothing has.
+test_killed_at_any_moment() {
+	local round pid
+	session kill-1
+	fill
+	for i in $(seq 300); do echo "old $i" >"$X/state/f$i"; done
+	both "$X" >old
+	mkdir "$C/c1"
+	spoil
+	for i in $(seq 300); do echo "new $i" >"$X/state/f$i"; done
+	both "$X" >new
+	mkdir "$C/c2"
+	for round in 1 2 3 4 5 6; do
+		if [ $((round % 2)) -eq 1 ]; then
+			(echo c1 >"$R/restore") 2>/dev/null &
+		else
+			(echo c2 >"$R/restore") 2>/dev/null &
+		fi
+		pid=$!
+		sleep "0.0$((RANDOM % 4))$((RANDOM % 10))"
+		mnt_crash
+		wait $pid || true
+		both "$X" >got
+		cmp -s old got || cmp -s new got || fail "round $round: neither what was nor what was to be"
+	done
+	# killed right after the write has returned: it has happened
+	echo c2 >"$R/restore"
+	echo c1 >"$R/restore"
+	mnt_crash
+	both "$X" >got
+	same old got
+}
+
+test_many_files() {
+	session many-1
+	py "$X" <<-'END'
+		import os, sys
+		from mt import *
+		s = sys.argv[1] + "/state"
+		for d in range(20):
+		    os.mkdir(f"{s}/d{d}")
+		    for i in range(100):
+		        put(f"{s}/d{d}/f{i}", b"%d\n" % i)
+	END
+	mkdir "$C/c1"
+	rm -r "$X/state"/*
+	echo c1 >"$R/restore"
+	diff -r "$C/c1/state" "$X/state"
+	eq 2000 "$(find "$X/state" -type f | wc -l)" "files"
+	eq "files_restored: 2000" "$(grep -m 1 -o 'files_restored: .*' "$R/report.yaml")" "the report"
+}
+
+# --- report.yaml ------------------------------------------------------------------------------------
+
+# yaml FILE: it is well-formed, as another program says
+yaml() {
+	"$PY" -c 'import sys
+try:
+    import yaml
+except ImportError:
+    sys.exit()
+yaml.safe_load(open(sys.argv[1]))' "$1"
+}
+
+test_report_of_restores() {
+	session rep-1
+	fill
+	yaml "$R/report.yaml"
+	has "$R/report.yaml" '^restores: \[\]$'
+	has "$R/report.yaml" '^  torn_bytes: 0$'
+	has "$R/report.yaml" '^  damage: \[\]$'
+	mkdir "$C/c1" "$C/c2"
+	spoil
+	echo c1 >"$R/restore"
+	echo x >"$X/state/x"
+	# shellcheck disable=SC2016
+	MILESTONES_AGENT=fixer "$BASH" -c 'echo c2 >"$1"' sh "$R/restore"
+	yaml "$R/report.yaml"
+	eq "c2 c1" "$(sed -n 's/^    checkpoint: "\(.*\)"/\1/p' "$R/report.yaml" | paste -sd ' ')" "newest first"
+	eq "passed passed" "$(sed -n 's/^    validation: "\(.*\)"/\1/p' "$R/report.yaml" | paste -sd ' ')" "validation"
+	eq fixer "$(key "$R/report.yaml" agent)" "who"
+	eq "$(head -n 1 "$R/restore" | cut -f 1)" "$(key "$R/report.yaml" pre_recovery)" "the checkpoint before"
+	[ -e "$M/transactions/committed/$(key "$R/report.yaml" transaction).yaml" ] || fail "no such transaction"
+	eq "$(events_grep '.event_type == "session_recovered" and .session_id == "rep-1"' | tail -n 1 | jq -r .timestamp)" "$(key "$R/report.yaml" restored_at)" "when"
+	session rep-2
+	has "$R/report.yaml" '^restores: \[\]$'
+	# it is history, from an index snapshot or without one
+	mnt_remount
+	R=$M/state/sessions/rep-1/recovery
+	eq "c2 c1" "$(sed -n 's/^    checkpoint: "\(.*\)"/\1/p' "$R/report.yaml" | paste -sd ' ')" "after a remount"
+	mnt_crash
+	eq "c2 c1" "$(sed -n 's/^    checkpoint: "\(.*\)"/\1/p' "$R/report.yaml" | paste -sd ' ')" "after a crash"
+	mnt_stop
+	chmod u+w "$M" "$M/index"
+	rm -f "$M"/index/*
+	chmod 0500 "$M"
+	mnt_start
+	eq "c2 c1" "$(sed -n 's/^    checkpoint: "\(.*\)"/\1/p' "$R/report.yaml" | paste -sd ' ')" "without an index"
+}
+
+test_report_of_drafts() {
+	local id
+	session drafts-1
+	py "$X" "$PID_FILE" <<-'END' || true
+		import os, signal, sys
+		fd = os.open(sys.argv[1] + "/state/it's \"half\"\n: done.txt", os.O_WRONLY | os.O_CREAT)
+		os.write(fd, b"half a file\n")
+		os.kill(int(open(sys.argv[2]).read()), signal.SIGKILL)
+		os._exit(0)
+	END
+	mnt_wait_end
+	fusermount3 -u -z "$M" 2>/dev/null || umount -l "$M"
+	mnt_start
+	yaml "$R/report.yaml"
+	has "$R/report.yaml" '^  drafts:$'
+	has "$R/report.yaml" 'path: "state/sessions/drafts-1/state/it.s \\"half\\"\\n: done\.txt"'
+	id=$(sed -nE '/^  drafts:/,/^[^ ]/ s/^    - id: "(.*)"/\1/p' "$R/report.yaml" | head -n 1)
+	file_is "$M/transactions/pending/$id.draft" "half a file"
+	mv "$M/transactions/pending/$id.draft" "$M/transactions/rollbacks/"
+	has "$R/report.yaml" '^  drafts: \[\]$'
+}
+
+# store_project NAME: a project of its own, with a history, stopped
+store_project() {
+	mnt_stop
+	project_at "$T/$1"
+	mnt_start
+	R=$S/recovery
+	echo MARKED-"$1"-000000000000000000000000 >"$S/state/marked.txt"
+	for i in $(seq 10); do echo "$i" >"$S/state/after$i.txt"; done
+}
+
+test_report_of_a_torn_tail() {
+	local shared=$P
+	store_project torn
+	mnt_kill9
+	chmod -R u+w "$M"
+	py "$M/journal" <<-'END'
+		import os, sys
+		from mt import *
+		for name in sorted(os.listdir(sys.argv[1]), reverse=True):
+		    path = os.path.join(sys.argv[1], name)
+		    data = get(path).rstrip(b"\0")
+		    at = data.rfind(b"after10.txt")
+		    if at >= 0:
+		        fd = os.open(path, os.O_RDWR)
+		        os.pwrite(fd, b"\0" * (len(data) - at - 3), at + 3)
+		        os.close(fd)
+		        sys.exit()
+		die("the last save is not found in the journal")
+	END
+	rm -rf "$M"/index/*
+	chmod 0500 "$M"
+	mnt_start
+	yaml "$R/report.yaml"
+	[ "$(key "$R/report.yaml" torn_bytes)" -gt 0 ] || fail "nothing is reported: $(cat "$R/report.yaml")"
+	has "$R/report.yaml" '^  torn_segment: [0-9]+$'
+	has "$R/report.yaml" '^  torn_offset: [0-9]+$'
+	file_is "$S/state/after9.txt" 9
+	mnt_remount
+	has "$R/report.yaml" '^  torn_bytes: 0$' # of the last mount
+	mnt_stop
+	project_at "$shared"
+	mnt_start
+}
+
+# The journal is damaged where a file was saved: with an index snapshot it is known which, without one it is known where.
+test_report_of_damage() {
+	local shared=$P hit seq
+	store_project damage
+	seq=$(events_grep '.event_type == "file_created" and .data.path == "state/sessions/s1/state/marked.txt"' | jq .data.tx_seq)
+	mnt_stop
+	chmod -R u+w "$M"
+	hit=$(cd "$M" && grep -raobF -m1 MARKED-damage- journal | head -n 1)
+	[ "$hit" ] || fail "the saved bytes are not in the journal as they are"
+	py "$M/${hit%%:*}" "$(($(cut -d: -f2 <<<"$hit") + 20))" <<-'END'
+		import os, sys
+		fd = os.open(sys.argv[1], os.O_RDWR)
+		at = int(sys.argv[2])
+		os.pwrite(fd, bytes([os.pread(fd, 1, at)[0] ^ 0xff]), at)
+	END
+	chmod 0500 "$M"
+	mnt_start
+	wait_for 10 grep -q '^    - first_sequence: ' "$R/report.yaml"
+	yaml "$R/report.yaml"
+	eq "$seq" "$(key "$R/report.yaml" first_sequence)" "the transaction"
+	eq "$((0x$(sed -E 's,.*journal/([0-9a-f]+)\.seg.*,\1,' <<<"$hit")))" "$(key "$R/report.yaml" segment)" "the segment"
+	has "$R/report.yaml" '^        - "state/sessions/s1/state/marked.txt"$'
+	has "$R/report.yaml" '^  problems:$'
+	mnt_stop
+	chmod -R u+w "$M"
+	rm -rf "$M"/index/*
+	chmod 0500 "$M"
+	mnt_start
+	yaml "$R/report.yaml"
+	eq "$seq" "$(key "$R/report.yaml" first_sequence)" "the transaction, without an index"
+	has "$R/report.yaml" '^      paths: \[\]$'
+	[ "$(key "$R/report.yaml" bytes)" -gt 0 ]
+	file_is "$S/state/after10.txt" 10
+	mnt_stop
+	project_at "$shared"
+	mnt_start
+}
+
+# --- resume.sh ----------------------------------------------------------------------------------------
+
+shells() {
+	local sh
+	for sh in bash dash zsh; do
+		if command -v "$sh" >/dev/null; then
+			echo "$sh"
+		fi
+	done
+}
+
+# sourced SHELL OPTIONS SCRIPT: sources it in a fresh shell; OUT, WHERE, LEFT
+# WHERE: the directory, as bytes; LEFT: what is set now and was not before, the session apart
+sourced() {
+	mkdir -p "$O/elsewhere"
+	cat >"$O/driver" <<-'END'
+		cd "$2"
+		case $3 in bash) declare -F ;; zsh) print -l ${(k)functions} ;; esac >"$4/functions.before"
+		set >"$4/before"
+		. "$1" >"$4/out" 2>&1
+		set >"$4/after"
+		case $3 in bash) declare -F ;; zsh) print -l ${(k)functions} ;; esac >"$4/functions.after"
+		pwd -P >"$4/where"
+		sh -c 'printf "%s\n" "$MILESTONES_SESSION"' >"$4/session"
+		echo went on >"$4/end"
+	END
+	rm -f "$O/end" "$O/where"
+	"$1" "$2" "$O/driver" "$3" "$O/elsewhere" "$1" "$O" >"$O/driver.said" 2>&1 || fail "$1 $2: status $?: $(head -n 5 "$O/driver.said")"
+	file_is "$O/end" "went on"
+	eq "" "$(cat "$O/driver.said")" "$1 $2 said beside it"
+	grep -vaE '^(_|PWD|OLDPWD|LINENO|RANDOM|SRANDOM|SECONDS|EPOCHSECONDS|EPOCHREALTIME|BASH_[A-Z]*|PIPESTATUS|FUNCNAME|PPID|TTYIDLE|status|\?|!|0|MILESTONES_SESSION|ZSH_.*|funcstack|history.*|pipestatus|dirstack)=' "$O/before" | grep -a = | cut -d = -f 1 | sort -u >"$O/names.before"
+	grep -vaE '^(_|PWD|OLDPWD|LINENO|RANDOM|SRANDOM|SECONDS|EPOCHSECONDS|EPOCHREALTIME|BASH_[A-Z]*|PIPESTATUS|FUNCNAME|PPID|TTYIDLE|status|\?|!|0|MILESTONES_SESSION|ZSH_.*|funcstack|history.*|pipestatus|dirstack)=' "$O/after" | grep -a = | cut -d = -f 1 | sort -u >"$O/names.after"
+	same "$O/names.before" "$O/names.after"
+	same "$O/functions.before" "$O/functions.after"
+}
+
+test_resume_summary() {
+	local sh opt
+	session res-1
+	sed -i 's/^  current_operation: .*/  current_operation: "refactor the parser"/; s/^  progress_percentage: .*/  progress_percentage: 40/' "$X/session.yaml"
+	echo "agent: {status: active}" >"$X/agents/coder-1.yaml"
+	mkdir "$C/before-refactor"
+	echo x >"$X/state/last-thing"
+	[ -x "$R/resume.sh" ] || fail "not executable"
+	for sh in $(shells); do
+		"$sh" -n "$R/resume.sh" || fail "$sh does not like it"
+		for opt in -- -eu; do
+			sourced "$sh" "$opt" "$R/resume.sh"
+			file_is where "$P"
+			file_is session res-1
+			has out '^session res-1: active$'
+			has out '^operation in progress: refactor the parser$'
+			has out '^progress: 40 %$'
+			has out '^last checkpoint: before-refactor \(20.*, before-refactor\)$'
+			has out '^agents: coder-1 \(active\)$'
+			has out '^  20[^ ]* file_created state/sessions/res-1/state/last-thing by '
+			eq 5 "$(grep -c '^  20' out)" "events shown"
+		done
+	done
+	[ "$(shells | wc -l)" -ge 2 ] || fail "only these shells: $(shells)"
+}
+
+git_project() {
+	need git
+	rm -rf "$P/.git"
+	git -C "$P" init -q -b main
+	git -C "$P" config user.name n
+	git -C "$P" config user.email e
+	echo one >"$P/file"
+	git -C "$P" add file
+	git -C "$P" commit -q -m one
+}
+
+on_branch() {
+	eq "$1" "$(git -C "$P" symbolic-ref --short HEAD)" "branch"
+}
+
+test_resume_branch() {
+	local sh
+	git_project
+	session branch-1
+	git -C "$P" switch -q -c work
+	mkdir "$C/c1"
+	for sh in $(shells); do
+		git -C "$P" switch -q work
+		sourced "$sh" -eu "$R/resume.sh"
+		has out '^branch: work, as recorded$'
+		git -C "$P" switch -q main
+		sourced "$sh" -eu "$R/resume.sh"
+		has out '^branch: switched to work, as recorded$'
+		on_branch work
+		git -C "$P" switch -q main
+		# changed, then only a file git does not know
+		echo two >"$P/file"
+		sourced "$sh" -eu "$R/resume.sh"
+		has out '^branch: not switched to work, .* not clean'
+		on_branch main
+		file_is "$P/file" two
+		git -C "$P" checkout -q -- file
+		echo mine >"$P/untracked"
+		sourced "$sh" -- "$R/resume.sh"
+		has out '^branch: not switched to work, .* not clean'
+		on_branch main
+		rm "$P/untracked"
+		# git's own variables mean another repository
+		GIT_DIR=$O/no GIT_WORK_TREE=$O sourced "$sh" -eu "$R/resume.sh"
+		on_branch work
+		git -C "$P" switch -q main
+	done
+	git -C "$P" branch -q -D work
+	sourced bash -eu "$R/resume.sh"
+	has out '^branch: not switched: work, which was recorded, does not exist any more$'
+	on_branch main
+	rm -rf "$P/.git"
+	sourced bash -eu "$R/resume.sh"
+	has out '^branch: work was recorded, but there is no repository here any more$'
+	mkdir "$C/c2"
+	sourced bash -eu "$R/resume.sh"
+	must_fail grep -q '^branch' out
+}
+
+# A name of a branch can hold nearly anything.
+test_resume_hostile_branches() {
+	local sh branch i=0
+	git_project
+	session hostile-1
+	# shellcheck disable=SC2016
+	for branch in "it's" '$(touch${IFS}pwned)' '`touch${IFS}pwned`' 'a;touch$IFS;pwned' 'a|touch' 'a&&pwned&' '"quoted"' "'" "''" '$HOME' 'a>pwned' '!!' '#a' 'ünïcödé' 'a%s%n' "'\$(touch\${IFS}pwned)'" '{a,b}' '--detach' 'a(b)'; do
+		i=$((i + 1))
+		git -C "$P" update-ref "refs/heads/$branch" main || continue
+		git -C "$P" symbolic-ref HEAD "refs/heads/$branch"
+		mkdir "$C/h$i"
+		eq "$branch" "$(sed -nE 's/^  git_branch: "(.*)"$/\1/p' "$C/h$i/checkpoint.yaml" | sed 's/\\"/"/g; s/\\\\/\\/g')" "what was recorded"
+		for sh in $(shells); do
+			git -C "$P" symbolic-ref HEAD refs/heads/main
+			sourced "$sh" -eu "$R/resume.sh"
+			case $branch in
+			-*) on_branch main ;;
+			*) eq "refs/heads/$branch" "$(git -C "$P" symbolic-ref HEAD)" "$sh: branch ($(cat out))" ;;
+			esac
+		done
+		git -C "$P" symbolic-ref HEAD refs/heads/main
+	done
+	[ "$i" -gt 15 ]
+	eq "" "$(find "$P" "$O" -maxdepth 2 -name 'pwned*')" "what was run"
+	rm -rf "$P/.git" "$P/file"
+}
+
+# And the project can be anywhere.
+test_resume_hostile_paths() {
+	local shared=$P name sh n=0
+	mnt_stop
+	# shellcheck disable=SC2016
+	for name in "it's" 'a b  c' '$(touch pwned)' '`touch pwned`' '-rf' $'two\nlines' $'tab\tand\\back' "'; touch pwned; '" '"' $'\x81\x82\x88\xa2\xff' $'\xe3' '*' '!x' '~' $'esc\e[31mape' $'c1\xc2\x9bx'; do
+		project_at "$T/paths/$name"
+		"$MILESTONEFS" mount "$P" >said 2>&1 || fail "mount at $(printf %q "$name"): $(head -n 3 said)"
+		mkdir "$S" "$S/checkpoints/c1"
+		for sh in $(shells); do
+			for opt in -- -eu; do
+				sourced "$sh" "$opt" "$S/recovery/resume.sh"
+				eq "$P" "$(cat where)" "$sh: where"
+				file_is session s1
+				# no control characters but newlines
+				LC_ALL=C tr -d '\n' <out | LC_ALL=C grep -qa '[[:cntrl:]]' && fail "$sh: control characters: $(cat -v out | head -n 3)"
+				grep -qaP '\xc2\x9b' out && fail "$sh: a C1 control character"
+			done
+		done
+		n=$((n + 1))
+		"$MILESTONEFS" umount "$P" || fail "umount"
+	done
+	eq 16 "$n" "projects"
+	eq "" "$(find "$T/paths" "$O" -name 'pwned*')" "what was run"
+	project_at "$shared"
+	mnt_start
+}
+
+# What a session or an agent says of itself does not reach the terminal as it is.
+test_resume_hostile_texts() {
+	local sh
+	session texts-1
+	cat >"$X/session.yaml" <<-'END'
+		state:
+		  current_operation: "it's $(touch pwned) \e]0;title\a \u009b31m 'x'\n-- `id` \u202e"
+	END
+	echo x >"$X/state/"$'ev\e[2Jil\n$(touch pwned)\''"'"
+	for sh in $(shells); do
+		sourced "$sh" -eu "$R/resume.sh"
+		# shellcheck disable=SC2016
+		has out '^operation in progress: it.s \$\(touch pwned\) '
+		has out "^  20.* file_created state/sessions/texts-1/state/ev.*il"
+		LC_ALL=C tr -d '\n' <out | LC_ALL=C grep -qa '[[:cntrl:]]' && fail "$sh: control characters"
+		grep -qaP '\xc2\x9b|\xe2\x80\xae' out && fail "$sh: control characters beyond ASCII"
+		file_is session texts-1
+	done
+	eq "" "$(find "$P" "$O" -maxdepth 2 -name 'pwned*')" "what was run"
+}
+
+# The working directory is gone, or nobody may enter it: said, and nothing else breaks.
+test_resume_without_a_directory() {
+	local sh
+	session nodir-1
+	sed "s,^if cd .*,if cd '/nonexistent/dir' >/dev/null 2>\&1; then," "$R/resume.sh" >resume.sh
+	for sh in $(shells); do
+		sourced "$sh" -eu "$O/resume.sh"
+		file_is where "$O/elsewhere"
+		has out '^resume.sh: cannot go to '
+		file_is session nodir-1
+	done
+}
+
+test_sessions_apart() {
+	session apart-1
+	fill
+	both "$X" >want
+	A=$X
+	session apart-2
+	fill
+	mkdir "$C/c1"
+	spoil
+	echo c1 >"$R/restore"
+	both "$A" >got
+	same want got
+	# shellcheck disable=SC2016
+	fails_with 'no such file' "$BASH" -c 'echo c1 >"$1"' sh "$A/recovery/restore"
+}
+
+run_tests "$@"

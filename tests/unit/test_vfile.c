@@ -269,6 +269,34 @@ static void test_names_that_are_none(void **state)
 			fail_msg("there is %s/%s", none[i].dir, none[i].name);
 }
 
+/* A file that waits: nothing until something has happened, and then always the same; found by name only. */
+static void test_wait(void **state)
+{
+	struct world *w = *state;
+	static const char dir[] = "state/sessions/s1/agents/.sync/sync";
+	const struct vnode *v = vnode_lookup(&w->fs, dir, "wait");
+	struct walk walk = {.fs = &w->fs};
+	struct buf text = BUF_INIT;
+	uint64_t subject = 0;
+
+	assert_non_null(v);
+	assert_int_equal(v->row->kind, VFILE_WAIT);
+	assert_int_equal(vnode_list(&w->fs, dir, visit, &walk), 0);
+	assert_int_equal(walk.count, 0);
+	assert_int_equal(v->row->begin(&w->fs, v, &subject), 0);
+	assert_int_equal(v->row->ready(&w->fs, v, subject, &text), 0);
+	assert_int_equal(text.len, 0);
+	assert_int_equal(fixture_rmdir(w->fs.engine, dir), 0);
+	assert_null(vnode_lookup(&w->fs, dir, "wait"));
+	assert_int_equal(v->row->begin(&w->fs, v, &subject), -ENOENT);
+	for (int again = 0; again < 2; again++) {
+		assert_int_equal(fixture_mkdir(w->fs.engine, dir), again ? -EEXIST : 0);
+		assert_int_equal(v->row->ready(&w->fs, v, subject, &text), 1);
+		assert_string_equal(text.data, "failed: removed\n");
+		buf_release(&text);
+	}
+}
+
 /* ---- records ---- */
 
 static int remember(void *arg, const struct vnode *v)
@@ -547,6 +575,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_committed_record, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused_record_and_draft, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_listing_is_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_custom_events, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_events_that_are_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sha256sums, setup, teardown),

@@ -507,7 +507,7 @@ int64_t upkeep_records(struct engine *e, int64_t now_ns)
 
 		r = batch_run(&b);
 		more = b.session_count && (!r || r == -EAGAIN || (r == -EFBIG && agents_max > 1));
-		agents_max = r == -EFBIG ? MAX(agents_max / 4, (size_t)1) : agents_max;
+		agents_max = r == -EFBIG ? MAX(agents_max / 2, (size_t)1) : agents_max;
 		next_ns = b.next_ns;
 		batch_release(&b);
 	}

@@ -21,8 +21,8 @@
 #define SECONDS_PER_DAY 86400
 /* Versions of session.yaml looked at for the time when it was reopened. */
 #define VERSIONS_MAX 4096
-/* Checkpoints removed in one go: others are waiting. */
-#define REMOVALS_MAX 64
+/* What one task does before the others have their turn again. */
+#define IN_ONE_GO_MAX 64
 
 /* When one session is due for something: monotonic; INT64_MAX: never. Lock held. */
 typedef int64_t (*due_fn)(struct engine *e, const struct session *s, int64_t now_ns);
@@ -76,10 +76,10 @@ static int64_t monotonic_of(struct engine *e, int64_t time_ns, int64_t now_ns)
 
 static int64_t expiry_due(struct engine *e, const struct session *s, int64_t now_ns)
 {
-	const struct node *dir = tree_node(e->tree, s->dir_ino);
+	const struct node *dir = tree_node(e->tree, s->dir_ino), *file = s->file_ino ? tree_node(e->tree, s->file_ino) : NULL;
 	int64_t from_ns = s->fields.created_ns;
 
-	if (session_status_is_over(s->fields.status) || !s->fields.max_session_duration_s || !s->file_ino)
+	if (session_status_is_over(s->fields.status) || !s->fields.max_session_duration_s || !file || file->newest->born == s->uneditable)
 		return INT64_MAX;
 	if (!from_ns && dir->names)
 		from_ns = engine_seq_time(e, dir->names->born);
@@ -152,18 +152,32 @@ static bool look_for_reopening(struct engine *e, const char *session)
 	return true;
 }
 
+static void expire(struct engine *e, const char *session, int64_t now_ns)
+{
+	struct session *s;
+	struct request q;
+	int r;
+
+	upkeep_request(e, &q);
+	r = checkpoint_create(e, &q, session, NULL, "expiry", session_status_name(SESSION_EXPIRED), NULL);
+	note_result(e, session, now_ns, r);
+	engine_lock(e);
+	s = registry_session(e, session);
+	if (!r && s && s->file_ino && !session_status_is_over(s->fields.status)) /* its file cannot be edited: the checkpoint is all there is */
+		s->uneditable = tree_node(e->tree, s->file_ino)->newest->born;
+	engine_unlock(e);
+}
+
 int64_t upkeep_expiry(struct engine *e, int64_t now_ns)
 {
 	char session[ACTOR_ID_BYTES];
 	int64_t next_ns;
 
-	while (find_due(e, expiry_due, now_ns, session, &next_ns)) {
-		struct request q;
-
-		if (look_for_reopening(e, session))
-			continue;
-		upkeep_request(e, &q);
-		note_result(e, session, now_ns, checkpoint_create(e, &q, session, NULL, "expiry", session_status_name(SESSION_EXPIRED), NULL));
+	for (unsigned i = 0; find_due(e, expiry_due, now_ns, session, &next_ns); i++) {
+		if (i == IN_ONE_GO_MAX)
+			return now_ns;
+		if (!look_for_reopening(e, session))
+			expire(e, session, now_ns);
 	}
 	return next_ns;
 }
@@ -184,9 +198,11 @@ int64_t upkeep_checkpoints(struct engine *e, int64_t now_ns)
 	char session[ACTOR_ID_BYTES];
 	int64_t next_ns;
 
-	while (find_due(e, checkpoint_due, now_ns, session, &next_ns)) {
+	for (unsigned i = 0; find_due(e, checkpoint_due, now_ns, session, &next_ns); i++) {
 		struct request q;
 
+		if (i == IN_ONE_GO_MAX)
+			return now_ns;
 		upkeep_request(e, &q);
 		note_result(e, session, now_ns, checkpoint_create(e, &q, session, NULL, "periodic", NULL, NULL));
 	}
@@ -244,7 +260,7 @@ int64_t upkeep_retention(struct engine *e, int64_t now_ns)
 	int64_t next_ns;
 
 	for (unsigned i = 0; find_due(e, retention_due, now_ns, session, &next_ns); i++) {
-		if (i == REMOVALS_MAX)
+		if (i == IN_ONE_GO_MAX)
 			return now_ns;
 		remove_oldest(e, session, now_ns);
 	}

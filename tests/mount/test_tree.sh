@@ -8,7 +8,7 @@ FIXED="state state/active state/completed state/sessions state/backups state/eve
 agents agents/registry agents/status agents/coordination
 transactions transactions/pending transactions/committed transactions/rollbacks
 cache cache/state_cache cache/checksums cache/indexes replay status"
-VIRTUAL="README.md .gitignore status/health.yaml status/journal.yaml status/metrics status/version
+VIRTUAL="README.md .gitignore status/health.yaml status/sessions.yaml status/agents.yaml status/locks.yaml status/journal.yaml status/metrics status/version
 state/events/all.jsonl cache/checksums/SHA256SUMS"
 
 test_skeleton() {
@@ -63,11 +63,11 @@ test_session_skeleton_stays() {
 		s = sys.argv[1]
 		for d in ("state", "agents", "events", "checkpoints", "recovery"):
 		    refused((errno.EPERM, errno.EBUSY), os.rename, f"{s}/{d}", f"{s}/other")
-		for d in ("agents", "events", "checkpoints", "recovery"): # empty; whether it succeeds is test_session_remove.sh's affair
+		for d in ("agents", "events", "checkpoints", "recovery"): # whether it succeeds is test_session_remove.sh's affair
 		    try:
 		        os.rmdir(f"{s}/{d}")
 		    except OSError as e:
-		        check(e.errno in (errno.EPERM, errno.EBUSY), f"{d}: {e}")
+		        check(e.errno in (errno.EPERM, errno.EBUSY, errno.ENOTEMPTY), f"{d}: {e}")
 		    eq(0, subprocess.run(["test", "-d", f"{s}/{d}"]).returncode, f"{d}, to another process")
 	END
 }
@@ -106,7 +106,7 @@ test_virtual_directories_refuse_names() {
 		m = sys.argv[1]
 		no = (errno.EROFS, errno.EACCES, errno.EPERM)
 		for d in ("status", "agents/registry", "agents/status", "transactions/committed", "transactions/rollbacks",
-		          "cache/checksums", "state/events", "replay", "state/active"):
+		          "cache/checksums", "state/events", "replay", "state/active", "state/completed"):
 		    refused(no, put, f"{m}/{d}/newfile", b"x")
 		    check(not os.path.lexists(f"{m}/{d}/newfile"), f"{d}/newfile exists")
 	END

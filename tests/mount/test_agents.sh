@@ -1,0 +1,323 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# Agents by plain tools: registering, heartbeats, what they do and what is refused them, silence and death, health, and what all that costs
+# a mount on which nothing happens.
+. "$(dirname "$0")/lib.sh"
+
+# session NAME [YAML]: a fresh session, X, its agents A and its settings
+session() {
+	X=$M/state/sessions/$1
+	A=$X/agents
+	mkdir "$X"
+	if [ "${2:-}" ]; then
+		echo "$2" >"$X/session.yaml"
+	fi
+}
+
+# key FILE KEY: the first value of that key, without quotes
+key() {
+	sed -nE "s/^.*[ {]$2: \"?([^\",}]*)\"?.*$/\1/p" "$1" | head -n 1
+}
+
+# is FILE KEY VALUE, for wait_for and stays
+is() {
+	[ "$(key "$1" "$2")" = "$3" ]
+}
+
+# as AGENT COMMAND...: by a process that carries the name
+as() {
+	local agent=$1
+	shift
+	MILESTONES_AGENT=$agent MILESTONES_SESSION=$(basename "$X") "$BASH" -c "$*"
+}
+
+has_event() {
+	events_grep "$1" | grep -q .
+}
+
+mtime_is_after() {
+	[ "$(stat -c %.9Y "$1" | tr -d .)" -gt "$(tr -d . <<<"$2")" ]
+}
+
+head_seq() {
+	sed -nE 's/^.*"tx_seq":([0-9]+).*$/\1/p' "$M/state/events/all.jsonl" | tail -n 1
+}
+
+# --- registering -------------------------------------------------------------------
+
+test_registering() {
+	session reg
+	touch "$A/coder-1.yaml"
+	has "$A/coder-1.yaml" '^  id: "coder-1"$'
+	has "$A/coder-1.yaml" '^  session_id: "reg"$'
+	has "$A/coder-1.yaml" '^  status: "initializing"$'
+	has "$A/coder-1.yaml" '^  operations_completed: 0$'
+	has "$X/session.yaml" '^  active_agents: \["coder-1"\]$'
+	has_event '.event_type == "agent_registered" and .data.agent_id == "coder-1"'
+	printf 'agent:\n  type: "reviewer" # mine\n' >"$A/r.yaml"
+	has "$A/r.yaml" '^  type: "reviewer" # mine$'
+	has "$A/r.yaml" '^  last_heartbeat: "'
+	has "$X/session.yaml" '^  active_agents: \["coder-1", "r"\]$'
+}
+
+# A tool that removes and creates again does not deregister; who stays away is gone two seconds later.
+test_removed() {
+	session gone
+	echo 'agent: {type: "x"}' >"$A/a.yaml"
+	mv "$A/a.yaml" "$O/saved"
+	cat "$O/saved" >"$A/a.yaml"
+	sed -i 's/"x"/"y"/' "$A/a.yaml"
+	sleep 2.5
+	has "$X/session.yaml" '^  active_agents: \["a"\]$'
+	eq 1 "$(events_grep '.event_type == "agent_registered" and .session_id == "gone"' | wc -l)" "registrations"
+	must_fail has_event '.event_type == "agent_deregistered" and .session_id == "gone"'
+	rm "$A/a.yaml"
+	has "$X/session.yaml" '^  active_agents: \["a"\]$'
+	wait_for 5 has_event '.event_type == "agent_deregistered" and .session_id == "gone" and .data.agent_id == "a" and .agent_id == "system"'
+	has "$X/session.yaml" '^  active_agents: \[\]$'
+}
+
+# --- heartbeats ---------------------------------------------------------------------
+
+test_touch_is_a_heartbeat() {
+	local before seq i t
+	session beat
+	echo 'agent: {status: "active"}' >"$A/a.yaml"
+	before=$(stat -c %.9Y "$A/a.yaml")
+	sleep 0.1
+	seq=$(head_seq)
+	t=$(date +%s.%N)
+	for i in $(seq 1 20); do
+		touch "$A/a.yaml"
+	done
+	eq "$seq" "$(head_seq)" "a heartbeat is no transaction"
+	mtime_is_after "$A/a.yaml" "$before" || fail "the heartbeat does not show as mtime"
+	mtime_is_after "$A/a.yaml" "$t" || fail "the last heartbeat does not show as mtime"
+	eq "$(stat -c %.9Y "$A/a.yaml")" "$(stat -c %.9Z "$A/a.yaml")" "ctime"
+	# A process that has the file open sees it, too.
+	exec 4<"$A/a.yaml"
+	sleep 0.02
+	touch "$A/a.yaml"
+	eq "$(stat -c %.9Y "$A/a.yaml")" "$(stat -L -c %.9Y /dev/fd/4)" "fstat"
+	exec 4<&-
+	# What is more than "now" is a change like any other.
+	touch -d '2020-01-01 00:00:00 UTC' "$A/a.yaml"
+	eq 1577836800 "$(stat -c %Y "$A/a.yaml")" "a given time"
+	chmod 0600 "$A/a.yaml"
+	eq 600 "$(stat -c %a "$A/a.yaml")" "mode"
+	has_event '.event_type == "attributes_changed" and .session_id == "beat"'
+	touch "$A/a.yaml"
+	mtime_is_after "$A/a.yaml" "$before" || fail "a heartbeat after a given time does not show"
+	# Other files are touched as ever.
+	touch "$X/state/f"
+	touch -d '2020-01-01 00:00:00 UTC' "$X/state/f"
+	touch "$X/state/f"
+	has_event '.event_type == "attributes_changed" and (.data.path | endswith("state/f"))'
+}
+
+# In the file at the next upkeep, half a minute later at most: all of them in one transaction; and what is the user's stays.
+test_heartbeats_reach_the_files() {
+	local beat i n seq
+	session late
+	for i in 1 2 3; do
+		printf '# kept\nagent: {status: "active"}\n' >"$A/a$i.yaml"
+	done
+	mkdir "$X/state/d"
+	seq=$(head_seq)
+	sleep 0.05
+	touch "$A"/a[123].yaml
+	as a2 "echo one >'$X/state/d/one'"
+	beat=$(date -u -d "@$(stat -c %.6Y "$A/a1.yaml")" +%FT%T.%6NZ)
+	wait_for 35 grep -q "last_heartbeat: \"$beat\"" "$A/a1.yaml"
+	has "$A/a2.yaml" 'operations_completed: 1$'
+	has "$A/a1.yaml" '^# kept$'
+	eq "$beat" "$(date -u -d "@$(stat -c %.6Y "$A/a1.yaml")" +%FT%T.%6NZ)" "mtime once it is written"
+	n=$(grep -lF 'operation: "upkeep"' "$M"/transactions/committed/*.yaml | wc -l)
+	[ "$n" -ge 1 ] || fail "no transaction of upkeep"
+	must_fail grep -qF '"operation":"upkeep","path":"state/sessions/late/agents/a1' "$M/state/events/all.jsonl"
+}
+
+# A write by a process that carries the name counts, whatever it writes; a refused one counts as an error.
+test_work_counts() {
+	session work 'configuration: {heartbeat_interval: 1}'
+	echo 'agent: {status: "active"}' >"$A/w.yaml"
+	echo '{}' >"$X/state/f.json"
+	for i in 1 2 3; do
+		as w "echo '{\"n\": $i}' >'$X/state/f.json'"
+	done
+	as w "echo '{' >'$X/state/f.json'" || true
+	mnt_remount
+	X=$M/state/sessions/work A=$X/agents
+	has "$A/w.yaml" 'operations_completed: 3$'
+	has "$A/w.yaml" 'errors_encountered: 1$'
+}
+
+# --- silence and death ---------------------------------------------------------------
+
+test_silence_and_back() {
+	local why='"reason":"no sign of life for [34] s"'
+	session quiet 'configuration: {heartbeat_interval: 1}'
+	echo 'agent: {status: "active"}' >"$A/a.yaml"
+	echo 'agent: {status: "idle"}' >"$A/lazy.yaml"
+	echo 'agent: {status: "completed"}' >"$A/done.yaml"
+	sleep 2
+	is "$A/a.yaml" status active || fail "unhealthy too early"
+	wait_for 5 is "$A/a.yaml" status unhealthy
+	wait_for 1 is "$A/lazy.yaml" status unhealthy
+	is "$A/done.yaml" status completed || fail "completed agents are not watched"
+	events_grep '.event_type == "agent_status_changed" and .session_id == "quiet" and .data.agent_id == "a"' | grep -Eq "$why" || fail "no event with its reason"
+	has "$X/session.yaml" '^  active_agents: \["a", "lazy"\]$'
+	wait_for 3 grep -qE '"healthy_agents":0,"unhealthy_agents":\["a","lazy"\]\}$' "$A/.health/monitor.jsonl"
+	touch "$A/a.yaml" "$A/lazy.yaml"
+	wait_for 1 is "$A/a.yaml" status active
+	wait_for 1 is "$A/lazy.yaml" status idle
+	# Work keeps it so, without any touch.
+	for i in 1 2 3 4 5 6 7 8 9 10; do
+		as a "echo x >'$X/state/f'"
+		sleep 0.5
+		is "$A/a.yaml" status active || fail "an agent that works is not healthy"
+	done
+}
+
+test_first_sign_of_life() {
+	session first
+	touch "$A/a.yaml"
+	stays 0.5 is "$A/a.yaml" status initializing
+	touch "$A/a.yaml"
+	wait_for 1 is "$A/a.yaml" status active
+	has_event '.event_type == "agent_status_changed" and .session_id == "first" and .data.from == "initializing" and .data.to == "active"'
+}
+
+test_a_dead_process() {
+	local pid t
+	session dead
+	sleep 60 &
+	pid=$!
+	printf 'agent:\n  pid: %s\n  status: "active"\n' $pid >"$A/p.yaml"
+	echo 'agent: {pid: 4194303, status: "active"}' >"$A/never.yaml"
+	wait_for 2 is "$A/never.yaml" status dead
+	stays 0.5 is "$A/p.yaml" status active
+	has "$X/session.yaml" '^  active_agents: \["p"\]$'
+	t=${EPOCHREALTIME/./}
+	kill -9 $pid
+	wait $pid || true
+	wait_for 2 is "$A/p.yaml" status dead
+	[ $((${EPOCHREALTIME/./} - t)) -lt $((500000 * FACTOR)) ] || fail "dead only after $((${EPOCHREALTIME/./} - t)) us"
+	has "$X/session.yaml" '^  active_agents: \[\]$'
+	has_event ".event_type == \"agent_status_changed\" and .data.agent_id == \"p\" and .data.reason == \"process $pid ended\""
+	# It lives again by its heartbeats; a new process is watched again.
+	touch "$A/p.yaml"
+	wait_for 1 is "$A/p.yaml" status active
+	sleep 60 &
+	pid=$!
+	sed -i "s/^  pid: .*/  pid: $pid/" "$A/p.yaml"
+	sleep 0.2
+	kill $pid
+	wait $pid || true
+	wait_for 2 is "$A/p.yaml" status dead
+}
+
+# Who ended while nothing was mounted is found dead; whose number another process has by then, too.
+test_dead_when_mounted() {
+	local pid other
+	session away
+	sleep 60 &
+	pid=$!
+	sleep 60 &
+	other=$!
+	printf 'agent:\n  pid: %s\n  status: "active"\n' $pid >"$A/p.yaml"
+	printf 'agent:\n  pid: %s\n  status: "active"\n' $other >"$A/o.yaml"
+	mnt_stop
+	kill $pid
+	wait $pid || true
+	mnt_start
+	A=$M/state/sessions/away/agents
+	wait_for 2 is "$A/p.yaml" status dead
+	stays 0.5 is "$A/o.yaml" status active
+	kill $other
+	wait $other || true
+	wait_for 2 is "$A/o.yaml" status dead
+}
+
+# --- health --------------------------------------------------------------------------
+
+test_monitor() {
+	local f n
+	session watch 'configuration: {heartbeat_interval: 1}'
+	f=$A/.health/monitor.jsonl
+	sleep 1.5
+	[ ! -e "$f" ] || fail "lines about nobody"
+	echo 'agent: {status: "active"}' >"$A/a.yaml"
+	wait_for 5 test -s "$f"
+	sleep 3
+	n=$(wc -l <"$f")
+	[ "$n" -ge 3 ] && [ "$n" -le 6 ] || fail "$n lines in three or four seconds"
+	jq -es 'any(.[]; (.timestamp | length) > 0 and .session_id == "watch" and .healthy_agents == 1 and .unhealthy_agents == [])' "$f" >/dev/null ||
+		fail "no such line: $(cat "$f")"
+	eq 644 "$(stat -c %a "$f")" "mode"
+	eq "$(stat -c %u "$X")" "$(stat -c %u "$f")" "owner"
+	fails_with 'read-only|permission|not permitted' "$BASH" -c 'echo x >>"$1"' sh "$f"
+	fails_with 'read-only' touch "$A/.health/other"
+	# It ends with the session.
+	printf 'session: {status: "completed"}\nconfiguration: {heartbeat_interval: 1}\n' >"$X/session.yaml"
+	sleep 1
+	n=$(wc -l <"$f")
+	sleep 2.5
+	eq "$n" "$(wc -l <"$f")" "lines after the end of the session"
+	# And goes with it.
+	rm -r "$X" || fail "a session with a monitor cannot be removed"
+	[ ! -e "$X" ] || fail "it is still there"
+}
+
+# --- sessions by the clock --------------------------------------------------------------
+
+# periodic: how many checkpoints of that reason there are
+periodic() {
+	cat "$X"/checkpoints/*/checkpoint.yaml | grep -cE '^  reason: "periodic"$' || true
+}
+
+test_periodic_checkpoints() {
+	session periodic 'configuration: {checkpoint_interval: 1}'
+	wait_for 4 eval '[ "$(periodic)" = 1 ]'
+	sleep 2.5
+	eq 1 "$(periodic)" "checkpoints while nothing changes"
+	echo x >"$X/state/f"
+	eq 1 "$(periodic)" "checkpoints within the interval"
+	wait_for 4 eval '[ "$(periodic)" = 2 ]'
+	# A changed setting holds at once.
+	printf 'configuration: {checkpoint_interval: 1, auto_checkpoint: false}\n' >"$X/session.yaml"
+	stays 2 eval '[ "$(periodic)" = 2 ]'
+}
+
+test_expiry() {
+	session brief 'configuration: {max_session_duration: 2}'
+	is "$X/session.yaml" status active || fail "not active"
+	wait_for 5 is "$X/session.yaml" status expired
+	grep -qE '^  reason: "expiry"$' "$X"/checkpoints/*/checkpoint.yaml || fail "no last checkpoint"
+	has_event '.event_type == "session_status_changed" and .session_id == "brief" and .data.to == "expired"'
+}
+
+# --- cost ----------------------------------------------------------------------------------
+
+cpu_ticks() {
+	awk '{ sub(/^.*\) /, ""); print $12 + $13 }' "/proc/$1/stat"
+}
+
+# With a hundred agents, of which half are silent, over ten seconds: next to nothing.
+test_idle_costs_nothing() {
+	local i before after pid
+	session idle
+	for i in $(seq 1 100); do
+		echo 'agent: {status: "idle"}' >"$A/a$i.yaml"
+	done
+	pid=$(cat "$PID_FILE")
+	sleep 2
+	before=$(cpu_ticks "$pid")
+	sleep 10
+	after=$(cpu_ticks "$pid")
+	echo "$((after - before)) ticks of 10 ms in 10 s"
+	[ $((after - before)) -le 2 ] || fail "an idle mount used $((after - before)) ticks in 10 s"
+}
+
+run_tests "$@"

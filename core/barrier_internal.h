@@ -99,8 +99,6 @@ void barrier_drop(struct engine *e, struct barrier *b);
 int barrier_look(struct engine *e, struct barrier *b);
 /** Barriers whose directories came or went otherwise than by mkdir and rmdir (a restore). 0 or -ENOMEM: again at the next upkeep. No lock held. */
 int barriers_rescan(struct engine *e);
-/** Call the observer. No lock held. */
-void barriers_tell(struct engine *e);
 /** The live agents of a session. 0 or -ENOMEM. Lock held. */
 int barrier_live_agents(const struct session *s, struct id_list *ret);
 /** The record's file and its directory; NULL: none. Lock held. */

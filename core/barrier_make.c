@@ -12,9 +12,18 @@
 #include "barrier_internal.h"
 #include "upkeep.h"
 
+static size_t list_bytes(const struct id_list *l)
+{
+	size_t bytes = 2;
+
+	for (size_t i = 0; i < l->count; i++)
+		bytes += strlen(l->ids[i]) + 3;
+	return bytes;
+}
+
 size_t barrier_event_bytes(const struct barrier_record *r)
 {
-	return 4096 + 2 * ACTOR_ID_BYTES * (r->participants.count + r->missing.count);
+	return 4096 + MAX(list_bytes(&r->participants), list_bytes(&r->missing));
 }
 
 void barrier_add_content(struct txn *t, const struct node *record, const struct extent *x, uint64_t size)

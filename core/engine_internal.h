@@ -395,6 +395,8 @@ void upkeep_finish(struct engine *e);
 void barriers_changed(struct engine *e, struct session *s, uint64_t dir_ino);
 /** After that: `participants` and `timeout` files that have another version count from now on. No lock held (they are read). */
 void barriers_read_files(struct engine *e);
+/** Call the barriers' observer. No lock held. */
+void barriers_tell(struct engine *e);
 /** A file directly in state/.locks was made, written or removed. No lock held (its content is read). */
 void lock_files_changed(struct engine *e, uint64_t ino);
 /** An agent is dead or gone from the session: its locks and barrier memberships end at the next upkeep. Lock held. */

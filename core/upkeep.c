@@ -232,6 +232,8 @@ int64_t upkeep_run(struct engine *e)
 
 	for (size_t i = 0; i < ARRAY_SIZE(tasks) && !e->options.read_only && !journal_error(e->journal); i++)
 		next_ns = MIN(next_ns, tasks[i](e, env_monotonic_ns(e->env)));
+	if (journal_error(e->journal))
+		barriers_tell(e); /* who waits for one waits in vain */
 	watch_again(e);
 	return next_ns;
 }

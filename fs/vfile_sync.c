@@ -49,5 +49,5 @@ int sync_wait_ready(struct fs *fs, const struct vnode *v, uint64_t subject, stru
 	engine_lock(fs->engine);
 	r = barrier_result(fs->engine, subject, out);
 	engine_unlock(fs->engine);
-	return r;
+	return r || !fs->read_only ? r : -EROFS; /* nothing ends it here */
 }

@@ -392,6 +392,17 @@ test_removed_by_an_ordinary_user() {
 	setpriv --reuid 65534 --regid 65534 --clear-groups env HOME="$dir" "$MILESTONEFS" umount "$dir" >&2 || fail "umount"
 }
 
+test_read_only_mount_does_not_wait() {
+	barrier_session ro a
+	mkdir "$Y/b" "$Y/done"
+	touch "$Y/done/a"
+	eq completed "$(cat "$Y/done/wait")"
+	mnt_remount -o ro
+	fails_with 'read-only' timeout 10 cat "$Y/b/wait"
+	eq completed "$(cat "$Y/done/wait")"
+	mnt_remount
+}
+
 test_end_of_the_mount_answers() {
 	local begin reader
 	barrier_session ending a

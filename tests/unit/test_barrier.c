@@ -438,6 +438,31 @@ static void test_nobody_to_wait_for(void **state)
 	end(e);
 }
 
+/* A thousand, with long names: more than a frame holds without being asked for. */
+static void test_many_participants(void **state)
+{
+	struct engine *e = begin(state);
+	struct buf list = BUF_INIT;
+	char *record;
+	size_t len;
+
+	for (int i = 0; i < 1000; i++)
+		buf_printf(&list, "participant-%04d-of-the-thousand-whose-names-take-a-hundred-bytes-each-as-names-of-machines-may-do-abcdef\n", i);
+	assert_int_equal(fixture_mkdir(e, SYNC "many"), 0);
+	assert_int_equal(fixture_save(e, SYNC "many/participants", list.data, list.len), 0);
+	wait_s(state, e, 301);
+	assert_int_equal(fixture_read(e, SYNC "many.yaml", SEQ_LIVE, &record, &len), 0);
+	assert_non_null(strstr(record, "participant-0999"));
+	free(record);
+	assert_int_equal(events(e, "\"event_type\":\"sync_failed\""), 1);
+	assert_int_equal(fixture_mkdir(e, SYNC "more"), 0);
+	assert_int_equal(fixture_save(e, SYNC "more/participants", list.data, list.len), 0);
+	assert_int_equal(fixture_rmdir(e, SYNC "more"), 0);
+	assert_int_equal(events(e, "\"event_type\":\"sync_failed\""), 2);
+	buf_release(&list);
+	end(e);
+}
+
 static void test_timeout(void **state)
 {
 	struct engine *e = begin(state);
@@ -714,6 +739,10 @@ static void test_poisoned(void **state)
 	assert_int_equal(touch(e, SYNC "build/a"), -EIO);
 	assert_string_equal(result(e, "build"), strerror(EIO));
 	assert_int_equal(barriers_upkeep(e, env_monotonic_ns(*state) + 400 * NS_PER_S), INT64_MAX);
+	told = 0;
+	barriers_set_observer(e, observe, NULL);
+	(void)upkeep_run(e);
+	assert_int_equal(told, 1); /* so that readers hear of it */
 	(void)engine_close(e);
 }
 
@@ -735,6 +764,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_participants_are_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_list_that_goes_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nobody_to_wait_for, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many_participants, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_timeout, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_due_at_the_deadline, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_timeout_of_the_session, setup, teardown),

@@ -63,65 +63,6 @@ static void push(struct check *c, const struct node *before, const struct node *
 
 /* ---- content ---- */
 
-/** Walks over what a version shows, hole or data. */
-struct runs {
-	const struct version *v;
-	struct version_extents *scratch;
-	struct extent items[EXTENTS_AT_ONCE];
-	ssize_t count, next;
-	uint64_t at, covered;
-};
-
-/* The run that begins at r->at; len 0 at the end. 0 or -ENOMEM. */
-static int runs_get(struct runs *r, struct extent *ret)
-{
-	if (r->at == r->covered && r->at < r->v->size) {
-		r->next = 0;
-		r->count = tree_extents(r->v, r->scratch, r->at, r->v->size - r->at, r->items, EXTENTS_AT_ONCE, &r->covered);
-		if (r->count < 0)
-			return (int)r->count;
-	}
-	if (r->next < r->count && r->items[r->next].file_offset <= r->at) {
-		*ret = r->items[r->next];
-		extent_clip(ret, r->at, UINT64_MAX);
-	} else {
-		*ret = (struct extent){.file_offset = r->at};
-		ret->len = (r->next < r->count ? r->items[r->next].file_offset : r->covered) - r->at;
-	}
-	return 0;
-}
-
-static void runs_pass(struct runs *r, uint64_t len)
-{
-	r->at += len;
-	if (r->next < r->count && r->items[r->next].file_offset + r->items[r->next].len <= r->at)
-		r->next++;
-}
-
-/* Do both show the same bytes of the store? */
-static bool same_content(struct check *c, const struct version *v, const struct version *w)
-{
-	struct runs a = {.v = v, .scratch = &c->scratch_before}, b = {.v = w, .scratch = &c->scratch_after};
-
-	if (tree_version_same_content(v, w))
-		return true;
-	while (v->size == w->size && a.at < v->size) {
-		struct extent x, y;
-		uint64_t len;
-
-		if (runs_get(&a, &x) || runs_get(&b, &y)) {
-			c->error = -ENOMEM;
-			return true;
-		}
-		if (x.position != y.position || (x.position && x.skip != y.skip))
-			return false;
-		len = MIN(x.len, y.len);
-		runs_pass(&a, len);
-		runs_pass(&b, len);
-	}
-	return v->size == w->size;
-}
-
 static bool extent_is_readable(struct check *c, const struct extent *x)
 {
 	for (uint64_t done = 0; x->position && done < x->len; done += READ_BYTES) {
@@ -192,6 +133,7 @@ static const char *difference(struct check *c, const struct node *a, const struc
 {
 	const struct version *v = tree_version_at(a, c->before), *w = tree_version_at(b, c->after);
 	struct tree_attr x, y;
+	int same = 1;
 
 	if (tree_attr_at(c->e->tree, a, c->before, c->before_ns, &x) || tree_attr_at(c->e->tree, b, c->after, c->after_ns, &y))
 		return "is not there as it was";
@@ -205,7 +147,11 @@ static const char *difference(struct check *c, const struct node *a, const struc
 		return "is not the same file as others any more";
 	if (S_ISLNK(x.mode) && strcmp(a->symlink, b->symlink))
 		return "points elsewhere than it did";
-	return S_ISREG(x.mode) && !same_content(c, v, w) ? "holds something else than it did" : NULL;
+	if (S_ISREG(x.mode))
+		same = restore_same_content(v, w, &c->scratch_before, &c->scratch_after);
+	if (same < 0)
+		c->error = same;
+	return same ? NULL : "holds something else than it did";
 }
 
 static int by_name(const void *a, const void *b)

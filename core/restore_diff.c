@@ -2,17 +2,17 @@
  *
  * From the live view to an older one, as changes of one transaction. No bytes are copied: what the old versions held is in the store.
  *
- * Two walks, each by the directories themselves, wherever they are now or were then:
- *   - over the live view: every name that was not there then, or meant something else, is taken away (deepest first);
+ * Two walks over pairs of directories, what one was and what it is:
+ *   - over the live view: every name that was not there, or meant something else, is taken away (deepest first);
  *   - over the old view: every name that is missing is given back (highest first), and every inode its attributes and content.
  *
- * Identity: an inode that still has a name in the session keeps its number, whatever it was renamed to; one without any name gets its old
- * name again. What lies outside the session is never touched: a file that is linked or was moved there is given back as a copy, unless
- * it is the same still and was linked there then, too. A directory that is gone is made anew, because to the kernel a removed directory is dead.
+ * Identity: an inode that still has a name in the session keeps its number, whatever it was renamed to; a file without any name gets its old
+ * name again; a directory that is gone is made anew, because to the kernel a removed directory is dead. What lies outside the session is never
+ * touched: a file that is linked or was moved there is given back as a copy, unless it is the same still and was linked there then, too.
+ * What has been made anew under a name since, because the old inode could not come back, stands in for it and is kept.
  *
- * Invariant: nothing in the tree is altered here; what is decided about an inode depends on the two views alone, so both walks agree.
+ * Invariant: nothing in the tree is altered here, and what is decided about an inode depends on the two views alone, so both walks agree.
  */
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -33,12 +33,12 @@ struct restore_node {
 	UT_hash_handle hh;
 };
 
-/** A directory of the old view, and what it will be. */
+/** A directory of the old view and the one that is or will be it. */
 struct place {
-	const struct node *dir;
+	const struct node *then;
+	const struct node *now; /* NULL: it is made by this transaction */
 	const struct dentry *name; /* that it had then */
 	uint64_t ino;
-	bool kept; /* the same inode, which is in the session now */
 };
 
 bool restore_skips(const struct restore_roots *roots, const struct dentry *d)
@@ -79,23 +79,26 @@ static int64_t atime_of(const struct version *v)
 	return v->attrs->atime_set ? v->attrs->atime_ns : v->mtime_ns;
 }
 
-static bool same_content(const struct version *v, const struct version *w)
+static bool same_content(struct restore_diff *x, const struct version *v, const struct version *w)
 {
-	return !S_ISREG(v->attrs->mode) || tree_version_same_content(v, w);
+	int same = S_ISREG(v->attrs->mode) ? restore_same_content(v, w, &x->scratch, &x->scratch_now) : 1;
+
+	if (same < 0)
+		x->t->error = same;
+	return same;
 }
 
 /* Is there anything of the file to give back? */
-static bool differs(const struct node *n, uint64_t seq)
+static bool differs(struct restore_diff *x, const struct version *v, const struct version *w)
 {
-	const struct version *v = tree_version_at(n, seq), *w = n->newest;
 	const struct attrs *a = v->attrs, *b = w->attrs;
 
 	return v != w && (a->mode != b->mode || a->uid != b->uid || a->gid != b->gid || a->xattrs != b->xattrs || v->mtime_ns != w->mtime_ns ||
-			  atime_of(v) != atime_of(w) || !same_content(v, w));
+			  atime_of(v) != atime_of(w) || !same_content(x, v, w));
 }
 
 /* Must an inode of the old view (no directory) come back as another one? */
-static bool needs_copy(const struct restore_diff *x, const struct node *n)
+static bool needs_copy(struct restore_diff *x, const struct node *n)
 {
 	bool inside = false, outside = false, outside_is_new = false;
 
@@ -111,16 +114,17 @@ static bool needs_copy(const struct restore_diff *x, const struct node *n)
 			outside_is_new = outside_is_new || !was_there(d, x->seq);
 		}
 	}
-	return outside && (differs(n, x->seq) || (!inside && outside_is_new));
+	return outside && (differs(x, tree_version_at(n, x->seq), n->newest) || (!inside && outside_is_new));
 }
 
-/* Has the inode a name in the old view? */
-static bool was_inside(const struct restore_diff *x, const struct node *n)
+/* Names of the inode in the session in the old view. */
+static size_t names_then(const struct restore_diff *x, const struct node *n)
 {
+	size_t count = 0;
+
 	for (const struct dentry *d = n->names; d; d = d->names_next)
-		if (was_there(d, x->seq) && is_inside(x, d->parent, x->seq))
-			return true;
-	return false;
+		count += was_there(d, x->seq) && is_inside(x, d->parent, x->seq);
+	return count;
 }
 
 static bool is_outside(const struct restore_diff *x, const struct node *n)
@@ -129,6 +133,30 @@ static bool is_outside(const struct restore_diff *x, const struct node *n)
 		if (is_there(d) && !is_inside(x, d->parent, SEQ_LIVE))
 			return true;
 	return false;
+}
+
+/* Can the newer file @now be what @then was, which itself cannot come back? */
+static bool stands_in(const struct restore_diff *x, const struct node *then, const struct node *now)
+{
+	mode_t type = then->newest->attrs->mode & S_IFMT;
+
+	if (type != (now->newest->attrs->mode & S_IFMT) || now->nlink != 1 || names_then(x, now) || names_then(x, then) != 1)
+		return false;
+	if (type == S_IFLNK)
+		return !strcmp(then->symlink, now->symlink);
+	return (type != S_IFCHR && type != S_IFBLK) || then->rdev == now->rdev;
+}
+
+/* Does the name stay, in directories that are a pair? @then is the entry in the old view, @now that in the live one. */
+static bool stays(struct restore_diff *x, const struct dentry *then, const struct dentry *now)
+{
+	if (is_dir(then->node) != is_dir(now->node) || now->node->flags & NODE_NEWBORN)
+		return false;
+	if (is_dir(then->node))
+		return is_inside(x, then->node, SEQ_LIVE) ? now->node == then->node : !is_inside(x, now->node, x->seq);
+	if (now->node == then->node)
+		return !needs_copy(x, then->node);
+	return needs_copy(x, then->node) && stands_in(x, then->node, now->node);
 }
 
 static struct restore_node *node_of(struct restore_diff *x, const struct node *n)
@@ -171,10 +199,10 @@ static void remove_name(struct restore_diff *x, const struct dentry *d)
 		x->removals[x->removal_count++] = d;
 }
 
-/* What happens to a file whose name goes: those who have it open for writing are told, and a person is, unless it is replaced. */
-static void note_removal(struct restore_diff *x, const struct dentry *d, bool parent_was_inside)
+/* What happens to a file whose name goes: those who have it open for writing are told, and a person is, unless it is replaced. @then: what had the
+   name in the old view, or NULL. */
+static void note_removal(struct restore_diff *x, const struct dentry *d, const struct dentry *then)
 {
-	const struct dentry *then = parent_was_inside ? tree_lookup(x->t->e->tree, d->parent, d->name->text, d->name->len, x->seq) : NULL;
 	const struct node *n = d->node;
 
 	if (is_dir(n)) {
@@ -182,7 +210,7 @@ static void note_removal(struct restore_diff *x, const struct dentry *d, bool pa
 			note(x, EVENT_DIRECTORY_REMOVED, d, SEQ_LIVE, NULL);
 		return;
 	}
-	if (n->flags & NODE_NEWBORN || (!is_outside(x, n) && (!was_inside(x, n) || needs_copy(x, n))))
+	if (n->flags & NODE_NEWBORN || (!is_outside(x, n) && (!names_then(x, n) || needs_copy(x, n))))
 		drafts_note_unlinked(x->t->e, n, UINT32_MAX); /* by nobody: their bytes are kept */
 	if (n->flags & NODE_NEWBORN || (then && !is_dir(then->node)))
 		return;
@@ -191,8 +219,7 @@ static void note_removal(struct restore_diff *x, const struct dentry *d, bool pa
 }
 
 struct live_dir {
-	const struct node *dir;
-	bool was_inside;
+	const struct node *now, *then; /* then NULL: it was not in the session */
 };
 
 struct live_walk {
@@ -200,25 +227,30 @@ struct live_walk {
 	size_t count, capacity;
 };
 
-static void live_push(struct restore_diff *x, struct live_walk *w, const struct node *dir, bool inside)
+static void live_push(struct restore_diff *x, struct live_walk *w, const struct node *now, const struct node *then)
 {
 	if (array_reserve(&w->dirs, &w->capacity, w->count + 1, sizeof(*w->dirs)))
 		x->t->error = -ENOMEM;
 	else
-		w->dirs[w->count++] = (struct live_dir){dir, inside};
+		w->dirs[w->count++] = (struct live_dir){now, then};
 }
 
-static void live_entry(struct restore_diff *x, struct live_walk *w, const struct dentry *d, bool parent_was_inside)
+static void live_entry(struct restore_diff *x, struct live_walk *w, const struct live_dir *at, const struct dentry *d)
 {
-	const struct node *n = d->node;
-	bool kept = parent_was_inside && d->born <= x->seq && (is_dir(n) || !needs_copy(x, n));
+	const struct dentry *then = NULL;
+	bool kept;
 
-	if (is_dir(n))
-		live_push(x, w, n, kept || is_inside(x, n, x->seq));
+	if (at->then == at->now && d->born <= x->seq)
+		then = d;
+	else if (at->then)
+		then = tree_lookup(x->t->e->tree, at->then, d->name->text, d->name->len, x->seq);
+	kept = then && stays(x, then, d);
+	if (is_dir(d->node))
+		live_push(x, w, d->node, kept ? then->node : is_inside(x, d->node, x->seq) ? d->node : NULL);
 	if (kept)
 		return;
 	remove_name(x, d);
-	note_removal(x, d, parent_was_inside);
+	note_removal(x, d, then);
 }
 
 static void live_walk(struct restore_diff *x)
@@ -226,15 +258,18 @@ static void live_walk(struct restore_diff *x)
 	struct live_walk w = {0};
 	const uint64_t roots[] = {x->roots.state, x->roots.agents};
 
-	for (size_t i = 0; i < ARRAY_SIZE(roots); i++)
-		if (roots[i])
-			live_push(x, &w, tree_node(x->t->e->tree, roots[i]), true);
+	for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
+		const struct node *n = roots[i] ? tree_node(x->t->e->tree, roots[i]) : NULL;
+
+		if (n)
+			live_push(x, &w, n, n);
+	}
 	for (size_t i = 0; i < w.count && !x->t->error; i++) {
 		struct live_dir at = w.dirs[i];
 
-		for (const struct dentry *d = at.dir->dir->first; d; d = d->next)
+		for (const struct dentry *d = at.now->dir->first; d; d = d->next)
 			if (!restore_skips(&x->roots, d))
-				live_entry(x, &w, d, at.was_inside);
+				live_entry(x, &w, &at, d);
 	}
 	free(w.dirs);
 }
@@ -316,30 +351,30 @@ static bool add_xattrs(struct restore_diff *x, uint64_t ino, const struct attrs 
 	return true;
 }
 
-/* Mode, owner and times as they were then; @touched: names in the directory @n come or go. Returns whether more than times differ. */
-static bool add_attrs(struct restore_diff *x, const struct node *n, bool touched)
+/* @now gets mode, owner, times and extended attributes that @n had then; @touched: names in the directory @now come or go. Returns whether more than
+   times differ. */
+static bool add_attrs(struct restore_diff *x, const struct node *n, const struct node *now, bool touched)
 {
-	const struct version *v = tree_version_at(n, x->seq), *w = n->newest;
-	struct change c = {.type = CHANGE_ATTR, .ino = n->ino};
-	struct tree_attr then, now;
+	struct change c = {.type = CHANGE_ATTR, .ino = now->ino};
+	struct tree_attr was, is;
 	int64_t atime_ns;
 
-	(void)tree_attr_at(x->t->e->tree, n, x->seq, x->seq_time_ns, &then); /* both exist */
-	(void)tree_attr_at(x->t->e->tree, n, SEQ_LIVE, INT64_MAX, &now);
-	c.mode = then.mode & 07777;
-	c.uid = then.uid;
-	c.gid = then.gid;
-	c.mtime_ns = then.mtime_ns;
-	c.atime_ns = then.atime_ns;
-	c.attr_mask = (then.mode != now.mode ? ATTR_MODE : 0) | (then.uid != now.uid ? ATTR_UID : 0) | (then.gid != now.gid ? ATTR_GID : 0);
-	if (then.mtime_ns != now.mtime_ns || touched)
+	(void)tree_attr_at(x->t->e->tree, n, x->seq, x->seq_time_ns, &was); /* both exist */
+	(void)tree_attr_at(x->t->e->tree, now, SEQ_LIVE, INT64_MAX, &is);
+	c.mode = was.mode & 07777;
+	c.uid = was.uid;
+	c.gid = was.gid;
+	c.mtime_ns = was.mtime_ns;
+	c.atime_ns = was.atime_ns;
+	c.attr_mask = (was.mode != is.mode ? ATTR_MODE : 0) | (was.uid != is.uid ? ATTR_UID : 0) | (was.gid != is.gid ? ATTR_GID : 0);
+	if (was.mtime_ns != is.mtime_ns || touched)
 		c.attr_mask |= ATTR_MTIME;
-	atime_ns = w->attrs->atime_set ? w->attrs->atime_ns : then.mtime_ns; /* it follows mtime unless it was set */
-	if (atime_ns != then.atime_ns)
+	atime_ns = now->newest->attrs->atime_set ? now->newest->attrs->atime_ns : was.mtime_ns; /* it follows mtime unless it was set */
+	if (atime_ns != was.atime_ns)
 		c.attr_mask |= ATTR_ATIME;
 	if (c.attr_mask)
 		*late_change(x) = c;
-	return add_xattrs(x, n->ino, v->attrs, w->attrs) || c.attr_mask & (ATTR_MODE | ATTR_UID | ATTR_GID);
+	return add_xattrs(x, now->ino, tree_version_at(n, x->seq)->attrs, now->newest->attrs) || c.attr_mask & (ATTR_MODE | ATTR_UID | ATTR_GID);
 }
 
 /* ---- content ---- */
@@ -456,12 +491,12 @@ static void add_copy(struct restore_diff *x, const struct dentry *d, uint64_t pa
 	}
 }
 
-/* An inode that stays: is it as it was then, and if not, what is to be changed. Each is looked at once. */
-static bool compare_file(struct restore_diff *x, const struct node *n, enum event_type *ret_type)
+/* Is the file @now as @n was then, and if not, what is to be changed? Each is looked at once. */
+static bool compare_file(struct restore_diff *x, const struct node *n, const struct node *now, enum event_type *ret_type)
 {
-	const struct version *v = tree_version_at(n, x->seq), *w = n->newest;
+	const struct version *v = tree_version_at(n, x->seq), *w = now->newest;
 
-	if (!differs(n, x->seq))
+	if (!differs(x, v, w))
 		return false;
 	if (n->names->names_next) { /* it has, or had, other names */
 		struct restore_node *i = node_of(x, n);
@@ -470,10 +505,10 @@ static bool compare_file(struct restore_diff *x, const struct node *n, enum even
 			return false;
 		i->compared = true;
 	}
-	if (!same_content(v, w))
-		add_content(x, n->ino, v, w);
-	(void)add_attrs(x, n, false);
-	*ret_type = !same_content(v, w) ? EVENT_FILE_WRITTEN : v->attrs->xattrs == w->attrs->xattrs ? EVENT_ATTRIBUTES_CHANGED : EVENT_XATTR_CHANGED;
+	if (!same_content(x, v, w))
+		add_content(x, now->ino, v, w);
+	(void)add_attrs(x, n, now, false);
+	*ret_type = !same_content(x, v, w) ? EVENT_FILE_WRITTEN : v->attrs->xattrs == w->attrs->xattrs ? EVENT_ATTRIBUTES_CHANGED : EVENT_XATTR_CHANGED;
 	return true;
 }
 
@@ -485,49 +520,54 @@ static enum event_type created_type(uint32_t mode)
 /* What has the name now, in the directory that will have it. */
 static const struct dentry *name_now(const struct restore_diff *x, const struct place *p, const struct dentry *d)
 {
-	return p->kept ? tree_lookup(x->t->e->tree, p->dir, d->name->text, d->name->len, SEQ_LIVE) : NULL;
+	if (p->now == p->then && is_there(d))
+		return d;
+	return p->now ? tree_lookup(x->t->e->tree, p->now, d->name->text, d->name->len, SEQ_LIVE) : NULL;
 }
 
 /* Returns whether a name was added. */
 static bool old_file(struct restore_diff *x, const struct place *p, const struct dentry *d)
 {
 	const struct node *n = d->node;
-	const struct version *v = tree_version_at(n, x->seq);
 	const struct dentry *now = name_now(x, p, d);
-	bool copy = needs_copy(x, n), replaces = now && !is_dir(now->node) && !(now->node->flags & NODE_NEWBORN);
+	bool replaces = now && !is_dir(now->node) && !(now->node->flags & NODE_NEWBORN);
+	uint32_t mode = tree_version_at(n, x->seq)->attrs->mode;
 	enum event_type type;
 
-	if (now == d && !copy) {
-		if (compare_file(x, n, &type)) {
+	if (now && stays(x, d, now)) {
+		if (compare_file(x, n, now->node, &type)) {
 			x->files_restored++;
-			note(x, type, d, x->seq, n);
+			note(x, type, d, x->seq, now->node);
 		}
 		return false;
 	}
-	if (copy) {
+	if (needs_copy(x, n)) {
 		add_copy(x, d, p->ino);
 	} else {
 		add_link(x, d, p->ino, n->ino);
-		(void)compare_file(x, n, &type);
+		(void)compare_file(x, n, n, &type);
 	}
 	x->files_restored++;
-	type = replaces && S_ISREG(v->attrs->mode) ? EVENT_FILE_WRITTEN : created_type(v->attrs->mode);
-	note(x, type, d, x->seq, replaces ? now->node : NULL);
+	note(x, replaces && S_ISREG(mode) ? EVENT_FILE_WRITTEN : created_type(mode), d, x->seq, replaces ? now->node : NULL);
 	return true;
 }
 
-/* The directory @d named then, as it will be. Returns whether a name was added. */
+/* The directory @d named then, and what will be it. Returns whether a name was added. */
 static bool old_dir(struct restore_diff *x, const struct place *p, const struct dentry *d, struct place *ret)
 {
 	const struct dentry *now = name_now(x, p, d);
 
-	*ret = (struct place){.dir = d->node, .name = d, .ino = d->node->ino, .kept = true};
-	if (now == d)
+	*ret = (struct place){.then = d->node, .name = d};
+	if (now && stays(x, d, now)) {
+		ret->now = now->node;
+		ret->ino = now->node->ino;
 		return false;
+	}
 	if (is_inside(x, d->node, SEQ_LIVE)) {
+		ret->now = d->node;
+		ret->ino = d->node->ino;
 		add_link(x, d, p->ino, ret->ino);
 	} else {
-		ret->kept = false;
 		ret->ino = add_create(x, d, p->ino);
 	}
 	if (!now || !is_dir(now->node))
@@ -539,16 +579,16 @@ static bool old_dir(struct restore_diff *x, const struct place *p, const struct 
 static void old_dir_attrs(struct restore_diff *x, const struct place *p, bool touched)
 {
 	struct restore_node *i = NULL;
-	struct tree_attr then;
+	struct tree_attr was;
 
-	if (!p->kept) {
-		(void)tree_attr_at(x->t->e->tree, p->dir, x->seq, x->seq_time_ns, &then); /* it was there */
-		*late_change(x) = (struct change){.type = CHANGE_ATTR, .ino = p->ino, .attr_mask = ATTR_MTIME, .mtime_ns = then.mtime_ns};
+	if (!p->now) {
+		(void)tree_attr_at(x->t->e->tree, p->then, x->seq, x->seq_time_ns, &was); /* it was there */
+		*late_change(x) = (struct change){.type = CHANGE_ATTR, .ino = p->ino, .attr_mask = ATTR_MTIME, .mtime_ns = was.mtime_ns};
 		return;
 	}
 	if (x->nodes)
 		HASH_FIND(hh, x->nodes, &p->ino, sizeof(p->ino), i);
-	if (add_attrs(x, p->dir, touched || (i && i->touched)) && p->name)
+	if (add_attrs(x, p->then, p->now, touched || (i && i->touched)))
 		note(x, EVENT_ATTRIBUTES_CHANGED, p->name, x->seq, NULL);
 }
 
@@ -571,7 +611,7 @@ static void old_entries(struct restore_diff *x, struct old_walk *w, struct place
 	bool touched = false;
 	size_t count;
 
-	if (tree_list(x->t->e->tree, p.dir, x->seq, &list, &count)) {
+	if (tree_list(x->t->e->tree, p.then, x->seq, &list, &count)) {
 		x->t->error = -ENOMEM;
 		return;
 	}
@@ -598,11 +638,12 @@ static void old_walk(struct restore_diff *x)
 	const uint64_t roots[] = {x->roots.state, x->roots.agents};
 
 	for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
-		struct place p = {.dir = roots[i] ? tree_node(x->t->e->tree, roots[i]) : NULL, .ino = roots[i], .kept = true};
+		struct place p = {.then = roots[i] ? tree_node(x->t->e->tree, roots[i]) : NULL, .ino = roots[i]};
 
-		if (!p.dir)
+		if (!p.then)
 			continue;
-		p.name = tree_name_at(p.dir, x->seq);
+		p.now = p.then;
+		p.name = tree_name_at(p.then, x->seq);
 		old_push(x, &w, &p);
 	}
 	for (size_t i = 0; i < w.count && !x->t->error; i++)
@@ -629,6 +670,7 @@ void restore_diff_release(struct restore_diff *x)
 		free(i);
 	}
 	extent_map_release(&x->scratch.map);
+	extent_map_release(&x->scratch_now.map);
 	free(x->notes);
 	free(x->removals);
 	free(x->late);

@@ -42,15 +42,17 @@ struct restore_diff {
 	struct change *late; /* attributes and contents, once all names are right */
 	size_t late_count, late_capacity;
 	struct restore_node *nodes;
-	struct version_extents scratch;
+	struct version_extents scratch, scratch_now;
 };
 /** Add to the transaction all that makes the live view that of @seq. Lock held; the tree is only read. 0 or -ENOMEM (sticky in @d->t). The order is one tree_apply()
  *  accepts. Names of newborns go with the transaction (txn.newborns). */
 int restore_diff_make(struct restore_diff *d);
 void restore_diff_release(struct restore_diff *d);
 
-/** Are the views of @before and @after equal below the roots, and can all that differs between @after and the transaction before it be read? Takes the lock by slices. @ret_unreadable: files that
- *  cannot be read. 0; -EIO with reason; -ENOMEM. */
+/** Do both versions of files show the same bytes of the store? Lock held. 1, 0, -ENOMEM. */
+int restore_same_content(const struct version *v, const struct version *w, struct version_extents *scratch_v, struct version_extents *scratch_w);
+/** Are the views of @before and @after equal below the roots, and can be read what the transaction @after gave back? Takes the lock by slices.
+ *  @ret_unreadable: files that cannot be read. 0; -EIO with reason; -ENOMEM. */
 int restore_check(struct engine *e, const struct restore_roots *roots, uint64_t before, uint64_t after, uint64_t *ret_unreadable, struct reason *reason);
 
 #endif

@@ -4,7 +4,7 @@
  * checkpoints there are, their own files why they were taken; the journal knows the restores, by their records. What was read is kept in two
  * tables of fixed size, where a later one takes the place of an earlier.
  *
- * Whether a restore was found whole afterwards is no part of history: it is known as long as the mount lasts.
+ * Whether a restore was found whole afterwards is no part of history: it is known as long as the mount lasts, of the newest.
  */
 #include "vfile_recovery.h"
 
@@ -21,6 +21,7 @@
 #define CACHED_TEXTS 4096
 #define CACHED_RESTORES 1024
 #define RESTORES_LOOKED_AT 1000
+#define VALIDATIONS_MAX 256
 
 /* ---- what was read once ---- */
 
@@ -29,10 +30,17 @@ struct cached_text {
 	struct recovery_text text;
 };
 
+struct validation {
+	uint64_t seq; /* of the restore; 0: none */
+	char text[RECOVERY_VALIDATION_BYTES];
+};
+
 struct recovery_cache {
 	pthread_mutex_t lock;
 	struct cached_text texts[CACHED_TEXTS];		    /* lock; by inode number */
 	struct recovery_restore *restores[CACHED_RESTORES]; /* lock; by sequence number */
+	struct validation validations[VALIDATIONS_MAX];	    /* lock; the newest, in a ring */
+	size_t validation_next;				    /* lock */
 };
 
 struct recovery_cache *recovery_cache_new(void)
@@ -263,6 +271,16 @@ static int restore_get(struct fs *fs, uint64_t seq, struct recovery_restore *ret
 	return 0;
 }
 
+static void validation_get(struct fs *fs, uint64_t seq, char out[RECOVERY_VALIDATION_BYTES])
+{
+	*out = '\0';
+	pthread_mutex_lock(&fs->recovery->lock);
+	for (size_t i = 0; i < VALIDATIONS_MAX; i++)
+		if (fs->recovery->validations[i].seq == seq)
+			memcpy(out, fs->recovery->validations[i].text, RECOVERY_VALIDATION_BYTES);
+	pthread_mutex_unlock(&fs->recovery->lock);
+}
+
 size_t recovery_restores_take(struct fs *fs, const char *session, struct recovery_restore out[RECOVERY_RESTORES_MAX])
 {
 	uint64_t seqs[RESTORES_LOOKED_AT];
@@ -273,20 +291,20 @@ size_t recovery_restores_take(struct fs *fs, const char *session, struct recover
 	engine_unlock(fs->engine);
 	for (size_t i = 0; i < found && count < RECOVERY_RESTORES_MAX; i++)
 		if (!restore_get(fs, seqs[i], &out[count]) && !strcmp(out[count].session, session))
-			count++;
+			validation_get(fs, seqs[i], out[count++].validation);
 	return count;
 }
 
 void recovery_validation_note(struct fs *fs, uint64_t seq, const char *text)
 {
-	struct recovery_restore **slot = &fs->recovery->restores[seq % CACHED_RESTORES], restore;
+	struct recovery_cache *c = fs->recovery;
+	struct validation *v;
 
-	if (restore_get(fs, seq, &restore))
-		return; /* then the report does not say */
-	pthread_mutex_lock(&fs->recovery->lock);
-	if (*slot && (*slot)->seq == seq)
-		(void)snprintf((*slot)->validation, sizeof((*slot)->validation), "%.199s", text);
-	pthread_mutex_unlock(&fs->recovery->lock);
+	pthread_mutex_lock(&c->lock);
+	v = &c->validations[c->validation_next++ % VALIDATIONS_MAX];
+	v->seq = seq;
+	(void)snprintf(v->text, sizeof(v->text), "%.*s", RECOVERY_VALIDATION_BYTES - 1, text);
+	pthread_mutex_unlock(&c->lock);
 }
 
 /* ---- plain text ---- */

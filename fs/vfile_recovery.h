@@ -31,6 +31,7 @@ struct recovery_text {
 int recovery_text_get(struct fs *fs, uint64_t dir_ino, struct recovery_text *ret);
 void recovery_text_release(struct recovery_text *t);
 
+#define RECOVERY_VALIDATION_BYTES 200
 /** A restore that was made. */
 struct recovery_restore {
 	uint64_t seq;
@@ -38,12 +39,12 @@ struct recovery_restore {
 	char session[ACTOR_ID_BYTES], checkpoint[ACTOR_ID_BYTES], pre_recovery[ACTOR_ID_BYTES], agent[ACTOR_ID_BYTES];
 	uint64_t files_restored, files_removed;
 	uint32_t uid;
-	char validation[200]; /**< "passed", what is wrong, or "": not known any more, it was before this mount */
+	char validation[RECOVERY_VALIDATION_BYTES]; /**< "passed", what is wrong, or "": not known any more, it was before this mount */
 };
 #define RECOVERY_RESTORES_MAX 50
 /** Those of a session, newest first: fills @out, returns how many. Looks at the newest thousand of all sessions. */
 size_t recovery_restores_take(struct fs *fs, const char *session, struct recovery_restore out[RECOVERY_RESTORES_MAX]);
-/** What the check after the restore @seq, which is in the journal, has found. */
+/** What the check after the restore @seq has found. */
 void recovery_validation_note(struct fs *fs, uint64_t seq, const char *text);
 
 /**

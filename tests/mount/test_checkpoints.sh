@@ -149,7 +149,8 @@ test_retention() {
 	session keep-1 $'  checkpoint_interval: 1\n  backup_retention: 0'
 	mkdir "$C/named"
 	echo one >"$X/state/f"
-	wait_for 10 grep -q one "$C"/checkpoint-*/state/f
+	# shellcheck disable=SC2016
+	wait_for 10 eval 'grep -qx one "$C"/checkpoint-*/state/f'
 	echo two >"$X/state/f"
 	# shellcheck disable=SC2016
 	wait_for 10 eval '[ "$(automatic | wc -l)" -eq 1 ] && grep -qx two "$C/$(automatic)/state/f"'

@@ -374,7 +374,7 @@ test_report_of_restores() {
 	MILESTONES_AGENT=fixer "$BASH" -c 'echo c2 >"$1"' sh "$R/restore"
 	yaml "$R/report.yaml"
 	eq "c2 c1" "$(sed -n 's/^    checkpoint: "\(.*\)"/\1/p' "$R/report.yaml" | paste -sd ' ')" "newest first"
-	eq "passed passed" "$(sed -n 's/^    validation: "\(.*\)"/\1/p' "$R/report.yaml" | paste -sd ' ')" "validation"
+	eq "passed passed" "$(sed -n 's/^    validation: "\(.*\)"/\1/p' "$R/report.yaml" | paste -sd " ")" "validation"
 	eq fixer "$(key "$R/report.yaml" agent)" "who"
 	eq "$(head -n 1 "$R/restore" | cut -f 1)" "$(key "$R/report.yaml" pre_recovery)" "the checkpoint before"
 	[ -e "$M/transactions/committed/$(key "$R/report.yaml" transaction).yaml" ] || fail "no such transaction"

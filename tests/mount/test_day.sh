@@ -200,7 +200,7 @@ heartbeats_end() {
 }
 
 work() {
-	local before f=$M/agents/status/coder-1.yaml
+	local before updated f=$M/agents/status/coder-1.yaml
 	before=$(value "$f" "" operations_completed)
 	as coder-1 shop mkdir "$SHOP/state/src"
 	as coder-1 shop cp /dev/stdin "$SHOP/state/plan.yaml" <<<$'task: login\nsteps: [form, check]'
@@ -211,11 +211,15 @@ work() {
 	[ "$(value "$f" "" operations_completed)" -ge $((before + 4)) ] || fail "operations: $before, then $(value "$f" "" operations_completed)"
 	says "$(newest shop file_appended)" '"agent_id":"tester-1"'
 	# progress, by hand
+	updated=$(value "$SHOP/session.yaml" session last_updated)
 	set_value "$SHOP/session.yaml" progress_percentage 40
 	set_value "$SHOP/session.yaml" current_operation '"the login page"'
 	field "$SHOP/session.yaml" state progress_percentage 40
 	field "$SHOP/session.yaml" state current_operation "the login page"
+	[[ $(value "$SHOP/session.yaml" session last_updated) > $updated ]] || fail "last_updated is still $updated"
 	grep -q 'checkpoint_interval: 2   # seconds' "$SHOP/session.yaml" || fail "a comment is gone"
+	fails_with 'bad message' sed -i 's/^  progress_percentage: .*/  progress_percentage: 101/' "$SHOP/session.yaml"
+	field "$SHOP/session.yaml" state progress_percentage 40
 	# an event of one's own
 	echo '{"event_type": "review", "data": {"ok": true}}' >>"$SHOP/events/session.jsonl"
 	says "$(newest shop review)" '"custom":{"ok":true}'
@@ -244,13 +248,18 @@ mistake() {
 	begins "$SHOP/health.yaml" "status: degraded" || fail "health: $(head -n 1 "$SHOP/health.yaml")"
 }
 
+# record OPERATION PATH: the newest committed one of that operation on that file of the shop
+record() {
+	grep -lE "^  target_file: \"state/sessions/shop/$2\"" "$M"/transactions/committed/*.yaml | xargs grep -l "^  operation: \"$1\"" | sort | tail -n 1
+}
+
 transactions() {
-	local record
+	local record operation
 	echo 'good: 1' >"$SHOP/state/new.yaml"
-	record=$(find "$M/transactions/committed" -name '*.yaml' | sort | tail -n 200 | xargs grep -l new.yaml | tail -n 1)
+	record=$(record write state/new.yaml)
 	[ "$record" ] || fail "no record of a save"
 	field "$record" transaction id "$(basename "$record" .yaml)"
-	field "$record" transaction operation
+	field "$record" transaction operation write
 	field "$record" transaction target_file state/sessions/shop/state/new.yaml
 	field "$record" transaction status committed
 	field_time "$record" transaction started_at
@@ -258,6 +267,14 @@ transactions() {
 	field "$record" backup original_file
 	field "$record" backup backup_created false
 	field "$record" backup backup_checksum null
+	rm "$SHOP/state/new.yaml"
+	for operation in "append state/notes.md" "rename state/plan.yaml" "remove state/new.yaml" "mkdir state/src"; do
+		# shellcheck disable=SC2086
+		[ "$(record $operation)" ] || fail "no record of $operation"
+	done
+	record=$(record append state/notes.md)
+	field "$record" backup original_file state/sessions/shop/state/notes.md
+	field "$record" backup backup_created true
 	exec 5>"$SHOP/state/open.yaml"
 	echo "half: [" >&5
 	record=$(grep -l open.yaml "$M"/transactions/pending/*.yaml)
@@ -278,6 +295,7 @@ barrier_completes() {
 	says "$(head -n 1 "$sync/build-done.yaml")" 'synchronization: {id: "build-done", session_id: "shop", trigger_agent: "coder-1", started_at: "20'
 	grep -q '^participants: \["coder-1", "tester-1"\]$' "$sync/build-done.yaml" || fail "participants: $(grep participants: "$sync/build-done.yaml")"
 	field "$sync/build-done.yaml" "" status in_progress
+	says "$(newest shop sync_started)" '"sync_id":"build-done"'
 	as coder-1 shop touch "$sync/build-done/coder-1"
 	stays 0.5 kill -0 "$waiter"
 	as tester-1 shop touch "$sync/build-done/tester-1"
@@ -289,6 +307,13 @@ barrier_completes() {
 	says "$(newest shop agents_synchronized)" '"agent_count":2'
 	timeout 5 cat "$sync/build-done/wait" >waited # it has ended: nobody waits
 	file_is waited completed
+	# of those only whom its starter names
+	mkdir "$sync/handover"
+	echo tester-1 >"$sync/handover/participants"
+	grep -q '^participants: \["tester-1"\]$' "$sync/handover.yaml" || fail "participants: $(grep participants: "$sync/handover.yaml")"
+	touch "$sync/handover/tester-1"
+	wait_for 5 grep -q '^status: "completed"' "$sync/handover.yaml"
+	says "$(newest shop agents_synchronized)" '"agent_count":1'
 }
 
 barrier_fails() {
@@ -338,18 +363,26 @@ locks() {
 	grep -q '"event_type":"lock_released"' "$M/state/events/all.jsonl" || fail "no lock_released"
 }
 
+# sha FILE
+sha() {
+	sha256sum <"$1" | cut -d ' ' -f 1
+}
+
 checkpoints() {
-	local cp=$SHOP/checkpoints/before-refactor f before
+	local cp=$SHOP/checkpoints/before-refactor f before line seq
 	mkdir "$cp"
 	f=$cp/checkpoint.yaml
 	field "$f" checkpoint id before-refactor
 	field "$f" checkpoint session_id shop
 	field "$f" checkpoint reason before-refactor
 	field_time "$f" checkpoint created_at
-	[[ $(value "$f" state_snapshot session_file) =~ ^[0-9a-f]{64}$ ]] || fail "session_file: $(value "$f" state_snapshot session_file)"
+	line=$(newest shop checkpoint_created)
+	says "$line" '"checkpoint_id":"before-refactor","reason":"before-refactor"'
+	seq=$(sed 's/.*"tx_seq":\([0-9]*\).*/\1/' <<<"$line")
+	field "$f" state_snapshot session_file "$(sha "$M/replay/$seq/state/sessions/shop/session.yaml")"
 	field "$f" state_snapshot agent_count 2
-	[ "$(value "$f" state_snapshot operation_count)" -gt 10 ] || fail "operation_count: $(value "$f" state_snapshot operation_count)"
-	[ "$(value "$f" state_snapshot event_count)" -gt 10 ] || fail "event_count: $(value "$f" state_snapshot event_count)"
+	field "$f" state_snapshot event_count "$(sed 's/.*"sequence_number":\([0-9]*\).*/\1/' <<<"$line")"
+	field "$f" state_snapshot operation_count "$(grep -B100000 -F "$line" "$SHOP/events/session.jsonl" | sed 's/.*"tx_seq":\([0-9]*\).*/\1/' | sort -u | wc -l)"
 	field "$f" context working_directory "$P"
 	field "$f" context git_branch unknown
 	field "$f" context git_commit unknown
@@ -357,10 +390,10 @@ checkpoints() {
 	field "$f" recovery_data pending_operations
 	field "$f" recovery_data agent_states
 	grep -A1 'id: "coder-1"' "$f" | grep -q 'status: "active"' || fail "agent_states: $(grep -A9 agent_states: "$f")"
+	grep -A2 'id: "coder-1"' "$f" | grep -q "checksum: \"$(sha "$cp/agents/coder-1.yaml")\"" || fail "agent_states: $(grep -A9 agent_states: "$f")"
 	same "$cp/state/plan.yaml" "$SHOP/state/plan.yaml"
 	[ -e "$cp/agents/tester-1.yaml" ] || fail "no agents/ in it"
 	fails_with 'read-only' touch "$cp/state/plan.yaml"
-	says "$(newest shop checkpoint_created)" '"checkpoint_id":"before-refactor","reason":"before-refactor"'
 	field "$SHOP/session.yaml" state last_checkpoint before-refactor
 	says "$(grep recovery_points: "$SHOP/session.yaml")" '["before-refactor"'
 	# automatic ones, when something changed
@@ -414,6 +447,17 @@ restore() {
 	says "$(newest shop checkpoint_created)" '"reason":"pre_recovery"'
 	pre=$(newest shop checkpoint_created | sed 's/.*"checkpoint_id":"\([^"]*\)".*/\1/')
 	file_is "$SHOP/checkpoints/$pre/state/plan.yaml" 'task: ruined'
+	# so it is; and back again
+	echo "$pre" >"$SHOP/recovery/restore"
+	file_is "$SHOP/state/plan.yaml" 'task: ruined'
+	file_is "$SHOP/state/made-since.yaml" 'new: 1'
+	echo before-refactor >"$SHOP/recovery/restore"
+	file_is "$SHOP/state/plan.yaml" $'task: login page\nsteps: [form, check]'
+	mkdir "$SHOP/checkpoints/afternoon"
+	echo 'task: ruined again' >"$SHOP/state/plan.yaml"
+	echo latest >"$SHOP/recovery/restore"
+	file_is "$SHOP/state/plan.yaml" $'task: login page\nsteps: [form, check]'
+	says "$(newest shop session_recovered)" '"checkpoint_id":"afternoon"'
 	grep -q before-refactor "$SHOP/recovery/report.yaml" || fail "report.yaml does not tell of it: $(cat "$SHOP/recovery/report.yaml")"
 	(
 		set +eE
@@ -488,7 +532,16 @@ evening() {
 	lines=$(wc -l <"$SHOP/agents/.health/monitor.jsonl")
 	sleep 2.5
 	eq "$lines" "$(wc -l <"$SHOP/agents/.health/monitor.jsonl")" "lines of monitor.jsonl after the end"
-	# nobody closes the other one: it expires
+	# the other one fails, is taken up again, and then nobody closes it: it expires
+	set_value "$DOCS/session.yaml" status '"failed"'
+	eq "docs shop " "$(sorted "$M/state/completed")" "state/completed"
+	set_value "$DOCS/session.yaml" status '"active"'
+	says "$(newest docs session_status_changed)" '"from":"failed","to":"active"'
+	sed -i 's/status: "\{0,1\}active"\{0,1\}/status: completed/' "$DOCS/agents/writer-1.yaml" # in a flow mapping, as its author wrote it
+	begins "$M/agents/status/writer-1.yaml" "status: completed" || fail "writer-1: $(head -n 1 "$M/agents/status/writer-1.yaml")"
+	wait_for 10 grep -q '^  active_agents: \[\]' "$DOCS/session.yaml"
+	set_value "$SHOP/agents/coder-1.yaml" status idle
+	begins "$M/agents/status/coder-1.yaml" "status: idle" || fail "coder-1: $(head -n 1 "$M/agents/status/coder-1.yaml")"
 	set_value "$DOCS/session.yaml" max_session_duration 1
 	wait_for 10 grep -q '^  status: "\{0,1\}expired' "$DOCS/session.yaml"
 	says "$(newest docs session_status_changed)" '"to":"expired"'

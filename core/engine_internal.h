@@ -359,7 +359,7 @@ int engine_check_content(struct engine *e, struct request *q, const char *path, 
 /** Was there ever well-formed, non-empty content at this name? Reads content; engine lock not held. */
 bool engine_had_valid(struct engine *e, const char *path, const struct node *node);
 
-/* ---- the state model: registry.c, barrier.c, lock_file.c, upkeep.c, file_edit.c, model_save.c ---- */
+/* ---- the state model: registry.c, barrier.c, lock_file.c, upkeep.c, file_edit.c, engine_model.c ---- */
 
 struct barriers;
 struct lock_files;
@@ -429,7 +429,7 @@ int file_edit_read(struct engine *e, uint64_t ino, const struct version **ret_ba
 int file_edit_prepare(uint64_t ino, const struct version *base, const char *text, size_t len, struct record_blocks *blocks, struct file_edit *ret);
 /** Lock held. mtime stays. 0; -EAGAIN when the file has moved on: prepare again. */
 int file_edit_add(const struct file_edit *f, struct txn *t);
-/** What a save of session.yaml or an agent's file brings along: model_save.c. */
+/** What a save of session.yaml or an agent's file brings along: engine_model.c. */
 struct model_save {
 	enum model_kind kind;
 	char session[ACTOR_ID_BYTES], agent[ACTOR_ID_BYTES];

@@ -16,22 +16,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include <uthash.h>
-
 #include "restore_internal.h"
-
-/* Files of more extents than this are given back by the ranges that were overwritten, if those are fewer. */
-#define WHOLE_EXTENTS_MAX 64
-#define RANGES_MAX 4096
-
-/** What must be remembered of an inode: of few of them. */
-struct restore_node {
-	uint64_t ino;
-	uint64_t copy; /* the inode that stands for it; 0: none */
-	bool compared; /* one that is met more than once */
-	bool touched;  /* a directory that loses names */
-	UT_hash_handle hh;
-};
 
 /** A directory of the old view and the one that is or will be it. */
 struct place {
@@ -41,140 +26,14 @@ struct place {
 	uint64_t ino;
 };
 
-bool restore_skips(const struct restore_roots *roots, const struct dentry *d)
-{
-	return d->parent->ino == roots->agents && (!strcmp(d->name->text, ".sync") || !strcmp(d->name->text, ".health"));
-}
-
-/* Is the directory the session's at @seq: below one of the roots, or one? */
-static bool is_inside(const struct restore_diff *x, const struct node *dir, uint64_t seq)
-{
-	while (dir->ino != x->roots.state && dir->ino != x->roots.agents) {
-		const struct dentry *d = dir->ino == TREE_ROOT_INO ? NULL : tree_name_at(dir, seq);
-
-		if (!d || restore_skips(&x->roots, d))
-			return false;
-		dir = d->parent;
-	}
-	return true;
-}
-
-static bool was_there(const struct dentry *d, uint64_t seq)
-{
-	return d->born <= seq && seq < d->died;
-}
-
-static bool is_there(const struct dentry *d)
-{
-	return d->died == SEQ_NEVER;
-}
-
 static bool is_dir(const struct node *n)
 {
 	return S_ISDIR(n->newest->attrs->mode);
 }
 
-static int64_t atime_of(const struct version *v)
+static bool is_there(const struct dentry *d)
 {
-	return v->attrs->atime_set ? v->attrs->atime_ns : v->mtime_ns;
-}
-
-static bool same_content(struct restore_diff *x, const struct version *v, const struct version *w)
-{
-	int same = S_ISREG(v->attrs->mode) ? restore_same_content(v, w, &x->scratch, &x->scratch_now) : 1;
-
-	if (same < 0)
-		x->t->error = same;
-	return same;
-}
-
-/* Is there anything of the file to give back? */
-static bool differs(struct restore_diff *x, const struct version *v, const struct version *w)
-{
-	const struct attrs *a = v->attrs, *b = w->attrs;
-
-	return v != w && (a->mode != b->mode || a->uid != b->uid || a->gid != b->gid || a->xattrs != b->xattrs || v->mtime_ns != w->mtime_ns ||
-			  atime_of(v) != atime_of(w) || !same_content(x, v, w));
-}
-
-/* Must an inode of the old view (no directory) come back as another one? */
-static bool needs_copy(struct restore_diff *x, const struct node *n)
-{
-	bool inside = false, outside = false, outside_is_new = false;
-
-	if (!n->nlink || (n->nlink == 1 && is_there(n->names) && is_inside(x, n->names->parent, SEQ_LIVE)))
-		return false;
-	for (const struct dentry *d = n->names; d; d = d->names_next) {
-		if (!is_there(d))
-			continue;
-		if (is_inside(x, d->parent, SEQ_LIVE)) {
-			inside = true;
-		} else {
-			outside = true;
-			outside_is_new = outside_is_new || !was_there(d, x->seq);
-		}
-	}
-	return outside && (differs(x, tree_version_at(n, x->seq), n->newest) || (!inside && outside_is_new));
-}
-
-/* Names of the inode in the session in the old view. */
-static size_t names_then(const struct restore_diff *x, const struct node *n)
-{
-	size_t count = 0;
-
-	for (const struct dentry *d = n->names; d; d = d->names_next)
-		count += was_there(d, x->seq) && is_inside(x, d->parent, x->seq);
-	return count;
-}
-
-static bool is_outside(const struct restore_diff *x, const struct node *n)
-{
-	for (const struct dentry *d = n->names; d; d = d->names_next)
-		if (is_there(d) && !is_inside(x, d->parent, SEQ_LIVE))
-			return true;
-	return false;
-}
-
-/* Can the newer file @now be what @then was, which itself cannot come back? */
-static bool stands_in(const struct restore_diff *x, const struct node *then, const struct node *now)
-{
-	mode_t type = then->newest->attrs->mode & S_IFMT;
-
-	if (type != (now->newest->attrs->mode & S_IFMT) || now->nlink != 1 || names_then(x, now) || names_then(x, then) != 1)
-		return false;
-	if (type == S_IFLNK)
-		return !strcmp(then->symlink, now->symlink);
-	return (type != S_IFCHR && type != S_IFBLK) || then->rdev == now->rdev;
-}
-
-/* Does the name stay, in directories that are a pair? @then is the entry in the old view, @now that in the live one. */
-static bool stays(struct restore_diff *x, const struct dentry *then, const struct dentry *now)
-{
-	if (is_dir(then->node) != is_dir(now->node) || now->node->flags & NODE_NEWBORN)
-		return false;
-	if (is_dir(then->node))
-		return is_inside(x, then->node, SEQ_LIVE) ? now->node == then->node : !is_inside(x, now->node, x->seq);
-	if (now->node == then->node)
-		return !needs_copy(x, then->node);
-	return needs_copy(x, then->node) && stands_in(x, then->node, now->node);
-}
-
-static struct restore_node *node_of(struct restore_diff *x, const struct node *n)
-{
-	struct restore_node *i = NULL;
-
-	if (x->nodes)
-		HASH_FIND(hh, x->nodes, &n->ino, sizeof(n->ino), i);
-	if (i)
-		return i;
-	i = calloc(1, sizeof(*i));
-	if (!i) {
-		x->t->error = -ENOMEM;
-		return NULL;
-	}
-	i->ino = n->ino;
-	HASH_ADD(hh, x->nodes, ino, sizeof(i->ino), i);
-	return i;
+	return d->died == SEQ_NEVER;
 }
 
 static void note(struct restore_diff *x, enum event_type type, const struct dentry *d, uint64_t seq, const struct node *old)
@@ -189,7 +48,7 @@ static void note(struct restore_diff *x, enum event_type type, const struct dent
 
 static void remove_name(struct restore_diff *x, const struct dentry *d)
 {
-	struct restore_node *dir = node_of(x, d->parent);
+	struct restore_node *dir = restore_node_of(x, d->parent);
 
 	if (dir)
 		dir->touched = true;
@@ -210,7 +69,7 @@ static void note_removal(struct restore_diff *x, const struct dentry *d, const s
 			note(x, EVENT_DIRECTORY_REMOVED, d, SEQ_LIVE, NULL);
 		return;
 	}
-	if (n->flags & NODE_NEWBORN || (!is_outside(x, n) && (!names_then(x, n) || needs_copy(x, n))))
+	if (n->flags & NODE_NEWBORN || (!restore_is_outside(x, n) && (!restore_names_then(x, n) || restore_needs_copy(x, n))))
 		drafts_note_unlinked(x->t->e, n, UINT32_MAX); /* by nobody: their bytes are kept */
 	if (n->flags & NODE_NEWBORN || (then && !is_dir(then->node)))
 		return;
@@ -244,9 +103,9 @@ static void live_entry(struct restore_diff *x, struct live_walk *w, const struct
 		then = d;
 	else if (at->then)
 		then = tree_lookup(x->t->e->tree, at->then, d->name->text, d->name->len, x->seq);
-	kept = then && stays(x, then, d);
+	kept = then && restore_stays(x, then, d);
 	if (is_dir(d->node))
-		live_push(x, w, d->node, kept ? then->node : is_inside(x, d->node, x->seq) ? d->node : NULL);
+		live_push(x, w, d->node, kept ? then->node : restore_is_inside(x, d->node, x->seq) ? d->node : NULL);
 	if (kept)
 		return;
 	remove_name(x, d);
@@ -302,215 +161,7 @@ static void add_removals(struct restore_diff *x)
 	}
 }
 
-/* ---- attributes ---- */
-
-/* Changes that must wait until names no longer alter the times of directories. */
-static struct change *late_change(struct restore_diff *x)
-{
-	static __thread struct change sink;
-
-	if (array_reserve(&x->late, &x->late_capacity, x->late_count + 1, sizeof(*x->late))) {
-		x->t->error = -ENOMEM;
-		return &sink;
-	}
-	return &x->late[x->late_count++];
-}
-
-struct xattr_walk {
-	struct restore_diff *x;
-	const struct attrs *from, *other; /* those walked over, and those compared with; NULL: none */
-	uint64_t ino;
-	bool put; /* give back what differs; else take away what is missing in @other */
-};
-
-static int xattr_change(void *arg, const char *name, size_t len)
-{
-	struct xattr_walk *w = arg;
-	const char *value, *other = NULL;
-	size_t value_len, other_len = 0;
-	bool there = w->other && !tree_xattr_get(w->other, name, len, &other, &other_len);
-
-	(void)tree_xattr_get(w->from, name, len, &value, &value_len); /* it was just listed */
-	if (w->put ? there && other_len == value_len && !memcmp(other, value, value_len) : there)
-		return 0;
-	*late_change(w->x) = (struct change){.type = CHANGE_XATTR, .ino = w->ino, .name = name, .name_len = (uint32_t)len,
-					     .value = w->put ? value : NULL, .value_len = w->put ? (uint32_t)value_len : 0};
-	return 0;
-}
-
-/* @now NULL: the inode is made by this transaction. */
-static bool add_xattrs(struct restore_diff *x, uint64_t ino, const struct attrs *then, const struct attrs *now)
-{
-	struct xattr_walk take = {x, now, then, ino, false}, put = {x, then, now, ino, true};
-
-	if (then->xattrs == (now ? now->xattrs : NULL))
-		return false;
-	if (now)
-		(void)tree_xattr_list(now, xattr_change, &take);
-	(void)tree_xattr_list(then, xattr_change, &put);
-	return true;
-}
-
-/* @now gets mode, owner, times and extended attributes that @n had then; @touched: names in the directory @now come or go. Returns whether more than
-   times differ. */
-static bool add_attrs(struct restore_diff *x, const struct node *n, const struct node *now, bool touched)
-{
-	struct change c = {.type = CHANGE_ATTR, .ino = now->ino};
-	struct tree_attr was, is;
-	int64_t atime_ns;
-
-	(void)tree_attr_at(x->t->e->tree, n, x->seq, x->seq_time_ns, &was); /* both exist */
-	(void)tree_attr_at(x->t->e->tree, now, SEQ_LIVE, INT64_MAX, &is);
-	c.mode = was.mode & 07777;
-	c.uid = was.uid;
-	c.gid = was.gid;
-	c.mtime_ns = was.mtime_ns;
-	c.atime_ns = was.atime_ns;
-	c.attr_mask = (was.mode != is.mode ? ATTR_MODE : 0) | (was.uid != is.uid ? ATTR_UID : 0) | (was.gid != is.gid ? ATTR_GID : 0);
-	if (was.mtime_ns != is.mtime_ns || touched)
-		c.attr_mask |= ATTR_MTIME;
-	atime_ns = now->newest->attrs->atime_set ? now->newest->attrs->atime_ns : was.mtime_ns; /* it follows mtime unless it was set */
-	if (atime_ns != was.atime_ns)
-		c.attr_mask |= ATTR_ATIME;
-	if (c.attr_mask)
-		*late_change(x) = c;
-	return add_xattrs(x, now->ino, tree_version_at(n, x->seq)->attrs, now->newest->attrs) || c.attr_mask & (ATTR_MODE | ATTR_UID | ATTR_GID);
-}
-
-/* ---- content ---- */
-
-struct extent_list {
-	struct extent *items;
-	size_t count, capacity;
-};
-
-/* What @v shows of [from, to), holes included. 0 or -ENOMEM. */
-static int list_range(struct restore_diff *x, const struct version *v, uint64_t from, uint64_t to, bool holes, struct extent_list *l)
-{
-	struct extent found[WHOLE_EXTENTS_MAX];
-
-	while (from < to) {
-		uint64_t covered, at = from;
-		ssize_t n;
-
-		if (array_reserve(&l->items, &l->capacity, l->count + 2 * WHOLE_EXTENTS_MAX + 1, sizeof(*l->items)))
-			return -ENOMEM;
-		n = tree_extents(v, &x->scratch, from, to - from, found, ARRAY_SIZE(found), &covered);
-		if (n < 0)
-			return (int)n;
-		covered = MIN(covered, to);
-		for (ssize_t i = 0; i < n; i++) {
-			if (holes && found[i].file_offset > at)
-				l->items[l->count++] = (struct extent){.file_offset = at, .len = found[i].file_offset - at};
-			l->items[l->count++] = found[i];
-			at = found[i].file_offset + found[i].len;
-		}
-		if (holes && covered > at)
-			l->items[l->count++] = (struct extent){.file_offset = at, .len = covered - at};
-		from = covered;
-	}
-	return 0;
-}
-
-/* The ranges that were written since, as they were. False: there are too many, or @w has not grown out of @v. */
-static bool list_since(struct restore_diff *x, const struct version *v, const struct version *w, struct extent_list *l)
-{
-	if (v->log_count <= WHOLE_EXTENTS_MAX || w->log_count < v->log_count || v->content != w->content || w->log_count - v->log_count > RANGES_MAX)
-		return false;
-	for (uint32_t i = v->log_count; i < w->log_count; i++) {
-		const struct extent *written = &w->content->log[i];
-		uint64_t end = written->len > UINT64_MAX - written->file_offset ? UINT64_MAX : written->file_offset + written->len;
-
-		if (list_range(x, v, written->file_offset, MIN(end, v->size), true, l))
-			x->t->error = -ENOMEM;
-	}
-	return true;
-}
-
-/* The content of @v for the inode @ino, whose newest version is @w (NULL: it is made by this transaction). */
-static void add_content(struct restore_diff *x, uint64_t ino, const struct version *v, const struct version *w)
-{
-	struct change c = {.type = CHANGE_CONTENT, .ino = ino, .content_flags = CONTENT_KEEP_MTIME, .size = v->size};
-	struct extent_list l = {0};
-	struct extent *kept = NULL;
-
-	if (!w || (!tree_version_extends(v, w) && !list_since(x, v, w, &l))) {
-		c.content_flags |= CONTENT_REPLACE;
-		if (list_range(x, v, 0, v->size, false, &l))
-			x->t->error = -ENOMEM;
-	}
-	if (l.count && (kept = txn_alloc(x->t, l.count * sizeof(*kept))))
-		memcpy(kept, l.items, l.count * sizeof(*kept));
-	c.extents = kept;
-	c.extent_count = kept ? (uint32_t)l.count : 0;
-	*late_change(x) = c;
-	free(l.items);
-}
-
 /* ---- what comes back ---- */
-
-static void add_link(struct restore_diff *x, const struct dentry *d, uint64_t parent, uint64_t ino)
-{
-	*txn_add_change(x->t) = (struct change){.type = CHANGE_LINK, .ino = ino, .parent = parent, .name = d->name->text, .name_len = d->name->len};
-}
-
-/* A new inode that is what @d named then, but for a file's content. */
-static uint64_t add_create(struct restore_diff *x, const struct dentry *d, uint64_t parent)
-{
-	const struct node *n = d->node;
-	const struct version *v = tree_version_at(n, x->seq);
-	struct change c = {.type = CHANGE_CREATE, .ino = tree_take_ino(x->t->e->tree), .parent = parent, .name = d->name->text, .name_len = d->name->len,
-			   .mode = v->attrs->mode, .uid = v->attrs->uid, .gid = v->attrs->gid, .attr_mask = ATTR_MTIME, .mtime_ns = v->mtime_ns};
-
-	if (v->attrs->atime_set) {
-		c.attr_mask |= ATTR_ATIME;
-		c.atime_ns = v->attrs->atime_ns;
-	}
-	if (S_ISLNK(c.mode)) {
-		c.value = n->symlink;
-		c.value_len = (uint32_t)v->size;
-	} else if (S_ISCHR(c.mode) || S_ISBLK(c.mode)) {
-		c.rdev = n->rdev;
-	}
-	*txn_add_change(x->t) = c;
-	(void)add_xattrs(x, c.ino, v->attrs, NULL);
-	return c.ino;
-}
-
-static void add_copy(struct restore_diff *x, const struct dentry *d, uint64_t parent)
-{
-	struct restore_node *i = node_of(x, d->node);
-	const struct version *v = tree_version_at(d->node, x->seq);
-
-	if (i && i->copy) {
-		add_link(x, d, parent, i->copy);
-	} else if (i) {
-		i->copy = add_create(x, d, parent);
-		if (S_ISREG(v->attrs->mode) && v->size)
-			add_content(x, i->copy, v, NULL);
-	}
-}
-
-/* Is the file @now as @n was then, and if not, what is to be changed? Each is looked at once. */
-static bool compare_file(struct restore_diff *x, const struct node *n, const struct node *now, enum event_type *ret_type)
-{
-	const struct version *v = tree_version_at(n, x->seq), *w = now->newest;
-
-	if (!differs(x, v, w))
-		return false;
-	if (n->names->names_next) { /* it has, or had, other names */
-		struct restore_node *i = node_of(x, n);
-
-		if (!i || i->compared)
-			return false;
-		i->compared = true;
-	}
-	if (!same_content(x, v, w))
-		add_content(x, now->ino, v, w);
-	(void)add_attrs(x, n, now, false);
-	*ret_type = !same_content(x, v, w) ? EVENT_FILE_WRITTEN : v->attrs->xattrs == w->attrs->xattrs ? EVENT_ATTRIBUTES_CHANGED : EVENT_XATTR_CHANGED;
-	return true;
-}
 
 static enum event_type created_type(uint32_t mode)
 {
@@ -534,18 +185,18 @@ static bool old_file(struct restore_diff *x, const struct place *p, const struct
 	uint32_t mode = tree_version_at(n, x->seq)->attrs->mode;
 	enum event_type type;
 
-	if (now && stays(x, d, now)) {
-		if (compare_file(x, n, now->node, &type)) {
+	if (now && restore_stays(x, d, now)) {
+		if (restore_compare_file(x, n, now->node, &type)) {
 			x->files_restored++;
 			note(x, type, d, x->seq, now->node);
 		}
 		return false;
 	}
-	if (needs_copy(x, n)) {
-		add_copy(x, d, p->ino);
+	if (restore_needs_copy(x, n)) {
+		restore_add_copy(x, d, p->ino);
 	} else {
-		add_link(x, d, p->ino, n->ino);
-		(void)compare_file(x, n, n, &type);
+		restore_add_link(x, d, p->ino, n->ino);
+		(void)restore_compare_file(x, n, n, &type);
 	}
 	x->files_restored++;
 	note(x, replaces && S_ISREG(mode) ? EVENT_FILE_WRITTEN : created_type(mode), d, x->seq, replaces ? now->node : NULL);
@@ -558,17 +209,17 @@ static bool old_dir(struct restore_diff *x, const struct place *p, const struct 
 	const struct dentry *now = name_now(x, p, d);
 
 	*ret = (struct place){.then = d->node, .name = d};
-	if (now && stays(x, d, now)) {
+	if (now && restore_stays(x, d, now)) {
 		ret->now = now->node;
 		ret->ino = now->node->ino;
 		return false;
 	}
-	if (is_inside(x, d->node, SEQ_LIVE)) {
+	if (restore_is_inside(x, d->node, SEQ_LIVE)) {
 		ret->now = d->node;
 		ret->ino = d->node->ino;
-		add_link(x, d, p->ino, ret->ino);
+		restore_add_link(x, d, p->ino, ret->ino);
 	} else {
-		ret->ino = add_create(x, d, p->ino);
+		ret->ino = restore_add_create(x, d, p->ino);
 	}
 	if (!now || !is_dir(now->node))
 		note(x, EVENT_DIRECTORY_CREATED, d, x->seq, NULL);
@@ -583,12 +234,12 @@ static void old_dir_attrs(struct restore_diff *x, const struct place *p, bool to
 
 	if (!p->now) {
 		(void)tree_attr_at(x->t->e->tree, p->then, x->seq, x->seq_time_ns, &was); /* it was there */
-		*late_change(x) = (struct change){.type = CHANGE_ATTR, .ino = p->ino, .attr_mask = ATTR_MTIME, .mtime_ns = was.mtime_ns};
+		*restore_late_change(x) = (struct change){.type = CHANGE_ATTR, .ino = p->ino, .attr_mask = ATTR_MTIME, .mtime_ns = was.mtime_ns};
 		return;
 	}
 	if (x->nodes)
 		HASH_FIND(hh, x->nodes, &p->ino, sizeof(p->ino), i);
-	if (add_attrs(x, p->then, p->now, touched || (i && i->touched)))
+	if (restore_add_attrs(x, p->then, p->now, touched || (i && i->touched)))
 		note(x, EVENT_ATTRIBUTES_CHANGED, p->name, x->seq, NULL);
 }
 

@@ -5,6 +5,8 @@
 #ifndef MILESTONEFS_RESTORE_INTERNAL_H
 #define MILESTONEFS_RESTORE_INTERNAL_H
 
+#include <uthash.h>
+
 #include "checkpoint_internal.h"
 
 /** Above so many changed names the log says how many, not which. */
@@ -25,6 +27,15 @@ struct restore_note {
 	const struct node *old; /**< whose content the name stood for until now; NULL: none */
 };
 
+/** What must be remembered of an inode: of few of them. */
+struct restore_node {
+	uint64_t ino;
+	uint64_t copy; /**< the inode that stands for it; 0: none */
+	bool compared; /**< one that is met more than once */
+	bool touched;  /**< a directory that loses names */
+	UT_hash_handle hh;
+};
+
 /** The difference between the live view and that of @seq, being turned into a transaction. */
 struct restore_diff {
 	struct txn *t;
@@ -36,7 +47,7 @@ struct restore_diff {
 	uint64_t files_restored, files_removed;
 	struct change *gone; /**< of newborns that lose their names: for the observer */
 	size_t gone_count;
-	/* restore_diff.c's own */
+	/* its own */
 	const struct dentry **removals;
 	size_t removal_count, removal_capacity;
 	struct change *late; /* attributes and contents, once all names are right */
@@ -48,6 +59,39 @@ struct restore_diff {
  *  accepts. Names of newborns go with the transaction (txn.newborns). */
 int restore_diff_make(struct restore_diff *d);
 void restore_diff_release(struct restore_diff *d);
+
+/* ---- restore_identity.c; lock held ---- */
+
+/** Is the directory the session's in the view @seq: one of the roots, or below one? */
+bool restore_is_inside(const struct restore_diff *x, const struct node *dir, uint64_t seq);
+/** Names of the inode in the session in the old view; and whether it has one outside in the live one. */
+size_t restore_names_then(const struct restore_diff *x, const struct node *n);
+bool restore_is_outside(const struct restore_diff *x, const struct node *n);
+/** Is anything of a file to be given back, from @v over @w? And: anything of its content? */
+bool restore_differs(struct restore_diff *x, const struct version *v, const struct version *w);
+bool restore_is_same(struct restore_diff *x, const struct version *v, const struct version *w);
+/** Must a file of the old view come back as another inode? */
+bool restore_needs_copy(struct restore_diff *x, const struct node *n);
+/** Does the name stay, in directories that are a pair? @then is the entry in the old view, @now that in the live one. */
+bool restore_stays(struct restore_diff *x, const struct dentry *then, const struct dentry *now);
+
+/* ---- restore_change.c; lock held, errors are sticky in the transaction ---- */
+
+/** What is remembered of an inode. NULL: no memory. */
+struct restore_node *restore_node_of(struct restore_diff *x, const struct node *n);
+/** A change to come after all names. Never NULL. */
+struct change *restore_late_change(struct restore_diff *x);
+/** @now gets mode, owner, times and extended attributes that @n had then; @touched: names in the directory @now come or go. Returns whether more than
+ *  times differ. */
+bool restore_add_attrs(struct restore_diff *x, const struct node *n, const struct node *now, bool touched);
+/** Is the file @now as @n was then, and if not, what is to be changed? Each is looked at once. @ret_type: what a person is told. */
+bool restore_compare_file(struct restore_diff *x, const struct node *n, const struct node *now, enum event_type *ret_type);
+/** The name of @d in the directory @parent: for an inode that is there; for a new one without content, whose number is returned; for a copy. */
+void restore_add_link(struct restore_diff *x, const struct dentry *d, uint64_t parent, uint64_t ino);
+uint64_t restore_add_create(struct restore_diff *x, const struct dentry *d, uint64_t parent);
+void restore_add_copy(struct restore_diff *x, const struct dentry *d, uint64_t parent);
+
+/* ---- restore_runs.c, restore_check.c ---- */
 
 /** Do both versions of files show the same bytes of the store? Lock held. 1, 0, -ENOMEM. */
 int restore_same_content(const struct version *v, const struct version *w, struct version_extents *scratch_v, struct version_extents *scratch_w);

@@ -92,6 +92,7 @@ struct edit_run {
 	size_t name_count;
 	struct doc **values; /* [value] of each edit */
 	struct reason *reason;
+	size_t refused;  /* one more than the number of the edit that reason speaks of */
 	struct buf text; /* the present text; empty: the caller's still is */
 };
 
@@ -121,22 +122,35 @@ static void reading_release(struct reading *r)
 	yaml_spans_release(&r->spans);
 }
 
+static int plan_edit(struct edit_run *run, struct yaml_plan *plan, size_t first)
+{
+	size_t i = run->next;
+	/* a reason is said of the text as it was before this call, if it can be */
+	struct reason *reason = run->refused == i + 1 ? NULL : run->reason;
+	int error = yaml_plan_add(plan, run->edits + first, i - first, &run->edits[i], doc_root(run->values[i])->child, reason);
+
+	if (error == -EBADMSG)
+		run->refused = i + 1;
+	return error;
+}
+
 static int plan_round(struct edit_run *run, struct yaml_plan *plan)
 {
 	size_t first = run->next;
 
 	while (run->next < run->count) {
-		int error = yaml_plan_add(plan, run->edits + first, run->next - first, &run->edits[run->next],
-			doc_root(run->values[run->next])->child, run->reason);
+		int error = plan_edit(run, plan, first);
 
-		if (error == -EAGAIN && plan->change_count)
-			return 0;
-		if (error == -EAGAIN)
-			first = run->next; /* what came before changed nothing: begin anew */
-		else if (error)
+		if (!error)
+			run->next++;
+		else if (error != -EAGAIN && error != -EBADMSG)
+			return error;
+		else if (plan->change_count)
+			return 0; /* what bars the way may go with this round: an alias, say */
+		else if (error == -EBADMSG)
 			return error;
 		else
-			run->next++;
+			first = run->next; /* what came before changed nothing: begin anew */
 	}
 	return 0;
 }

@@ -323,5 +323,5 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_after_another_users_save_a_patch_lies_over_the_newest, setup, teardown),
 	};
 
-	return cmocka_run_group_tests_name("model_save", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("engine_model", tests, NULL, NULL);
 }

@@ -7,7 +7,7 @@
 #
 # Intervals are short: an agent's heartbeat is due each second, a checkpoint every two.
 . "$(dirname "$0")/lib.sh"
-TEST_LIMIT_S=200
+export TEST_LIMIT_S=200
 
 # --- reading ---------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@
 # Names and content nobody should write, through the mount: each is refused clearly (errno, and for content the reason with its line under
 # transactions/rollbacks), what was there before stays, and the daemon's memory and time stay bounded.
 . "$(dirname "$0")/lib.sh"
-TEST_LIMIT_S=150
+export TEST_LIMIT_S=150
 
 LONG=$(printf 'a%.0s' {1..128})
 BAD_IDS=("-x" "_x" ".x" "a b" "a@b" "a:b" "a*" "a?b" "a\\b" "ä" "💥" $'a\nb' $'a\tb' $'\x01' $'\xff' '$(id)' '`id`' "'" '"' "a;b" "~" "${LONG}a")

@@ -458,8 +458,8 @@ void model_save_free(struct model_save *m);
 uint64_t model_user_seq(struct engine *e, const char *path);
 /** The daemon's own values for a session's file as of now (owned buffers). Lock held. @now_ns: last_updated. 0 or -ENOMEM. */
 struct session_owned_text {
-	struct session_owned owned; /**< points into the rest */
-	char id[ACTOR_ID_BYTES];
+	struct session_owned owned; /**< points to what follows; may be moved */
+	char *id;
 	struct buf active_agents, last_checkpoint, recovery_points;
 };
 int session_owned_fill(struct engine *e, const struct session *s, int64_t now_ns, struct session_owned_text *ret);

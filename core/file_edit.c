@@ -74,12 +74,12 @@ int file_edit_add(const struct file_edit *f, struct txn *t)
 int session_owned_fill(struct engine *e, const struct session *s, int64_t now_ns, struct session_owned_text *ret)
 {
 	*ret = (struct session_owned_text){0};
-	memcpy(ret->id, s->id, sizeof(ret->id));
+	ret->id = strdup(s->id);
 	registry_put_active_agents(s, &ret->active_agents);
 	registry_put_last_checkpoint(s, &ret->last_checkpoint);
 	registry_put_recovery_points(s, &ret->recovery_points);
 	(void)e;
-	if (ret->active_agents.error || ret->last_checkpoint.error || ret->recovery_points.error) {
+	if (!ret->id || ret->active_agents.error || ret->last_checkpoint.error || ret->recovery_points.error) {
 		session_owned_release(ret);
 		return -ENOMEM;
 	}
@@ -91,6 +91,8 @@ int session_owned_fill(struct engine *e, const struct session *s, int64_t now_ns
 
 void session_owned_release(struct session_owned_text *o)
 {
+	free(o->id);
+	o->id = NULL;
 	buf_release(&o->active_agents);
 	buf_release(&o->last_checkpoint);
 	buf_release(&o->recovery_points);

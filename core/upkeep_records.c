@@ -254,7 +254,6 @@ static int prepare_session(struct batch *b, struct session_work *w)
 
 	if (!w->file_ino || !(w->lists || w->times))
 		return 0;
-	w->owned.owned.id = w->owned.id; /* the array it is in has moved since it was filled */
 	r = file_edit_read(b->e, w->file_ino, &base, &text, &len);
 	if (!r && !w->owned.owned.last_updated_ns && lists_hold(text, len, w->owned_hash))
 		return 0;

@@ -16,7 +16,7 @@
 #include "vfile_rows.h"
 
 #define SUFFIX ".yaml"
-#define AGENT_NAME_BYTES (2 * ACTOR_ID_BYTES + sizeof(SUFFIX))
+#define AGENT_NAME_BYTES (ACTOR_ID_BYTES + ACTOR_ID_BYTES + sizeof(SUFFIX)) /* of AID@SID.yaml */
 
 /* ---- names ---- */
 
@@ -44,7 +44,7 @@ static struct agent *agent_of_name(struct engine *e, const char *name)
 	struct session *s;
 	char *at;
 
-	if (len <= strlen(SUFFIX) || len >= sizeof(text) || strcmp(name + len - strlen(SUFFIX), SUFFIX))
+	if (len <= strlen(SUFFIX) || len >= sizeof(text) || strcmp(name + len - strlen(SUFFIX), SUFFIX) != 0)
 		return NULL;
 	id_len = len - strlen(SUFFIX);
 	memcpy(text, name, id_len);
@@ -68,8 +68,8 @@ static int who(struct fs *fs, const struct vnode *v, char session[ACTOR_ID_BYTES
 	engine_lock(fs->engine);
 	a = agent_of_name(fs->engine, v->params[0]);
 	if (a) {
-		strcpy(session, a->session->id);
-		strcpy(agent, a->id);
+		memcpy(session, a->session->id, ACTOR_ID_BYTES);
+		memcpy(agent, a->id, ACTOR_ID_BYTES);
 	}
 	engine_unlock(fs->engine);
 	return a ? 0 : -ENOENT;

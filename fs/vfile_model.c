@@ -115,9 +115,9 @@ static int add_session(struct moment *m, struct engine *e, const struct session 
 	if (!to->type)
 		return -ENOMEM;
 	m->session_count++;
-	strcpy(to->id, s->id);
+	memcpy(to->id, s->id, sizeof(to->id));
 	if (s->newest_checkpoint)
-		strcpy(to->checkpoint, s->newest_checkpoint->id);
+		memcpy(to->checkpoint, s->newest_checkpoint->id, sizeof(to->checkpoint));
 	for (const struct agent *a = s->agents; a; a = a->next)
 		to->agents[a->fields.status] += !a->removed_ns;
 	return 0;
@@ -145,7 +145,7 @@ static int add_agent(struct moment *m, const struct agent *a, const struct watch
 	if (!to->type)
 		return -ENOMEM;
 	m->agent_count++;
-	strcpy(to->id, a->id);
+	memcpy(to->id, a->id, sizeof(to->id));
 	return 0;
 }
 
@@ -155,7 +155,7 @@ static int add_all(struct moment *m, struct engine *e, const char *session, cons
 	int r = 0;
 
 	for (struct session *s = registry_first_session(e); !r && s; s = s->next) {
-		if (session && strcmp(s->id, session))
+		if (session && strcmp(s->id, session) != 0)
 			continue;
 		r = add_session(m, e, s, &now);
 		for (const struct agent *a = s->agents; !r && a; a = a->next)

@@ -11,12 +11,14 @@
 #include "model_merge.h"
 
 static int check_status(const struct model_sides *sides, struct reason *reason);
+static bool status_stays(const struct model_sides *sides);
 static bool put_owned(const void *owned, const struct model_field *f, const struct model_sides *sides, struct buf *out);
 
 static const struct model_kind_ops agent_ops = {
 	.kind = MODEL_AGENT,
 	.status_path = "agent.status",
 	.check_status = check_status,
+	.status_stays = status_stays,
 	.put_owned = put_owned,
 };
 
@@ -26,23 +28,30 @@ static bool is_daemons_word(enum agent_status status)
 	return status == AGENT_UNHEALTHY || status == AGENT_DEAD;
 }
 
+/* A save that brings back what it read is no statement about signs of life, even when these have come or ended since: what holds by now stays.
+ * (An agent found unhealthy that saves its file with a temporary one has shown life before the rename.) */
+static bool status_stays(const struct model_sides *sides)
+{
+	const struct doc_node *value = doc_get_path(sides->root, agent_ops.status_path);
+	enum agent_status status;
+
+	return value && model_field_get(MODEL_AGENT, sides->old, agent_ops.status_path) && agent_status_parse(value->text, &status) && is_daemons_word(status);
+}
+
 static int check_status(const struct model_sides *sides, struct reason *reason)
 {
 	const struct doc_node *value = doc_get_path(sides->root, agent_ops.status_path);
-	const struct doc_node *old_value = model_field_get(MODEL_AGENT, sides->old, agent_ops.status_path);
 	char text[sizeof(reason->text)], allowed[160] = "";
 	enum agent_status status;
 	size_t at = 0;
 
-	if (!value || !agent_status_parse(value->text, &status) || !is_daemons_word(status))
+	if (!value || !agent_status_parse(value->text, &status) || !is_daemons_word(status) || status_stays(sides))
 		return 0;
-	if (old_value && !strcmp(old_value->text, value->text))
-		return 0; /* as it was read */
 	for (size_t i = 0; i <= AGENT_COMPLETED; i++)
 		if (!is_daemons_word((enum agent_status)i))
 			at += (size_t)snprintf(allowed + at, sizeof(allowed) - at, "%s%s", at ? ", " : "", agent_status_name((enum agent_status)i));
-	(void)snprintf(text, sizeof(text), "milestonefs itself says which agents are \"%s\", by their signs of life; this one is \"%s\" (a save may say: %s)",
-		       value->text, old_value ? old_value->text : "new", allowed); /* fits */
+	(void)snprintf(text, sizeof(text), "milestonefs itself says which agents are \"%s\", by their signs of life; this one is new (a save may say: %s)",
+		       value->text, allowed); /* fits */
 	return model_refuse_status(&agent_ops, value, reason, text);
 }
 

@@ -88,6 +88,11 @@ static void merge_row(const struct model_kind_ops *ops, const struct model_field
 
 	if (f->owner == MODEL_OWNER_OPTIONAL)
 		return;
+	if (ops->status_stays && !strcmp(f->path, ops->status_path) && ops->status_stays(sides)) {
+		put_value(model_field_get(ops->kind, sides->old, f->path), &e->values);
+		edits_add(e, f->path, at);
+		return;
+	}
 	if (!is_users && ops->put_owned(owned, f, sides, &e->values)) {
 		edits_add(e, f->path, at);
 		return;

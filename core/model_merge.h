@@ -22,6 +22,8 @@ struct model_kind_ops {
 	const char *status_path;
 	/** May the save have the status that it has? 0 or -EBADMSG with reason. */
 	int (*check_status)(const struct model_sides *sides, struct reason *reason);
+	/** Is the save's status none of its business, so that the old one stays? NULL: never. */
+	bool (*status_stays)(const struct model_sides *sides);
 	/** Append the flow text that the daemon sets a SHARED or DAEMON row to. False: it has none. */
 	bool (*put_owned)(const void *owned, const struct model_field *f, const struct model_sides *sides, struct buf *out);
 };

@@ -130,7 +130,8 @@ struct agent_owned {
  */
 int model_merge_session(const char *old, size_t old_len, const char *text, size_t len, const struct session_owned *owned, struct reason *reason,
 			struct buf *out);
-/** The same for an agent's file. A missing status is initializing; unhealthy and dead are the daemon's to say, so a save may only leave them. */
+/** The same for an agent's file. A missing status is initializing; unhealthy and dead are the daemon's to say: in a
+ *  save over an older text they say nothing, and the status that holds stays; in a first one they are refused. */
 int model_merge_agent(const char *old, size_t old_len, const char *text, size_t len, const struct agent_owned *owned, struct reason *reason, struct buf *out);
 
 /** Only the owned fields, set in a text that holds already: the daemon's own upkeep. @status "" leaves it. 0, -EBADMSG (cannot be edited; reason), -ENOMEM. */

@@ -383,16 +383,19 @@ static void test_agent_statuses(void **state)
 		with_status(MODEL_AGENT, agent_status_name(to), text);
 		assert_int_equal(merge(&res, MODEL_AGENT, NULL, text, &agent_owned), daemons ? -EBADMSG : 0);
 		assert_int_equal(merge(&res, MODEL_AGENT, "agent: {status: [}", text, &agent_owned), daemons ? -EBADMSG : 0);
-		for (unsigned from = 0; from <= AGENT_COMPLETED; from++)
-			assert_int_equal(merge(&res, MODEL_AGENT, with_status(MODEL_AGENT, agent_status_name(from), old), text, &agent_owned),
-					 daemons && from != to ? -EBADMSG : 0);
+		for (unsigned from = 0; from <= AGENT_COMPLETED; from++) { /* the daemon's words say nothing in a save: what holds stays */
+			const char *then = merged(&res, MODEL_AGENT, with_status(MODEL_AGENT, agent_status_name(from), old), text, &agent_owned);
+			char wanted[40];
+
+			snprintf(wanted, sizeof(wanted), "status: %s%s%s", daemons && from != to ? "\"" : "", agent_status_name(daemons ? from : to),
+				 daemons && from != to ? "\"" : "");
+			if (!strstr(then, wanted))
+				fail_msg("from %s to %s: no %s in\n%s", agent_status_name(from), agent_status_name(to), wanted, then);
+		}
 	}
 	assert_non_null(strstr(merged(&res, MODEL_AGENT, "agent: {status: dead}\n", "state: {a: 1}\n", &agent_owned), "  status: \"initializing\"\n"));
-	refused(MODEL_AGENT, "agent: {status: active}\n", "agent:\n  status: dead\n", 2,
-		"agent.status: milestonefs itself says which agents are \"dead\", by their signs of life; this one is \"active\" (a save may say: initializing, "
-		"active, idle, completed)");
 	refused(MODEL_AGENT, NULL, "agent: {status: unhealthy}\n", 1,
-		"agent.status: milestonefs itself says which agents are \"unhealthy\", by their signs of life; this one is \"new\" (a save may say: initializing, "
+		"agent.status: milestonefs itself says which agents are \"unhealthy\", by their signs of life; this one is new (a save may say: initializing, "
 		"active, idle, completed)");
 	buf_release(&res.text);
 }

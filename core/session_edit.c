@@ -57,6 +57,7 @@ int checkpoint_owned_fill(struct engine *e, const struct session *s, const char 
 	own.owned.recovery_points = own.recovery_points.data;
 	own.owned.last_checkpoint = own.last_checkpoint.data;
 	*ret = own;
+	ret->owned.id = ret->id; /* within itself */
 	return 0;
 }
 

@@ -254,6 +254,7 @@ static int prepare_session(struct batch *b, struct session_work *w)
 
 	if (!w->file_ino || !(w->lists || w->times))
 		return 0;
+	w->owned.owned.id = w->id; /* it pointed into what has been copied */
 	r = file_edit_read(b->e, w->file_ino, &base, &text, &len);
 	if (!r && !w->owned.owned.last_updated_ns && lists_hold(text, len, w->owned_hash))
 		return 0;

@@ -64,6 +64,80 @@ test_rm_rf_of_several() {
 	eq "" "$(find "$M/state/sessions" -name 'many-*')" "what is left"
 }
 
+# everything: all that a session can hold
+everything() {
+	fill "$1"
+	printf 'configuration:\n  heartbeat_interval: 1\n' >"$1/session.yaml"
+	echo "agent: {status: active}" >"$1/agents/other.yaml"
+	mkdir "$1/checkpoints/named" "$1/checkpoints/checkpoint-like"
+	mkdir "$1/agents/.sync/open" "$1/agents/.sync/over"
+	touch "$1/agents/.sync/open/coder" "$1/agents/.sync/over/coder" "$1/agents/.sync/over/other"
+	cat "$1/agents/.sync/over/wait" >/dev/null
+	echo named >"$1/recovery/restore"
+	echo "{\"event_type\": \"own\"}" >>"$1/events/session.jsonl"
+	wait_for 10 test -s "$1/agents/.health/monitor.jsonl"
+}
+
+test_rm_r_of_everything() {
+	local seq
+	session all-1
+	everything "$X"
+	find "$X" >list
+	seq=$(jq -s '.[-1].data.tx_seq' "$X/events/session.jsonl")
+	rm -r "$X" 2>said || fail "rm -r: $(head -n 5 said)"
+	eq "" "$(cat said)" "what rm said"
+	[ ! -e "$X" ] || fail "it is still there"
+	eq 1 "$(removed_events all-1)" "session_removed"
+	mnt_crash
+	[ ! -e "$X" ] || fail "it is back after a crash"
+	# its history stays
+	file_is "$M/replay/$seq/state/sessions/all-1/state/a/b/deep.txt" text
+	[ -s "$M/replay/$seq/state/sessions/all-1/checkpoints/named/checkpoint.yaml" ] || fail "no checkpoint in history"
+	session all-2
+	everything "$X"
+	find "$X" -delete
+	[ ! -e "$X" ] || fail "find -delete left it"
+	session all-3
+	everything "$X"
+	py "$X" <<-'END'
+		import shutil, sys
+		shutil.rmtree(sys.argv[1])
+	END
+	[ ! -e "$X" ] || fail "shutil.rmtree left it"
+}
+
+# What a user has asked for by name makes rmdir fail, what the daemon made by itself does not.
+test_rmdir_with_checkpoints() {
+	session points-1
+	echo x >"$X/state/f"
+	mkdir "$X/checkpoints/named"
+	rm "$X/state/f"
+	fails_with 'not empty' rmdir "$X"
+	file_is "$X/checkpoints/named/state/f" x
+	whole "$X"
+	rmdir "$X/checkpoints/named"
+	rmdir "$X"
+	session points-2
+	mkdir "$X/agents/.sync/open"
+	fails_with 'not empty' rmdir "$X"
+	[ -d "$X/agents/.sync/open" ] || fail "the barrier is gone"
+	rm -r "$X"
+}
+
+# Copies in checkpoints cost rm -r nothing, however many there are.
+test_rm_r_takes_no_request_a_copy() {
+	local before after i
+	session many-copies
+	for i in $(seq 300); do echo "$i" >"$X/state/f$i"; done
+	for i in $(seq 20); do mkdir "$X/checkpoints/c$i"; done
+	before=$(awk '$1 == "milestonefs_requests_total" { print $2 }' "$M/status/metrics")
+	rm -r "$X"
+	after=$(awk '$1 == "milestonefs_requests_total" { print $2 }' "$M/status/metrics")
+	[ ! -e "$X" ]
+	[ "$before" ] || fail "no count of requests"
+	[ $((after - before)) -lt 2500 ] || fail "rm -r took $((after - before)) requests"
+}
+
 test_other_tools_remove_it_too() {
 	session find-1
 	fill "$X"
@@ -324,6 +398,19 @@ test_ordinary_user() {
 		echo "{\"event_type\": \"own\"}" >>state/sessions/s1/events/session.jsonl
 		rm -r state/sessions/s1
 		[ ! -e state/sessions/s1 ]
+		mkdir state/sessions/s2
+		cd state/sessions/s2
+		printf "configuration:\n  heartbeat_interval: 1\n" >session.yaml
+		echo text >state/f
+		echo "agent: {status: active}" >agents/coder.yaml
+		mkdir checkpoints/named agents/.sync/open agents/.sync/over
+		touch agents/.sync/over/coder
+		cat agents/.sync/over/wait
+		echo latest >recovery/restore
+		until [ -s agents/.health/monitor.jsonl ]; do sleep 0.2; done
+		cd ../../..
+		rm -r state/sessions/s2
+		[ ! -e state/sessions/s2 ]
 		mkdir state/sessions/s1
 		echo "a: 2" >state/sessions/s1/state/f.yaml
 		if rmdir state/sessions/s1 2>/dev/null; then echo "rmdir with content"; exit 1; fi

@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <uthash.h>
-
 #include "restore_internal.h"
 
 #define ENTRIES_AT_ONCE 256
@@ -118,6 +116,10 @@ static bool twin_holds(struct check *c, uint64_t key, uint64_t other)
 	t->key = key;
 	t->other = other;
 	HASH_ADD(hh, c->twins, key, sizeof(t->key), t);
+	if (!t->hh.tbl) {
+		free(t);
+		c->error = -ENOMEM;
+	}
 	return true;
 }
 

@@ -5,6 +5,7 @@
 #ifndef MILESTONEFS_RESTORE_INTERNAL_H
 #define MILESTONEFS_RESTORE_INTERNAL_H
 
+#define HASH_NONFATAL_OOM 1 /* hh.tbl is NULL after a failed HASH_ADD */
 #include <uthash.h>
 
 #include "checkpoint_internal.h"

@@ -22,7 +22,10 @@
 #include "util.h"
 
 /* Fixed parts, rounded up, with the length fields (6 bytes at most) of their texts. */
-#define CHANGE_FIXED_BYTES_MAX 80
+#define CHANGE_FIXED_BYTES_MAX 80 /* of a CREATE, which has most */
+#define CHANGE_NAMED_BYTES_MAX 24
+#define CHANGE_ATTR_BYTES 42
+#define CHANGE_CONTENT_BYTES 26
 #define EVENT_FIXED_BYTES_MAX (RECORD_EVENT_BYTES_MIN + 2 * SHA256_BYTES + 8 + 6 * 6)
 #define ROLLBACK_FIXED_BYTES_MAX 48
 
@@ -115,15 +118,22 @@ static size_t event_bytes_max(const struct event *e)
 
 static size_t change_bytes_max(const struct change *c)
 {
-	size_t bytes = CHANGE_FIXED_BYTES_MAX;
+	size_t value = c->value ? c->value_len : 0;
 
-	if (c->type != CHANGE_ATTR && c->type != CHANGE_CONTENT)
-		bytes += c->name_len;
-	if (c->type == CHANGE_CREATE || c->type == CHANGE_XATTR)
-		bytes += c->value ? c->value_len : 0;
-	if (c->type == CHANGE_CONTENT)
-		bytes += (size_t)c->extent_count * RECORD_EXTENT_BYTES;
-	return bytes;
+	switch (c->type) {
+	case CHANGE_CREATE:
+		return CHANGE_FIXED_BYTES_MAX + c->name_len + value;
+	case CHANGE_XATTR:
+		return CHANGE_NAMED_BYTES_MAX + c->name_len + value;
+	case CHANGE_LINK:
+	case CHANGE_UNLINK:
+		return CHANGE_NAMED_BYTES_MAX + c->name_len;
+	case CHANGE_ATTR:
+		return CHANGE_ATTR_BYTES;
+	case CHANGE_CONTENT:
+		return CHANGE_CONTENT_BYTES + (size_t)c->extent_count * RECORD_EXTENT_BYTES;
+	}
+	return CHANGE_FIXED_BYTES_MAX;
 }
 
 static size_t meta_bytes_max(const struct record *r)

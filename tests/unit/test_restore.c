@@ -330,16 +330,16 @@ static void test_many_files(void **state)
 	struct restore_result result;
 	uint64_t head;
 
-	make_files(e, 2500, "then\n");
+	make_files(e, 3500, "then\n");
 	assert_int_equal(fixture_mkdir(e, S1 "/checkpoints/good"), 0);
-	make_files(e, 2500, "now\n");
+	make_files(e, 3500, "now\n");
 	head = engine_head_seq(e);
 	assert_int_equal(restore(e, "good", &result), 0);
 	assert_int_equal(engine_head_seq(e), head + 2);
-	assert_int_equal(result.files_restored, 2500);
-	assert_string_equal(fixture_text(e, S1 "/state/file-02499"), "then\n");
+	assert_int_equal(result.files_restored, 3500);
+	assert_string_equal(fixture_text(e, S1 "/state/file-03499"), "then\n");
 	assert_int_equal(events(e, "\"operation\":\"restore\""), 1);
-	assert_int_equal(events(e, "\"files_restored\":2500,\"files_removed\":0"), 1);
+	assert_int_equal(events(e, "\"files_restored\":3500,\"files_removed\":0"), 1);
 	assert_int_equal(engine_close(e), 0);
 }
 

@@ -3,13 +3,13 @@
  * Comment-preserving edits of YAML text: the rounds (see yaml_edit_private.h) and the arguments. Spans, plan, placing and check are in
  * files of their own.
  *
- * A round takes as many of the edits, in order, as have nothing to do with each other; nearly always that is all of them. The
- * loop ends with a text that has been parsed and compared with the one before: a text that was not is never returned. On any
- * failure @out is as it was.
+ * A round takes as many of the edits, in order, as have nothing to do with each other; nearly always that is all of them. If its
+ * text does not pass the check, the edits are tried one by one, so that the reason names the one that cannot be made. The loop
+ * ends with a text that has been parsed and compared with the one before: a text that was not is never returned. On any failure
+ * @out is as it was.
  */
 #include "yaml_edit.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,7 +66,8 @@ static int parse_value(const char *value, struct doc **ret)
 	if (!error) {
 		flow_item = doc_root(flow)->child;
 		block_item = doc_get(doc_root(block), "k");
-		if (!flow_item || flow_item->next || !block_item || block_item->next || !yaml_nodes_equal(flow_item, block_item))
+		if (!flow_item || flow_item->next || !block_item || block_item->next ||
+			!yaml_nodes_equal(flow_item, block_item))
 			error = -EINVAL;
 	}
 	doc_free(block);
@@ -92,6 +93,7 @@ struct edit_run {
 	size_t name_count;
 	struct doc **values; /* [value] of each edit */
 	struct reason *reason;
+	bool singly;     /* no more than one change a round */
 	size_t refused;  /* one more than the number of the edit that reason speaks of */
 	struct buf text; /* the present text; empty: the caller's still is */
 };
@@ -127,7 +129,8 @@ static int plan_edit(struct edit_run *run, struct yaml_plan *plan, size_t first)
 	size_t i = run->next;
 	/* a reason is said of the text as it was before this call, if it can be */
 	struct reason *reason = run->refused == i + 1 ? NULL : run->reason;
-	int error = yaml_plan_add(plan, run->edits + first, i - first, &run->edits[i], doc_root(run->values[i])->child, reason);
+	int error = yaml_plan_add(
+		plan, run->edits + first, i - first, &run->edits[i], doc_root(run->values[i])->child, reason);
 
 	if (error == -EBADMSG)
 		run->refused = i + 1;
@@ -138,7 +141,7 @@ static int plan_round(struct edit_run *run, struct yaml_plan *plan)
 {
 	size_t first = run->next;
 
-	while (run->next < run->count) {
+	while (run->next < run->count && !(run->singly && plan->change_count)) {
 		int error = plan_edit(run, plan, first);
 
 		if (!error)
@@ -155,21 +158,22 @@ static int plan_round(struct edit_run *run, struct yaml_plan *plan)
 	return 0;
 }
 
-static int refuse_round(const struct edit_run *run, const struct yaml_plan *plan)
+static void refuse_round(const struct edit_run *run, const struct yaml_plan *plan)
 {
 	const struct change *c = &plan->changes[0];
 
 	(void)reason_set(run->reason, -EBADMSG, "yaml",
-		"%.120s cannot be set without changing something else: this is written in a way that the editor does not know", c->path);
+		"%.120s cannot be set without changing something else: this is written in a way that the editor does "
+		"not know",
+		c->path);
 	if (run->reason) {
 		run->reason->line = c->node ? c->node->line : 1;
 		run->reason->column = c->node ? c->node->column : 1;
 	}
-	return -EBADMSG;
 }
 
 /* The new text of one round. */
-static int splice_round(struct edit_run *run, const struct reading *from, const struct yaml_plan *plan, const char *text, struct buf *out)
+static int splice_round(const struct reading *from, const struct yaml_plan *plan, const char *text, struct buf *out)
 {
 	struct yaml_splices splices;
 	int error;
@@ -186,7 +190,7 @@ static int splice_round(struct edit_run *run, const struct reading *from, const 
 	buf_append(out, text, (size_t)(from->spans.text - text));
 	error = yaml_splices_apply(&splices, out);
 	yaml_splices_release(&splices);
-	return error == -EBADMSG ? refuse_round(run, plan) : error;
+	return error;
 }
 
 /* Is @to what @plan makes of @from? The other documents of the text must be as they were, to the byte. */
@@ -199,36 +203,48 @@ static bool round_holds(struct yaml_plan *plan, const struct reading *from, cons
 	       yaml_plan_holds(plan, doc_root(to->doc));
 }
 
-/* Apply some edits to @from. On success *@from is the new reading, of run->text, if anything changed. */
-static int do_round(struct edit_run *run, struct reading *from, const char *text, bool *ret_changed)
+/* Make the plan's text and read it. On success *@from is the new reading, of run->text. */
+static int apply_round(struct edit_run *run, struct reading *from, struct yaml_plan *plan, const char *text)
 {
 	struct reading to = {0};
-	struct yaml_plan plan;
 	struct buf next = BUF_INIT;
+	int error = splice_round(from, plan, text, &next);
+
+	if (!error)
+		error = reading_init(&to, next.data, next.len, NULL);
+	if (!error && !round_holds(plan, from, &to))
+		error = -EBADMSG;
+	if (error) {
+		reading_release(&to);
+		buf_release(&next);
+		return error;
+	}
+	reading_release(from);
+	*from = to;
+	buf_release(&run->text);
+	run->text = next; /* to.spans borrow its bytes, which have not moved */
+	return 0;
+}
+
+/* Apply some edits to @from, or find that they must go singly. */
+static int do_round(struct edit_run *run, struct reading *from, const char *text)
+{
+	struct yaml_plan plan;
+	size_t first = run->next;
 	int error = yaml_plan_init(&plan, doc_root(from->doc), &from->spans, run->count, run->name_count);
 
 	if (!error)
 		error = plan_round(run, &plan);
-	*ret_changed = !error && plan.change_count;
-	if (!*ret_changed)
-		goto out;
-	error = splice_round(run, from, &plan, text, &next);
-	if (error)
-		goto out;
-	error = reading_init(&to, next.data, next.len, NULL);
-	if (error == -EBADMSG || (!error && !round_holds(&plan, from, &to)))
-		error = refuse_round(run, &plan);
-	if (error)
-		goto out;
-	reading_release(from);
-	*from = to;
-	to = (struct reading){0};
-	buf_release(&run->text);
-	run->text = next;
-	next = BUF_INIT;
-out:
-	reading_release(&to);
-	buf_release(&next);
+	if (!error && plan.change_count) {
+		error = apply_round(run, from, &plan, text);
+		if (error == -EBADMSG && run->singly) {
+			refuse_round(run, &plan);
+		} else if (error == -EBADMSG) {
+			run->singly = true;
+			run->next = first;
+			error = 0;
+		}
+	}
 	yaml_plan_release(&plan);
 	return error;
 }
@@ -236,15 +252,10 @@ out:
 static int run_rounds(struct edit_run *run, const char *text, size_t len, struct buf *out)
 {
 	struct reading reading;
-	bool changed;
 	int error = reading_init(&reading, text, len, run->reason);
 
-	while (!error && run->next < run->count) {
-		size_t before = run->next;
-
-		error = do_round(run, &reading, run->text.data ? run->text.data : text, &changed);
-		assert(error || run->next > before);
-	}
+	while (!error && run->next < run->count)
+		error = do_round(run, &reading, run->text.data ? run->text.data : text);
 	reading_release(&reading);
 	if (error)
 		return error;
@@ -255,7 +266,8 @@ static int run_rounds(struct edit_run *run, const char *text, size_t len, struct
 	return out->error;
 }
 
-int yaml_edit(const char *text, size_t len, const struct yaml_edit *edits, size_t count, struct reason *reason, struct buf *out)
+int yaml_edit(const char *text, size_t len, const struct yaml_edit *edits, size_t count, struct reason *reason,
+	struct buf *out)
 {
 	struct edit_run run = {.edits = edits, .count = count, .reason = reason};
 	int error = 0;

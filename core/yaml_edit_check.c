@@ -16,7 +16,8 @@
 
 static int by_address(const void *a, const void *b)
 {
-	uintptr_t x = (uintptr_t)((const struct alias_target *)a)->node, y = (uintptr_t)((const struct alias_target *)b)->node;
+	uintptr_t x = (uintptr_t)((const struct alias_target *)a)->node,
+		  y = (uintptr_t)((const struct alias_target *)b)->node;
 
 	return (x > y) - (x < y);
 }
@@ -140,7 +141,8 @@ static const struct doc_node *members_hold(const struct new_member *m, const str
 static bool holds(struct yaml_plan *p, const struct doc_node *was, const struct doc_node *now);
 
 /* The children of @was and the new members, in their order. */
-static bool children_hold(struct yaml_plan *p, const struct doc_node *was, const struct doc_node *now, const struct change *change)
+static bool children_hold(
+	struct yaml_plan *p, const struct doc_node *was, const struct doc_node *now, const struct change *change)
 {
 	bool held = true, before_last = change && change->before_last;
 

@@ -34,7 +34,8 @@ static const char *type_name(enum doc_type type)
 	return "";
 }
 
-int yaml_plan_init(struct yaml_plan *p, const struct doc_node *root, const struct yaml_spans *spans, size_t edit_count, size_t name_count)
+int yaml_plan_init(struct yaml_plan *p, const struct doc_node *root, const struct yaml_spans *spans, size_t edit_count,
+	size_t name_count)
 {
 	*p = (struct yaml_plan){.root = root, .spans = spans};
 	p->changes = calloc(edit_count, sizeof(*p->changes));
@@ -94,7 +95,8 @@ static int refuse(struct reason *reason, const struct doc_node *at, const char *
 
 static bool key_is(const struct doc_node *key, const char *name, size_t len)
 {
-	return key->type != DOC_SEQUENCE && key->type != DOC_MAPPING && key->text_len == len && !memcmp(key->text, name, len);
+	return key->type != DOC_SEQUENCE && key->type != DOC_MAPPING && key->text_len == len &&
+	       !memcmp(key->text, name, len);
 }
 
 /* The last member of that name, as doc_get() finds it. */
@@ -198,8 +200,8 @@ static void add_members(struct yaml_plan *p, struct change *change, const char *
 	}
 }
 
-int yaml_plan_add(struct yaml_plan *p, const struct yaml_edit *before, size_t before_count, const struct yaml_edit *edit,
-	const struct doc_node *value_node, struct reason *reason)
+int yaml_plan_add(struct yaml_plan *p, const struct yaml_edit *before, size_t before_count,
+	const struct yaml_edit *edit, const struct doc_node *value_node, struct reason *reason)
 {
 	struct change *change;
 	struct way w;

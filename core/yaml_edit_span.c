@@ -290,7 +290,8 @@ static int on_leaf(struct span_run *run, const yaml_event_t *event)
 		yaml_scalar_style_t style = event->data.scalar.style;
 
 		span.content = read_properties(run->s, &span, true, true, span.end);
-		span.shape = style == YAML_LITERAL_SCALAR_STYLE || style == YAML_FOLDED_SCALAR_STYLE ? SPAN_BLOCK_SCALAR : SPAN_SCALAR;
+		span.shape = style == YAML_LITERAL_SCALAR_STYLE || style == YAML_FOLDED_SCALAR_STYLE ? SPAN_BLOCK_SCALAR
+												     : SPAN_SCALAR;
 		if (span.shape == SPAN_BLOCK_SCALAR)
 			span.end = block_scalar_end(run->s, span.content, span.end);
 	}
@@ -302,7 +303,8 @@ static int on_leaf(struct span_run *run, const yaml_event_t *event)
 
 static int on_open(struct span_run *run, const yaml_event_t *event)
 {
-	struct span span = {.start = byte_of(run, &event->start_mark), .mapping = event->type == YAML_MAPPING_START_EVENT};
+	struct span span = {
+		.start = byte_of(run, &event->start_mark), .mapping = event->type == YAML_MAPPING_START_EVENT};
 	bool block, anchor, tag;
 	uint32_t index;
 	int error;

@@ -113,7 +113,8 @@ static void put_node(struct flat *f, const struct doc_node *node, struct buf *pa
 		put_child(f, child, path, dotted);
 }
 
-bool yaml_flat(const struct doc_node *root, const char *const *skip, size_t skip_count, size_t bytes_max, struct buf *out)
+bool yaml_flat(
+	const struct doc_node *root, const char *const *skip, size_t skip_count, size_t bytes_max, struct buf *out)
 {
 	struct flat f = {.skip = skip, .skip_count = skip_count, .bytes_max = bytes_max, .out = out};
 	struct buf path = BUF_INIT;

@@ -60,7 +60,8 @@ static void check_row(const struct row *row)
 	int error = edit(row->text, row->edits, &reason, &out);
 
 	if (error)
-		fail_msg("%d, %u:%u %s\n%s\n--- of\n%s", error, reason.line, reason.column, reason.text, row->edits, row->text);
+		fail_msg("%d, %u:%u %s\n%s\n--- of\n%s", error, reason.line, reason.column, reason.text, row->edits,
+			row->text);
 	buf_append(&out, "", 1);
 	if (strcmp(out.data, want))
 		fail_msg("%s\n--- of\n%s\n--- gives\n%s\n--- not\n%s", row->edits, row->text, out.data, want);
@@ -113,7 +114,8 @@ static void test_scalars(void **state)
 		{"a: 1\na: 2\n", "a=3", "a: 1\na: 3\n"},
 		{"a: {x: 1}\na: {y: 1}\n", "a.z=3", "a: {x: 1}\na: {y: 1, z: 3}\n"},
 		{"true: 1\n12: 2\nnull: 3\n", "true=2\n12=3\nnull=4", "true: 2\n12: 3\nnull: 4\n"},
-		{"\xc3\xa9\xc3\xa9: \xf0\x9f\x98\xb9 # \xc3\xa9\na: '\xc3\xa9' # \xc3\xa9\nb: 1 # \xc3\xa9\n", "b=2\na=3",
+		{"\xc3\xa9\xc3\xa9: \xf0\x9f\x98\xb9 # \xc3\xa9\na: '\xc3\xa9' # \xc3\xa9\nb: 1 # \xc3\xa9\n",
+			"b=2\na=3",
 			"\xc3\xa9\xc3\xa9: \xf0\x9f\x98\xb9 # \xc3\xa9\na: 3 # \xc3\xa9\nb: 2 # \xc3\xa9\n"},
 		{"a:\n    b:\n        c: 1 # x\n    d: 1\n", "a.b.c=2", "a:\n    b:\n        c: 2 # x\n    d: 1\n"},
 	};
@@ -201,7 +203,8 @@ static void test_collections(void **state)
 		{"a: {x: 1}\n", "a={}", "a: {}\n"},
 		{"a:\n  - x\n  - y # y\nb: 1\n", "a=[\"z\"]", "a: [\"z\"]\nb: 1\n"},
 		{"a:\n- x\n- y\nb: 1\n", "a=[\"z\"]", "a: [\"z\"]\nb: 1\n"},
-		{"a:  # who\n  # first\n  - x\n\n  # last\n  - y\n\n  # end\nb: 1\n", "a=[]", "a: []  # who\n  # first\n\n  # end\nb: 1\n"},
+		{"a:  # who\n  # first\n  - x\n\n  # last\n  - y\n\n  # end\nb: 1\n", "a=[]",
+			"a: []  # who\n  # first\n\n  # end\nb: 1\n"},
 		{"a:\n  - x\n  -\n", "a=[]", "a: []\n"},
 		{"a:\n  - x", "a=[]", "a: []"},
 		{"a:\n  # c\n  - x", "a=[]", "a: []\n  # c"},
@@ -264,8 +267,10 @@ static void test_block_members(void **state)
 		{"a: 1", "b=2", "a: 1\nb: 2"},
 		{"a: 1 # one\n\n# end\n", "b=2", "a: 1 # one\nb: 2\n\n# end\n"},
 		{"  a: 1\n  c: 1\n", "b=2", "  a: 1\n  c: 1\n  b: 2\n"},
-		{"a:\n  b: 1 # one\n  # end of a\n\nc: 1\n", "a.n=2", "a:\n  b: 1 # one\n  n: 2\n  # end of a\n\nc: 1\n"},
-		{"a:\n  b:\n    - 1\n    - x: 1\n      y: 2\nc: 1\n", "a.n=2\nn=3", "a:\n  b:\n    - 1\n    - x: 1\n      y: 2\n  n: 2\nc: 1\nn: 3\n"},
+		{"a:\n  b: 1 # one\n  # end of a\n\nc: 1\n", "a.n=2",
+			"a:\n  b: 1 # one\n  n: 2\n  # end of a\n\nc: 1\n"},
+		{"a:\n  b:\n    - 1\n    - x: 1\n      y: 2\nc: 1\n", "a.n=2\nn=3",
+			"a:\n  b:\n    - 1\n    - x: 1\n      y: 2\n  n: 2\nc: 1\nn: 3\n"},
 		{"a:\n  b:\n  - 1\n", "a.n=2\nn=3", "a:\n  b:\n  - 1\n  n: 2\nn: 3\n"},
 		{"a:\n  b:\n  - 1", "a.n=2\nn=3", "a:\n  b:\n  - 1\n  n: 2\nn: 3"},
 		{"a:\n  b: [1,\n    2] # c\n", "a.n=2", "a:\n  b: [1,\n    2] # c\n  n: 2\n"},
@@ -294,7 +299,8 @@ static void test_new_mappings(void **state)
 	static const struct row rows[] = {
 		{"a: 1\n", "s.x=1\ns.y=2", "a: 1\ns:\n  x: 1\n  y: 2\n"},
 		{"a: 1", "s.x=1\ns.y=2", "a: 1\ns:\n  x: 1\n  y: 2"},
-		{"a:\n    b: 1\n", "s.x.y=1\ns.z=2\na.c.d=3", "a:\n    b: 1\n    c:\n        d: 3\ns:\n    x:\n        y: 1\n    z: 2\n"},
+		{"a:\n    b: 1\n", "s.x.y=1\ns.z=2\na.c.d=3",
+			"a:\n    b: 1\n    c:\n        d: 3\ns:\n    x:\n        y: 1\n    z: 2\n"},
 		{"s:\na: 1\n", "s.x=1\ns.y=2", "s:\n  x: 1\n  y: 2\na: 1\n"},
 		{"s:", "s.x=1\nn=2", "s:\n  x: 1\nn: 2"},
 		{"s:   # c\n  # d\n\na: 1\n", "s.x=1", "s:   # c\n  x: 1\n  # d\n\na: 1\n"},
@@ -385,16 +391,30 @@ static void test_documents(void **state)
 		{"---\n---\nx: 1\n", "a=1", "---\na: 1\n---\nx: 1\n"},
 		{"---\na: 1\n---\na: 1\n", "a=2\nb=3", "---\na: 2\nb: 3\n---\na: 1\n"},
 		{"a: 1\n...\n", "b=2", "a: 1\nb: 2\n...\n"},
-		{"a: 1\n# end\n...\n# rest\n---\nb: &x 1\nc: *x\n", "b=2", "a: 1\nb: 2\n# end\n...\n# rest\n---\nb: &x 1\nc: *x\n"},
+		{"a: 1\n# end\n...\n# rest\n---\nb: &x 1\nc: *x\n", "b=2",
+			"a: 1\nb: 2\n# end\n...\n# rest\n---\nb: &x 1\nc: *x\n"},
 		{"%YAML 1.1\n%TAG !e! tag:e,2000:\n---\na: !e!x {b: 1}\n", "a.b=2\nc=3",
 			"%YAML 1.1\n%TAG !e! tag:e,2000:\n---\na: !e!x {b: 2}\nc: 3\n"},
 		{"--- !t\na: 1\n", "b=2", "--- !t\na: 1\nb: 2\n"},
-		{"\xef\xbb\xbf", "a=1", "\xef\xbb\xbf" "a: 1\n"},
-		{"\xef\xbb\xbf" "a: 1 # \xc3\xa9\n", "a=2\nb=3", "\xef\xbb\xbf" "a: 2 # \xc3\xa9\nb: 3\n"},
+		{"\xef\xbb\xbf", "a=1",
+			"\xef\xbb\xbf"
+			"a: 1\n"},
+		{"\xef\xbb\xbf"
+		 "a: 1 # \xc3\xa9\n",
+			"a=2\nb=3",
+			"\xef\xbb\xbf"
+			"a: 2 # \xc3\xa9\nb: 3\n"},
 		{"\xef\xbb\xbf# c\r\na: 1\r\n", "b=3", "\xef\xbb\xbf# c\r\na: 1\r\nb: 3\r\n"},
-		{"a: 1 # c\r\nb:\r\n  - 1\r\n  - 2\r\nc:\r\n", "a=2\nb=[]\nc.d=3\ne=4", "a: 2 # c\r\nb: []\r\nc:\r\n  d: 3\r\ne: 4\r\n"},
+		{"a: 1 # c\r\nb:\r\n  - 1\r\n  - 2\r\nc:\r\n", "a=2\nb=[]\nc.d=3\ne=4",
+			"a: 2 # c\r\nb: []\r\nc:\r\n  d: 3\r\ne: 4\r\n"},
 		{"a: 1\rb:\r  c: 1\r", "b.d=2\ne=3", "a: 1\rb:\r  c: 1\r  d: 2\re: 3\r"},
-		{"a: 1\xc2\x85" "b: 2 # \xe2\x80\xa8" "c: 3\n", "b=4\nc=5\nd=6", "a: 1\xc2\x85" "b: 4 # \xe2\x80\xa8" "c: 5\nd: 6\n"},
+		{"a: 1\xc2\x85"
+		 "b: 2 # \xe2\x80\xa8"
+		 "c: 3\n",
+			"b=4\nc=5\nd=6",
+			"a: 1\xc2\x85"
+			"b: 4 # \xe2\x80\xa8"
+			"c: 5\nd: 6\n"},
 	};
 
 	(void)state;
@@ -498,16 +518,23 @@ static void test_refusals(void **state)
 	refused("x: &x\na: *x\n", "x.n=2", 1, "alias elsewhere names what it is in");
 	refused("x: 1\na: 5\n", "x=2\na.b=1", 2, "a number");
 	refused("a: 1\n", "s.x=1\ns=2\ns.y?=3", 2, "a number");
+	/* what the editor does not know: a key that is a block scalar and ends with the text */
+	refused("? |\n  k\n  x", "b=1\na=1", 1, "b cannot be set without");
 	/* inside and outside */
 	check_row(&(struct row){"x: [&x 1, *x]\na: 1\n", "x=[]", "x: []\na: 1\n"});
+	check_row(&(struct row){"x: &x 1\na: {b: *x}\n", "a.b=2\nx=3\na.b=4", "x: &x 3\na: {b: 4}\n"});
+	refused("x: &x 1\na: *x\n", "b.c=1\nb.d=1\nb.c.d=3", 4, "a number");
+	refused("a: 1\nx: &x 1\nb: *x\n", "a=[]\nc=1\nx=2", 2, "alias elsewhere");
+	refused("a:\n  b: 1\nx: 1\n", "a.c=2\nx.y=3", 3, "a number");
 	check_row(&(struct row){"x: &x 1\ny: &x 2\na: *x\n", "x=3", "x: &x 3\ny: &x 2\na: *x\n"});
 	check_row(&(struct row){"x: &x 1\na: {b: *x}\nc: *x\n", "a.d=3\na.b=2", "x: &x 1\na: {b: 2, d: 3}\nc: *x\n"});
 }
 
 static void test_malformed_calls(void **state)
 {
-	static const char *const bad[] = {"=1", ".=1", "a.=1", ".a=1", "a..b=1", "a b=1", "a-b=1", "a=", "a= ", "a=1, 2", "a=]", "a=x # c",
-		"a=[1", "a=b: c", "a=- x", "a=? x", "a=*x", "a=1\r", "a=x\xc2\x85y", "a=x\xe2\x80\xa8y", "a=\xff", "a=|", "a=] ["};
+	static const char *const bad[] = {"=1", ".=1", "a.=1", ".a=1", "a..b=1", "a b=1", "a-b=1",
+		"a=", "a= ", "a=1, 2", "a=]", "a=x # c", "a=[1", "a=b: c", "a=- x", "a=? x", "a=*x", "a=1\r",
+		"a=x\xc2\x85y", "a=x\xe2\x80\xa8y", "a=\xff", "a=|", "a=] ["};
 	struct reason reason = {0};
 	struct buf out = BUF_INIT;
 
@@ -535,7 +562,12 @@ static void test_put_string(void **state)
 		{"\xc2\x80\xc2\x85\xc2\x9f\xc2\xa0", "\"\\u0080\\u0085\\u009f\xc2\xa0\"", NULL},
 		{"\xe2\x80\xa8\xe2\x80\xa9\xef\xbb\xbf\xef\xbf\xbe", "\"\\u2028\\u2029\\ufeff\\ufffe\"", NULL},
 		{"\xc3\xa9\xf0\x9f\x98\xb9\xf4\x8f\xbf\xbf", "\"\xc3\xa9\xf0\x9f\x98\xb9\xf4\x8f\xbf\xbf\"", NULL},
-		{"a\xff" "b\xc3", "\"a\xef\xbf\xbd" "b\xef\xbf\xbd\"", "a\xef\xbf\xbd" "b\xef\xbf\xbd"},
+		{"a\xff"
+		 "b\xc3",
+			"\"a\xef\xbf\xbd"
+			"b\xef\xbf\xbd\"",
+			"a\xef\xbf\xbd"
+			"b\xef\xbf\xbd"},
 		{"\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
 	};
 

@@ -435,13 +435,16 @@ static void test_same_id_in_two_sessions(void **state)
 	put_as(e, "of-s1", "", OWN_PID, "coder", "s1");
 	put_as(e, "of-s2", "", OWN_PID, "coder", "s2");
 	put(e, LOCKS "of-either", "coder\n");
+	put_as(e, "of-unknown", "", OWN_PID, "coder", "no-such-session");
 	agent_dies(e, "s1", "coder");
 	assert_false(held(e, "of-s1"));
 	assert_true(held(e, "of-s2"));
 	assert_true(held(e, "of-either"));
+	assert_true(held(e, "of-unknown"));
 	agent_dies(e, "s2", "coder");
 	assert_false(held(e, "of-s2"));
 	assert_false(held(e, "of-either"));
+	assert_false(held(e, "of-unknown"));
 	end(e);
 }
 

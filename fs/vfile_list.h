@@ -16,8 +16,7 @@ VFILE("state/active/*", VFILE_LINK, 0777, .render = session_link_render, .exists
       .time = session_time, .uncached = true)
 VFILE("state/completed/*", VFILE_LINK, 0777, .render = session_link_render, .exists = session_completed_exists,
       .list = session_completed_list, .time = session_time, .uncached = true)
-VFILE("state/sessions/*/health.yaml", VFILE_TEXT, 0644, .render = session_health_render, .exists = session_exists, .time = events_time,
-      .uncached = true)
+VFILE("state/sessions/*/health.yaml", VFILE_TEXT, 0644, .render = session_health_render, .time = events_time, .uncached = true)
 VFILE("state/sessions/*/checkpoints/*/state", VFILE_VIEW, 0755, .view = checkpoint_state_view, .exists = checkpoint_part_exists,
       .uncached = true)
 VFILE("state/sessions/*/checkpoints/*/agents", VFILE_VIEW, 0755, .view = checkpoint_agents_view, .exists = checkpoint_part_exists,

@@ -357,6 +357,30 @@ test_health_name_is_reserved() {
 	eq 644 "$(stat -c %a "$X/health.yaml")" "mode"
 }
 
+# A plain file of that name, found in a directory that becomes a mount, is kept elsewhere.
+test_health_name_of_what_is_adopted() {
+	local shared=$P
+	mnt_stop
+	project_at "$T/adopt"
+	X=$M/state/sessions/old
+	mkdir -p "$X/state" "$X/agents"
+	echo mine >"$X/health.yaml"
+	echo 'session: {type: old}' >"$X/session.yaml"
+	echo 'agent: {type: older}' >"$X/agents/ad-a.yaml"
+	mnt_start
+	has "$X/health.yaml" '^session: "old"$'
+	eq 1 "$(find "$X" -name health.yaml | wc -l)" "health.yaml listed"
+	file_is "$(find "$M" -path '*adopted*health.yaml')" mine
+	[ -L "$M/state/active/old" ] || fail "not in active/"
+	eq older "$(key "$M/agents/status/ad-a.yaml" type)" "type of an adopted agent"
+	eq old "$(of_session type old)" "type of an adopted session"
+	rm -r "$X"
+	[ ! -e "$X" ] || fail "rm -r left it"
+	mnt_stop
+	project_at "$shared"
+	mnt_start
+}
+
 test_tools_get_through() {
 	session walk-1
 	: >"$X/agents/walk-a.yaml"

@@ -16,8 +16,8 @@
 struct moment_session {
 	char id[ACTOR_ID_BYTES];
 	enum session_status status;
-	char *type; /**< owned */
-	bool file_missing; /**< session.yaml is not there */
+	char *type;                     /**< owned */
+	bool file_missing;              /**< session.yaml is not there */
 	int64_t created_ns, changed_ns; /**< 0: not known */
 	uint64_t heartbeat_interval_s, max_session_duration_s, checkpoint_interval_s;
 	size_t agents[AGENT_STATUS_COUNT];
@@ -25,7 +25,7 @@ struct moment_session {
 	int64_t checkpoint_ns;
 	size_t checkpoint_count;
 	int64_t next_checkpoint_ns; /**< when the next automatic one is due; 0: nothing to keep, or none wanted */
-	int64_t expires_ns;	    /**< 0: it does not */
+	int64_t expires_ns;         /**< 0: it does not */
 	uint64_t operations, events, refusals;
 	int64_t refused_ns; /**< newest refusal of the mount, 0 none */
 };
@@ -56,7 +56,8 @@ struct moment {
 int moment_take(struct fs *fs, const char *session, const char *agent, struct moment *ret);
 void moment_release(struct moment *m);
 /** All sessions and agents counted by status, and all checkpoints. Takes the engine's lock, copies nothing. */
-void moment_count(struct fs *fs, size_t sessions[SESSION_STATUS_COUNT], size_t agents[AGENT_STATUS_COUNT], size_t *ret_checkpoints);
+void moment_count(struct fs *fs, size_t sessions[SESSION_STATUS_COUNT], size_t agents[AGENT_STATUS_COUNT],
+	size_t *ret_checkpoints);
 
 /** How many agents of @s are live, of whom unhealthy ones are some. */
 size_t moment_live_agents(const struct moment_session *s);

@@ -2,8 +2,9 @@
  *
  * Sessions from outside: state/active/ and state/completed/ (links by status), status/sessions.yaml, and each session's own health.yaml.
  *
- * health.yaml begins with one word: `healthy`, `degraded` (the lines of `why` say what a person should look at) or `read-only` (the mount is). What is over needs
- * nobody's attention: agents of a completed session are not complained about.
+ * health.yaml begins with one word: `healthy`, `degraded` (the lines of `why` say what a person should look at) or `read-only` (the mount is).
+ * What is over needs nobody's attention: agents of a completed session are not complained about. It tells times, not ages: while nothing happens
+ * it stays the same, so that tools which copy a session find a file that keeps still.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -166,8 +167,9 @@ static void why_agents(struct buf *out, const struct moment *m, const struct mom
 
 		time_format(a->heartbeat_ns, since);
 		if (a->status == AGENT_UNHEALTHY)
-			why(out, "agent %s is unhealthy: no sign of life since %s (one is expected every %" PRIu64 " s)", a->id, since,
-			    s->heartbeat_interval_s);
+			why(out,
+				"agent %s is unhealthy: no sign of life since %s (one is expected every %" PRIu64 " s)",
+				a->id, since, s->heartbeat_interval_s);
 		if (a->status == AGENT_DEAD)
 			why(out, "agent %s is dead", a->id);
 	}
@@ -181,7 +183,8 @@ static void why_session(struct buf *out, const struct moment *m, const struct mo
 	if (s->file_missing)
 		why(out, "session.yaml is missing: defaults hold");
 	if (s->status == SESSION_EXPIRED)
-		why(out, "the session has expired: it is older than max_session_duration, %" PRIu64 " s", s->max_session_duration_s);
+		why(out, "the session has expired: it is older than max_session_duration, %" PRIu64 " s",
+			s->max_session_duration_s);
 	if (s->status == SESSION_FAILED)
 		why(out, "the session has failed");
 	if (!session_status_is_over(s->status))
@@ -191,8 +194,8 @@ static void why_session(struct buf *out, const struct moment *m, const struct mo
 		why(out, "an automatic checkpoint has been due since %s", since);
 	time_format(s->refused_ns, since);
 	if (s->refused_ns && m->now_ns - s->refused_ns < REFUSAL_RECENT_NS)
-		why(out, "%" PRIu64 " %s refused, the last at %s: see transactions/rollbacks", s->refusals, s->refusals == 1 ? "save was" : "saves were",
-		    since);
+		why(out, "%" PRIu64 " %s refused, the last at %s: see transactions/rollbacks", s->refusals,
+			s->refusals == 1 ? "save was" : "saves were", since);
 }
 
 static void put_numbers(struct buf *out, const struct moment_session *s)
@@ -217,6 +220,7 @@ int session_health_render(struct fs *fs, const struct vnode *v, struct buf *out)
 {
 	cleanup_buf struct buf reasons = BUF_INIT;
 	struct engine_health health;
+	const char *status;
 	struct moment m;
 	int r = moment_take(fs, v->params[0], NULL, &m);
 
@@ -224,12 +228,15 @@ int session_health_render(struct fs *fs, const struct vnode *v, struct buf *out)
 		return r;
 	engine_get_health(fs->engine, &health);
 	buf_release(&health.why);
-	if (fs->read_only || health.status == ENGINE_READ_ONLY)
+	if (fs->read_only)
+		health.status = ENGINE_READ_ONLY;
+	if (health.status == ENGINE_READ_ONLY)
 		why(&reasons, "the mount is read-only: status/health.yaml says why");
 	else if (health.status != ENGINE_HEALTHY)
 		why(&reasons, "the store is damaged: status/health.yaml says where");
 	why_session(&reasons, &m, &m.sessions[0]);
-	buf_printf(out, "status: %s\n", fs->read_only || health.status == ENGINE_READ_ONLY ? "read-only" : reasons.len ? "degraded" : "healthy");
+	status = health.status == ENGINE_READ_ONLY ? "read-only" : reasons.len ? "degraded" : "healthy";
+	buf_printf(out, "status: %s\n", status);
 	buf_append_str(out, reasons.len ? "why:\n" : "why: []\n");
 	buf_append(out, reasons.data, reasons.len);
 	put_numbers(out, &m.sessions[0]);

@@ -154,7 +154,8 @@ static void test_links_by_status(void **state)
 	static const struct {
 		const char *status;
 		bool active;
-	} steps[] = {{"paused", true}, {"completed", false}, {"active", true}, {"failed", false}, {"active", true}, {"expired", false}};
+	} steps[] = {{"paused", true}, {"completed", false}, {"active", true}, {"failed", false}, {"active", true},
+		{"expired", false}};
 	char text[100];
 
 	expect_listed(w, "state/active", "s1 s2 ");
@@ -171,15 +172,17 @@ static void test_links_by_status(void **state)
 	assert_int_equal(fixture_rmdir(w->fs.engine, "state/sessions/s2"), 0);
 	assert_false(there(w, "state/active", "s2"));
 	assert_false(there(w, "state/completed", "s2"));
-	assert_true(there(w, "state/sessions/new", "health.yaml")); /* reserved also where there is no session yet, for what is adopted */
+	assert_true(there(w, "state/sessions/new",
+		"health.yaml")); /* reserved also where there is no session yet, for what is adopted */
 	assert_false(there(w, "state/active", "nobody"));
 }
 
 static void test_names_of_agents(void **state)
 {
 	struct world *w = *state;
-	static const char *const none[] = {"twin", "twin.yml", "@s1.yaml", "twin@.yaml", "twin@nobody.yaml", "twin@s1@s1.yaml", "twin@s1", ".yaml",
-					   "@.yaml", "nobody.yaml", "nobody@s1.yaml", "twin.yaml.yaml", "twin@s2.yaml"};
+	static const char *const none[] = {"twin", "twin.yml", "@s1.yaml", "twin@.yaml", "twin@nobody.yaml",
+		"twin@s1@s1.yaml", "twin@s1", ".yaml", "@.yaml", "nobody.yaml", "nobody@s1.yaml", "twin.yaml.yaml",
+		"twin@s2.yaml"};
 	char longest[400];
 
 	save(w, "state/sessions/s1/agents/twin.yaml", "agent: {type: one}\n");
@@ -229,7 +232,9 @@ static void test_agent_status(void **state)
 
 	env_mem_set_clock(w->env, START_NS + 86400 * NS_PER_S, 1000);
 	save(w, "state/sessions/s1/session.yaml", "configuration: {heartbeat_interval: 20}\n");
-	save(w, "state/sessions/s1/agents/a.yaml", "agent: {type: \"a\\nb: \\\"c\\\" [\", status: idle, pid: 4194304}\nmetrics: {operations_completed: 5}\n");
+	save(w, "state/sessions/s1/agents/a.yaml",
+		"agent: {type: \"a\\nb: \\\"c\\\" [\", status: idle, pid: 4194304}\nmetrics: {operations_completed: "
+		"5}\n");
 	go_on(w, 7);
 	text = text_of(w, "agents/status", "a.yaml");
 	assert_int_equal(strncmp(text, "status: idle\n", 13), 0);
@@ -259,7 +264,8 @@ static void test_counts_not_yet_written(void **state)
 	fixture_request(&q);
 	strcpy(q.actor.agent, "a");
 	for (int i = 0; i < 2; i++)
-		assert_int_equal(engine_mkdir(e, &q, fixture_ino(e, "state/sessions/s1/state"), i ? "x" : "y", 0755, &attr), 0);
+		assert_int_equal(
+			engine_mkdir(e, &q, fixture_ino(e, "state/sessions/s1/state"), i ? "x" : "y", 0755, &attr), 0);
 	expect_in(w, "agents/status", "a.yaml", "operations_completed", "7");
 	engine_lock(e);
 	assert_int_equal(registry_agents_of_id(e, "a")->fields.operations_completed, 5);
@@ -283,7 +289,9 @@ static void test_processes_and_locks(void **state)
 	fixture_request(&q);
 	strcpy(q.actor.agent, "a");
 	for (int i = 0; i < 2; i++)
-		assert_int_equal(engine_mknod(e, &q, fixture_ino(e, "state/.locks"), i ? "x \"y\"" : "b", S_IFREG | 0644, 0, &attr), 0);
+		assert_int_equal(engine_mknod(e, &q, fixture_ino(e, "state/.locks"), i ? "x \"y\"" : "b",
+					 S_IFREG | 0644, 0, &attr),
+			0);
 	text = text_of(w, "agents/status", "a.yaml");
 	assert_non_null(strstr(text, "\nlocks: [\"b\", \"x \\\"y\\\"\"]\n"));
 	free(text);
@@ -327,7 +335,9 @@ static void test_sessions_yaml(void **state)
 
 	env_mem_set_clock(w->env, START_NS + 86400 * NS_PER_S, 1000);
 	assert_int_equal(fixture_mkdir(w->fs.engine, "state/sessions/s3"), 0);
-	save(w, "state/sessions/s3/session.yaml", "session: {type: \"t: [\\\"\"}\nconfiguration: {checkpoint_interval: 100, max_session_duration: 1000}\n");
+	save(w, "state/sessions/s3/session.yaml",
+		"session: {type: \"t: [\\\"\"}\nconfiguration: {checkpoint_interval: 100, max_session_duration: "
+		"1000}\n");
 	save(w, "state/sessions/s2/session.yaml", "session: {status: completed}\n");
 	save(w, "state/sessions/s3/agents/a.yaml", "agent: {status: active}\n");
 	save(w, "state/sessions/s3/agents/b.yaml", "agent: {status: completed}\n");
@@ -345,7 +355,8 @@ static void test_sessions_yaml(void **state)
 	expect(list, "newest_checkpoint_age_seconds", "30");
 	assert_int_equal(strncmp(value(list, "newest_checkpoint"), "checkpoint-", 11), 0);
 	assert_true(time_of(list, "expires_at") / NS_PER_S - time_of(list, "created_at") / NS_PER_S == 1000);
-	assert_in_range(time_of(list, "next_checkpoint_at") / NS_PER_S - time_of(list, "last_change") / NS_PER_S, 99, 100);
+	assert_in_range(
+		time_of(list, "next_checkpoint_at") / NS_PER_S - time_of(list, "last_change") / NS_PER_S, 99, 100);
 	list = item(doc_get(doc_root(doc), "sessions"), "s2", NULL);
 	expect(list, "expires_at", "(null)");
 	list = item(doc_get(doc_root(doc), "sessions"), "s1", NULL);
@@ -366,7 +377,8 @@ static void test_expiry_of_a_reopened_session(void **state)
 	s->reopened_ns = s->fields.created_ns + 50 * NS_PER_S;
 	engine_unlock(w->fs.engine);
 	doc = doc_of(w, "state/sessions/s1", "health.yaml");
-	assert_in_range(time_of(doc_root(doc), "expires_at") - time_of(doc_root(doc), "created_at"), 149 * NS_PER_S, 151 * NS_PER_S);
+	assert_in_range(time_of(doc_root(doc), "expires_at") - time_of(doc_root(doc), "created_at"), 149 * NS_PER_S,
+		151 * NS_PER_S);
 	doc_free(doc);
 }
 

@@ -144,16 +144,15 @@ static int plan_round(struct edit_run *run, struct yaml_plan *plan)
 	while (run->next < run->count && !(run->singly && plan->change_count)) {
 		int error = plan_edit(run, plan, first);
 
-		if (!error)
+		if (!error) {
 			run->next++;
-		else if (error != -EAGAIN && error != -EBADMSG)
-			return error;
-		else if (plan->change_count)
+			continue;
+		}
+		if ((error == -EAGAIN || error == -EBADMSG) && plan->change_count)
 			return 0; /* what bars the way may go with this round: an alias, say */
-		else if (error == -EBADMSG)
+		if (error != -EAGAIN)
 			return error;
-		else
-			first = run->next; /* what came before changed nothing: begin anew */
+		first = run->next; /* what came before changed nothing: begin anew */
 	}
 	return 0;
 }

@@ -100,6 +100,12 @@ bool yaml_aliases_reach_into(struct alias_targets *a, const struct doc_node *roo
 
 /* --- comparing --- */
 
+bool yaml_key_is(const struct doc_node *key, const char *name, size_t len)
+{
+	return key->type != DOC_SEQUENCE && key->type != DOC_MAPPING && key->text_len == len &&
+	       !memcmp(key->text, name, len);
+}
+
 static bool same_leaf(const struct doc_node *a, const struct doc_node *b)
 {
 	if (a->type != b->type || a->boolean != b->boolean)
@@ -124,13 +130,12 @@ static const struct doc_node *members_hold(const struct new_member *m, const str
 	for (; m && now; m = m->next, now = now->next) {
 		bool held = true;
 
-		if (now->key->type == DOC_SEQUENCE || now->key->type == DOC_MAPPING || now->key->target ||
-			now->key->text_len != m->name_len || memcmp(now->key->text, m->name, m->name_len))
-			held = false;
-		else if (m->value)
+		if (now->target || now->key->target || !yaml_key_is(now->key, m->name, m->name_len))
+			break;
+		if (m->value)
 			held = yaml_nodes_equal(now, m->value_node);
-		else if (now->target || now->type != DOC_MAPPING || members_hold(m->child, now->child, &held))
-			held = false;
+		else if (now->type != DOC_MAPPING || members_hold(m->child, now->child, &held))
+			break;
 		if (!held)
 			break;
 	}

@@ -74,9 +74,11 @@ static void put_flow(struct buf *b, const struct new_member *m, char quote)
 
 static char quote_of(const struct yaml_spans *s, uint32_t key)
 {
-	char c = key && s->items[key].content < s->len ? s->text[s->items[key].content] : 0;
+	char c = '\0';
 
-	return c == '"' || c == '\'' ? c : 0;
+	if (key && s->items[key].content < s->len)
+		c = s->text[s->items[key].content];
+	return (char)(c == '"' || c == '\'' ? c : 0);
 }
 
 /* How much deeper the mappings in this one begin; 0: there is none to learn from. */
@@ -124,23 +126,20 @@ static void splice_buf(struct yaml_splices *s, uint32_t at, unsigned depth, cons
 }
 
 /* Insert whole lines behind the line @end is in. At the end of a text without line break it comes first instead of last. */
-static void insert_lines(struct yaml_splices *s, uint32_t end, unsigned depth, struct buf *lines)
+static void insert_lines(struct yaml_splices *s, uint32_t end, unsigned depth, const struct buf *lines)
 {
 	const struct yaml_spans *spans = s->spans;
 	uint32_t at = yaml_line_end(spans, end);
 	size_t newline = strlen(s->newline);
 
-	if (at < spans->len) {
-		splice_buf(s, at + yaml_break_at(spans, at), depth, lines);
-		return;
+	if (lines->error) {
+		s->error = lines->error;
+	} else if (at < spans->len) {
+		yaml_splice(s, at + yaml_break_at(spans, at), 0, depth, lines->data, lines->len);
+	} else {
+		yaml_splice(s, at, 0, depth, s->newline, newline);
+		yaml_splice(s, at, 0, depth, lines->data, lines->len - newline);
 	}
-	if (lines->error || lines->len < newline) {
-		s->error = -ENOMEM;
-		return;
-	}
-	memmove(lines->data + newline, lines->data, lines->len - newline);
-	memcpy(lines->data, s->newline, newline);
-	splice_buf(s, at, depth, lines);
 }
 
 bool yaml_ends_open(const struct yaml_spans *s, uint32_t map)

@@ -93,12 +93,6 @@ static int refuse(struct reason *reason, const struct doc_node *at, const char *
 	return -EBADMSG;
 }
 
-static bool key_is(const struct doc_node *key, const char *name, size_t len)
-{
-	return key->type != DOC_SEQUENCE && key->type != DOC_MAPPING && key->text_len == len &&
-	       !memcmp(key->text, name, len);
-}
-
 /* The last member of that name, as doc_get() finds it. */
 static bool step(const struct yaml_spans *spans, struct way *w)
 {
@@ -107,7 +101,7 @@ static bool step(const struct yaml_spans *spans, struct way *w)
 	uint32_t found_span = 0, span = spans->items[w->span].child;
 
 	for (const struct doc_node *m = w->node->child; m; m = m->next, span = spans->items[span].next) {
-		if (!key_is(m->key, w->rest, len))
+		if (!yaml_key_is(m->key, w->rest, len))
 			continue;
 		found = m;
 		found_span = span;

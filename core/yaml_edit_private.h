@@ -175,6 +175,8 @@ int yaml_splices_apply(struct yaml_splices *s, struct buf *out);
 
 /* --- the check (yaml_edit_check.c) --- */
 
+/** Is this key that name, as doc_get() compares them? */
+bool yaml_key_is(const struct doc_node *key, const char *name, size_t len);
 /** Do these say the same? Anchors resolved; numbers by their text; of @a no more is visited than @b has. */
 bool yaml_nodes_equal(const struct doc_node *a, const struct doc_node *b);
 /** Is @now what the plan makes of its document, and nothing else? */

@@ -385,27 +385,37 @@ static int run_events(struct span_run *run)
 	return error;
 }
 
-int yaml_spans_parse(struct yaml_spans *s, const char *text, size_t len)
+static int parse(struct span_run *run)
 {
-	cleanup_free struct span_run *run = calloc(1, sizeof(*run));
+	struct yaml_spans *s = run->s;
 	uint32_t unused;
-	int error;
+	int error = add(run, &(struct span){0}, &unused);
 
-	*s = (struct yaml_spans){.text = text, .len = (uint32_t)len};
-	if (!run)
-		return -ENOMEM;
-	if (len > INT32_MAX)
-		return -EFBIG;
-	run->s = s;
-	error = add(run, &(struct span){0}, &unused);
 	if (error)
 		return error;
 	if (!yaml_parser_initialize(&run->parser))
 		return -ENOMEM;
 	yaml_parser_set_encoding(&run->parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&run->parser, (const unsigned char *)text, len);
+	yaml_parser_set_input_string(&run->parser, (const unsigned char *)s->text, s->len);
 	error = run_events(run);
 	yaml_parser_delete(&run->parser);
+	return error;
+}
+
+int yaml_spans_parse(struct yaml_spans *s, const char *text, size_t len)
+{
+	struct span_run *run;
+	int error;
+
+	*s = (struct yaml_spans){.text = text, .len = (uint32_t)len};
+	if (len > INT32_MAX)
+		return -EFBIG;
+	run = calloc(1, sizeof(*run));
+	if (!run)
+		return -ENOMEM;
+	run->s = s;
+	error = parse(run);
+	free(run);
 	return error;
 }
 

@@ -3,7 +3,8 @@
  * milestonefs log: the event log of a project, for people or (--json) as it is. Read from the mount while there is one, so that it
  * can be followed; else from the store.
  *
- * Lines come in pieces of any size; a line is complete with its newline. With -n the last lines are kept in a ring.
+ * Lines come in pieces of any size; a line is complete with its newline. With -n the last lines are kept in a ring. Following looks again every
+ * FOLLOW_PAUSE_MS and holds nothing in between, so that the mount can be taken away; that ends it.
  *
  * Failure: a line that is not JSON is shown as it is.
  */
@@ -179,41 +180,64 @@ static void output_flush_ring(struct output *o)
 	o->ring = NULL;
 }
 
+/* What is there from *@offset on. The file is closed again: a follower must not keep the mount busy. 0 or -errno. */
+static int read_news(const char *path, char *piece, off_t *offset, struct output *o)
+{
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : 1;
+
+	while (fd >= 0 && n && !o->error) {
+		n = pread(fd, piece, PIECE_BYTES, *offset);
+		if (n < 0 && errno != EINTR)
+			break;
+		if (n > 0) {
+			output_write(o, piece, (size_t)n);
+			*offset += n;
+		}
+	}
+	return n < 0 ? -errno : o->error;
+}
+
+/* It could not be read (any more). 0: because the mount was taken away, which ends the following. */
+static int read_ended(const struct project *p, const struct output *o, const char *path, int error, struct reason *reason)
+{
+	switch (project_mount_state(p)) {
+	case MOUNT_NONE:
+		if (!o->a->follow)
+			return reason_set(reason, -ENOTCONN, "log", "%s was unmounted meanwhile; try again", p->mount_path);
+		log_info("%s was unmounted", p->mount_path);
+		return 0;
+	case MOUNT_DEAD:
+		return reason_set(reason, -ENOTCONN, "log", "the daemon of %s has died; run: milestonefs mount '%s'", p->mount_path, p->path);
+	case MOUNT_ALIVE:
+		break;
+	}
+	return reason_set(reason, error, "log", "%s: %s", path, strerror(-error));
+}
+
 static int read_mounted(const struct project *p, struct output *o, struct reason *reason)
 {
 	const struct timespec pause = { .tv_nsec = FOLLOW_PAUSE_MS * NS_PER_MS };
 	const char *session = o->a->session;
 	cleanup_free char *path = NULL, *piece = malloc(PIECE_BYTES);
-	cleanup_fd int fd = -1;
 	off_t offset = 0;
 
 	if (!piece || asprintf(&path, "%s/state/%s%s/events%s", p->mount_path, session ? "sessions/" : "", session ? session : "",
 			       session ? "/session.jsonl" : "/all.jsonl") < 0)
 		return -ENOMEM;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return reason_set(reason, -errno, "log", "%s: %s", path, strerror(errno));
-	while (!o->error) {
-		ssize_t n = pread(fd, piece, PIECE_BYTES, offset);
+	for (;;) {
+		int r = read_news(path, piece, &offset, o);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && (errno == ENOTCONN || errno == ECONNABORTED))
-			return reason_set(reason, -ENOTCONN, "log", "%s was unmounted", p->mount_path);
-		if (n < 0)
-			return reason_set(reason, -errno, "log", "%s: %s", path, strerror(errno));
-		if (n) {
-			output_write(o, piece, (size_t)n);
-			offset += n;
-			continue;
-		}
+		if (r == -ENOMEM)
+			return r;
+		if (r)
+			return read_ended(p, o, path, r, reason);
 		output_flush_ring(o);
 		(void)fflush(stdout);
 		if (!o->a->follow || ferror(stdout))
-			break;
+			return 0;
 		(void)nanosleep(&pause, NULL);
 	}
-	return o->error;
 }
 
 static int read_store(const struct project *p, struct output *o, struct reason *reason)

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -104,14 +105,16 @@ static const char *held_as(int proc_fd, const char *pid, const char *top)
 	return how;
 }
 
-static void describe_holders(const char *top, struct buf *out)
+/* The daemon has its store below @top open, too, but that keeps no mount busy. */
+static void describe_holders(const char *top, pid_t daemon, struct buf *out)
 {
 	DIR *proc = opendir("/proc");
 	int found = 0;
 
 	for (struct dirent *e; proc && found < HOLDERS_MAX && (e = readdir(proc));) {
 		char path[PATH_MAX], comm[64] = "";
-		const char *how = isdigit((unsigned char)e->d_name[0]) ? held_as(dirfd(proc), e->d_name, top) : NULL;
+		bool other = isdigit((unsigned char)e->d_name[0]) && atol(e->d_name) != daemon;
+		const char *how = other ? held_as(dirfd(proc), e->d_name, top) : NULL;
 		FILE *f;
 
 		if (!how)
@@ -167,7 +170,7 @@ static int umount_project(const struct project *p, const struct arguments *a)
 	}
 	r = project_unmount(p, a->lazy, &reason);
 	if (r == -EBUSY) {
-		describe_holders(p->mount_path, &holders);
+		describe_holders(p->mount_path, project_daemon_pid(p), &holders);
 		log_error("%s is busy%s; close them, or use --lazy", p->mount_path, holders.len ? holders.data : " (by whom cannot be seen)");
 		return 1;
 	}

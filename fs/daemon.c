@@ -3,7 +3,7 @@
  * Going to the background. Parent and child share a pipe: 'R' means requests are served (the parent then looks at the
  * mount itself), anything else is the sentence to print, end of file without a word that the child is gone.
  *
- * Until daemon_detach() the child still has the terminal, and says what goes wrong there.
+ * No other descriptor of the caller's is kept. Until daemon_detach() the child still has the terminal, and says what goes wrong there.
  */
 #include "daemon.h"
 
@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #include "log.h"
+
+#define REPORT_FD 3 /* the first after the standard ones, which are open (main.c) */
 
 static _Noreturn void parent_wait(int fd, pid_t child, const struct project *p)
 {
@@ -67,11 +69,13 @@ int daemon_start(bool foreground, const struct project *p, struct reason *reason
 		(void)close(fds[1]);
 		parent_wait(fds[0], pid, p);
 	}
-	(void)close(fds[0]);
 	(void)setsid(); /* a child is no group leader */
+	if (dup3(fds[1], REPORT_FD, O_CLOEXEC) < 0)
+		return reason_set(reason, -errno, "mount", "cannot keep a pipe: %s", strerror(errno));
+	(void)close_range(REPORT_FD + 1, ~0u, 0); /* whoever waits for a pipe of the caller's to end must not wait for the mount's end */
 	if (chdir("/") < 0)
 		return reason_set(reason, -errno, "mount", "cannot go to /: %s", strerror(errno));
-	ret->report_fd = fds[1];
+	ret->report_fd = REPORT_FD;
 	return 0;
 }
 

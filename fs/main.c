@@ -5,9 +5,11 @@
  */
 #include <argp.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "log.h"
@@ -83,6 +85,18 @@ static void print_version(FILE *stream, struct argp_state *state)
 	fprintf(stream, "%s\n", version);
 }
 
+/*
+ * A caller may have closed standard descriptors. No file of ours may become one: what is printed would go there, and the daemon puts
+ * /dev/null in their place. Opened the wrong way round, so that using them is still an error.
+ */
+static int descriptors_fill(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+			return -errno;
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct argp argp = { .parser = parse, .args_doc = "COMMAND [ARGUMENT...]", .doc = doc };
@@ -90,6 +104,8 @@ int main(int argc, char **argv)
 	char *name;
 	int status;
 
+	if (descriptors_fill())
+		return 1; /* and nowhere to say why */
 	argp_program_version_hook = print_version;
 	argp_err_exit_status = CLI_USAGE_STATUS;
 	log_setup(LOG_TO_STDERR, LOG_LEVEL_INFO);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# The command line: mount, umount, fsck, export, log; whose failures say what, where and what to do.
+# The command line: mount, umount, export, log; whose failures say what, where and what to do. (fsck: test_fsck.sh.)
 . "$(dirname "$0")/lib.sh"
 export NO_MOUNT=1
 
@@ -60,6 +60,25 @@ test_background_mount_serves_on_return() {
 	bg_umount
 }
 
+# A caller's descriptors: none is kept, and a closed standard one is not taken for a file of the daemon's.
+test_descriptors_of_the_caller() {
+	mkfifo fifo
+	timeout 30 cat fifo >/dev/null &
+	local reader=$!
+	exec 7>fifo
+	timeout 30 "$MILESTONEFS" mount "$P"
+	exec 7>&-
+	mnt_pid >"$PID_FILE"
+	wait "$reader" || fail "the daemon keeps a pipe of the caller's"
+	bg_umount
+	timeout 30 "$MILESTONEFS" mount "$P" <&- >&- 2>&- || fail "mount with closed descriptors: status $?"
+	mnt_pid >"$PID_FILE"
+	[ -d "$S" ] || mkdir "$S"
+	echo x >"$S/state/closed.txt"
+	file_is "$S/state/closed.txt" x
+	bg_umount
+}
+
 test_foreground_and_signals() {
 	mnt_start
 	mkdir "$D"
@@ -97,7 +116,7 @@ test_missing_project() {
 	must_fail "$MILESTONEFS" fsck "$T/none"
 	must_fail "$MILESTONEFS" log "$T/none"
 	must_fail "$MILESTONEFS" export "$T/none" "$O/x"
-	fails_with . "$MILESTONEFS" fsck "$P"
+	fails_with 'once milestonefs mount has run' "$MILESTONEFS" fsck "$P"
 }
 
 test_bad_options() {
@@ -144,8 +163,13 @@ test_stale_dead_mount() {
 
 test_umount_of_a_busy_mount() {
 	bg_mount
+	sleep 61 3<"$M/README.md" &
+	local holder=$!
 	exec 3<"$M/README.md"
-	must_fail timeout 20 "$MILESTONEFS" umount "$P"
+	fails_with "held by.*[^0-9]$holder sleep \(open file\)" timeout 20 "$MILESTONEFS" umount "$P"
+	timeout 20 "$MILESTONEFS" umount "$P" 2>said || true
+	if grep -Eq "(^|[^0-9])$(cat "$PID_FILE") " said; then fail "the daemon is named as who holds it: $(cat said)"; fi
+	kill "$holder"
 	grep -q healthy "$M/status/health.yaml" || fail "a refused umount took the mount down"
 	exec 3<&-
 	bg_umount
@@ -192,121 +216,6 @@ test_mount_t_fuse() {
 	file_is "$S/state/f.txt" x
 	grep -F " $M fuse.milestonefs " /proc/self/mounts | grep -q allow_other || fail "allow_other is not passed on"
 	umount "$M"
-}
-
-# some_history: a store with a few files, unmounted; a save with noise that is found on disk as it is
-some_history() {
-	local i
-	mnt_start
-	mkdir -p "$D"
-	echo one >"$D/f.txt"
-	printf 'FLIP-THIS-%s' "$(head -c 300 /dev/urandom | base64 -w0)" >"$D/marked.txt"
-	for i in $(seq 30); do
-		echo "$i" >"$D/after$i.txt"
-	done
-	mnt_stop
-}
-
-store_sums() {
-	(cd "$M" && find . -type f -print0 | sort -z | xargs -0 sha256sum)
-}
-
-test_fsck_of_a_clean_store() {
-	local r=0
-	some_history
-	store_sums >before
-	"$MILESTONEFS" fsck "$P" >said 2>&1 || r=$?
-	eq 0 "$r" "status ($(tr '\n' ' ' <said))"
-	r=0
-	"$MILESTONEFS" fsck "$M" >said 2>&1 || r=$?
-	eq 0 "$r" "status when the store is named ($(tr '\n' ' ' <said))"
-	store_sums >after
-	same before after
-	mnt_start
-	must_fail "$MILESTONEFS" fsck --repair "$P"
-	file_is "$D/f.txt" one
-	mnt_kill9
-	"$MILESTONEFS" fsck "$P" >&2 || [ $? -lt 4 ] || fail "status of a store whose daemon was killed"
-}
-
-# flip FILE OFFSET: invert one byte
-flip() {
-	py "$1" "$2" <<-'END'
-		import os, sys
-		fd = os.open(sys.argv[1], os.O_RDWR)
-		at = int(sys.argv[2])
-		old = os.pread(fd, 1, at)
-		os.pwrite(fd, bytes([old[0] ^ 0xff]), at)
-		os.fsync(fd)
-	END
-}
-
-test_fsck_names_corruption_in_the_middle() {
-	local hit r=0
-	some_history
-	chmod -R u+w "$M"
-	hit=$(cd "$M" && grep -raobF -m1 FLIP-THIS- journal | head -n 1)
-	[ "$hit" ] || fail "the saved bytes are not in the journal as they are"
-	flip "$M/${hit%%:*}" "$(($(cut -d: -f2 <<<"$hit") + 20))"
-	chmod 0500 "$M"
-	store_sums >before
-	"$MILESTONEFS" fsck "$P" >said 2>&1 || r=$?
-	[ $((r & 4)) -ne 0 ] || fail "status $r, want the bit 4 (errors left): $(tr '\n' ' ' <said)"
-	[ -s said ] || fail "fsck says nothing"
-	store_sums >after
-	same before after
-	mnt_start
-	must_fail grep -q '^status: healthy' "$M/status/health.yaml"
-	file_is "$D/f.txt" one
-	for i in $(seq 30); do
-		file_is "$D/after$i.txt" "$i"
-	done
-	must_fail grep -q FLIP-THIS- "$D/marked.txt" 2>/dev/null
-	timeout 10 find "$M" >/dev/null
-	mnt_kill9
-}
-
-test_fsck_and_mount_after_a_torn_tail() {
-	local r=0
-	some_history
-	chmod -R u+w "$M"
-	py "$M/journal" <<-'END'
-		import os, sys
-		from mt import *
-		best = None
-		for top, _, names in os.walk(sys.argv[1]):
-		    for n in names:
-		        data = get(os.path.join(top, n)).rstrip(b"\0")
-		        at = data.rfind(b"after30.txt")
-		        if at >= 0:
-		            best = (os.path.join(top, n), at, len(data))
-		check(best, "the last save is not found in the journal")
-		fd = os.open(best[0], os.O_RDWR)
-		os.pwrite(fd, b"\0" * (best[2] - best[1] - 3), best[1] + 3)
-		os.close(fd)
-	END
-	rm -rf "$M"/index/*
-	chmod 0500 "$M"
-	mnt_start
-	file_is "$D/f.txt" one
-	file_is "$D/after29.txt" 29
-	grep -q FLIP-THIS- "$D/marked.txt"
-	echo new >"$D/new.txt"
-	mnt_remount
-	file_is "$D/new.txt" new
-	mnt_stop
-	"$MILESTONEFS" fsck "$P" >&2 || r=$?
-	eq 0 "$r" "fsck after the tail was cut"
-}
-
-test_index_may_be_deleted() {
-	some_history
-	chmod -R u+w "$M"
-	rm -rf "$M"/index/*
-	chmod 0500 "$M"
-	mnt_start
-	file_is "$D/after30.txt" 30
-	mnt_stop
 }
 
 # export_has DIR NAME CONTENT: the export below DIR has the file
@@ -368,6 +277,57 @@ test_log() {
 	"$MILESTONEFS" log "$P" >unmounted
 	has unmounted 'log/logged.txt'
 	same mounted unmounted
+}
+
+# follow FILE [OPTION...]: log -f into FILE in the background, with signals as a terminal gives them; its pid is in $FOLLOWER
+follow() {
+	"$PY" -c 'import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])' "$MILESTONEFS" log -f "${@:2}" "$P" >"$1" 2>"$1.err" &
+	FOLLOWER=$!
+}
+
+# follower_status: how it ended
+follower_status() {
+	local r=0
+	wait_for 10 gone "$FOLLOWER"
+	wait "$FOLLOWER" || r=$?
+	echo "$r" >status
+}
+
+test_log_follows() {
+	bg_mount
+	echo one >"$D/one.txt"
+	follow out
+	wait_for 5 grep -q 'one.txt' out
+	echo two >"$D/two.txt"
+	wait_for 5 grep -q 'two.txt' out
+	kill -INT "$FOLLOWER"
+	follower_status
+	eq 130 "$(cat status)" "status after Ctrl-C"
+	has out store_created
+	follow last -n 1
+	wait_for 5 grep -q 'two.txt' last
+	eq 1 "$(wc -l <last)" "lines with -n 1"
+	follow session -s s1 -j
+	echo three >"$D/three.txt"
+	wait_for 5 grep -q 'three.txt' last
+	wait_for 5 grep -q '"path":"state/sessions/s1/state/.*three.txt"' session
+	"$MILESTONEFS" log -s s1 -j "$P" >whole
+	same whole session
+	wait_for 2 "$MILESTONEFS" umount "$P" # nobody who follows keeps it busy
+	! is_mounted || fail "still mounted"
+	follower_status
+	eq 0 "$(cat status)" "status after an unmount"
+	has session.err 'unmounted'
+	fails_with 'not mounted' timeout 10 "$MILESTONEFS" log -f "$P"
+	bg_mount
+	follow dead -n 1
+	wait_for 5 test -s dead
+	kill -9 "$(cat "$PID_FILE")"
+	follower_status
+	eq 1 "$(cat status)" "status after the daemon's death"
+	has dead.err 'has died'
 }
 
 test_adoption_of_plain_files() {

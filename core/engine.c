@@ -111,6 +111,7 @@ static int engine_open_journal(struct engine *e, journal_replay_fn fn)
 
 	if (!e->options.no_index)
 		r = index_load(e, &jo.start_position, &jo.start_seq);
+	jo.durable_seq = e->snapshot_seq = r ? e->options.durable_seq : jo.start_seq;
 	if (!r)
 		r = journal_open(e->store, &jo, fn, e, &e->recovery, &e->journal);
 	if (r == -ENOMEM || !r)
@@ -143,6 +144,8 @@ int engine_open_stores(struct engine *e, journal_replay_fn fn, struct reason *re
 	if (r)
 		return reason_set(reason, r, "arena", "the drafts of the store cannot be opened: %s", strerror(-r));
 	r = engine_open_journal(e, fn);
+	if (!r)
+		r = engine_note_lost(e, journal_next_seq(e->journal) - 1);
 	if (r && (!reason || !reason->text[0]))
 		return reason_set(reason, r, "journal", "the journal cannot be opened: %s", strerror(-r));
 	return r;
@@ -313,6 +316,7 @@ void engine_get_stats(struct engine *e, struct engine_stats *ret)
 	ret->drafts_open = e->draft_count;
 	ret->drafts_pending = e->drafts_pending;
 	ret->index_seq = e->index_seq;
+	ret->snapshot_seq = e->snapshot_seq;
 	ret->replayed = e->replayed;
 	ret->opened_ns = e->opened_ns;
 	ret->recovery_ns = e->recovery_ns;

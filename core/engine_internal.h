@@ -116,6 +116,7 @@ struct engine {
 	struct record_arena replay_memory; /**< during recovery only */
 	uint64_t commits, refusals, conflicts, bytes_committed, drafts_pending;
 	uint64_t index_seq, replayed;
+	uint64_t snapshot_seq; /**< constant: of the snapshot found whole at start, used or not */
 	bool index_running, index_wanted, stopping;
 	struct registry *registry;     /**< registry.h */
 	struct barriers *barriers;     /**< barrier.h */
@@ -190,6 +191,8 @@ void txn_finish(struct txn *t);
 
 /** Remember a replayed or staged record: transaction index, event logs, draft ids. Under the lock; memory was reserved. */
 int engine_reserve_refs(struct engine *e, uint64_t seq);
+/** The journal goes on after @last: numbers above the head up to it are lost. At start. 0 or -ENOMEM. */
+int engine_note_lost(struct engine *e, uint64_t last);
 void engine_note_record(struct engine *e, const struct record *r, uint64_t payload_position);
 /** Was the frame of @seq lost to damage? Under the lock. */
 bool engine_seq_lost(const struct engine *e, uint64_t seq);

@@ -44,12 +44,29 @@ bool engine_seq_lost(const struct engine *e, uint64_t seq)
 	return e->txns[seq - 1].position == (seq > 1 ? e->txns[seq - 2].position : 0);
 }
 
-void engine_note_record(struct engine *e, const struct record *r, uint64_t position)
+/* Numbers that no record is left of; room is reserved. */
+static void note_lost(struct engine *e, uint64_t last)
 {
 	struct txn_ref before = e->head_seq ? e->txns[e->head_seq - 1] : (struct txn_ref){0};
 
-	for (uint64_t lost = e->head_seq + 1; lost < r->seq; lost++)
+	for (uint64_t lost = e->head_seq + 1; lost <= last; lost++)
 		e->txns[lost - 1] = before;
+}
+
+int engine_note_lost(struct engine *e, uint64_t last)
+{
+	int r = last > e->head_seq ? engine_reserve_refs(e, last) : 0;
+
+	if (r || last <= e->head_seq)
+		return r;
+	note_lost(e, last);
+	__atomic_store_n(&e->head_seq, last, __ATOMIC_RELEASE);
+	return 0;
+}
+
+void engine_note_record(struct engine *e, const struct record *r, uint64_t position)
+{
+	note_lost(e, r->seq - 1);
 	e->txns[r->seq - 1] = (struct txn_ref){position, r->time_ns};
 	if (r->operation == OPERATION_ROLLBACK)
 		e->rollbacks.seqs[e->rollbacks.count++] = r->seq;
@@ -222,13 +239,12 @@ static int engine_ensure_layout(struct engine *e)
 
 static void recover_describe(struct engine *e)
 {
-	const struct journal_recovery *r = &e->recovery;
+	char text[256];
 
-	for (size_t i = 0; i < r->damage_count; i++)
-		engine_problem(e, "transactions %llu to %llu are damaged: %llu bytes at %s %08x.seg offset %llu cannot be read",
-			       (unsigned long long)r->damage[i].seq_first, (unsigned long long)r->damage[i].seq_last,
-			       (unsigned long long)r->damage[i].bytes, "journal segment", position_file(r->damage[i].position),
-			       (unsigned long long)position_offset(r->damage[i].position));
+	for (size_t i = 0; i < e->recovery.damage_count; i++) {
+		journal_damage_describe(&e->recovery.damage[i], text, sizeof(text));
+		engine_problem(e, "%s", text);
+	}
 }
 
 static int engine_set_config(struct engine *e, struct config *fresh)
@@ -289,7 +305,10 @@ int engine_reload_config(struct engine *e)
 	if (r) {
 		free(fresh);
 		engine_lock(e);
-		engine_problem(e, "status/config.yaml is not in force: line %u: %s", why.line, why.text);
+		if (why.text[0])
+			engine_problem(e, "status/config.yaml is not in force: line %u: %s", why.line, why.text);
+		else
+			engine_problem(e, "status/config.yaml is not in force: it cannot be read: %s", strerror(-r));
 		engine_unlock(e);
 	}
 	return r;

@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 /* A place from which on frames might not be durable: the first frame of a write. */
@@ -29,6 +30,7 @@ struct recovery {
 	size_t damage_cap;
 	uint64_t seq_last;	/* newest number kept or reported lost */
 	uint64_t synced_before; /* D of the frames kept so far */
+	uint64_t known_durable; /* the caller's: all up to here */
 	bool looked_ahead;
 	uint64_t ahead_synced_before; /* D of all frames, once looked ahead */
 	size_t end_at;		/* the kept frames end here */
@@ -44,6 +46,28 @@ void journal_recovery_release(struct journal_recovery *r)
 		return;
 	free(r->damage);
 	*r = (struct journal_recovery){0};
+}
+
+void journal_damage_describe(const struct journal_damage *d, char *out, size_t size)
+{
+	unsigned long long first = d->seq_first, last = d->seq_last, offset = position_offset(d->position);
+	uint32_t file = position_file(d->position);
+	char which[64];
+
+	if (first == last)
+		snprintf(which, sizeof(which), "transaction %llu", first);
+	else
+		snprintf(which, sizeof(which), "transactions %llu to %llu", first, last);
+	if (!first)
+		snprintf(out, size, "journal/%08x.seg: the header is damaged; it can be made anew, nothing is lost", file);
+	else if (d->at_end)
+		snprintf(out, size, "journal/%08x.seg offset %llu: the journal ends here, but an index snapshot holds transaction %llu: %s cannot be read",
+			 file, offset, last, which);
+	else if (d->bytes)
+		snprintf(out, size, "journal/%08x.seg offset %llu: %s cannot be read (%llu bytes)", file, offset, which,
+			 (unsigned long long)d->bytes);
+	else
+		snprintf(out, size, "journal/%08x.seg offset %llu: %s should come before this and cannot be found", file, offset, which);
 }
 
 static int fill_disk(struct scanner *sc, uint32_t number, uint64_t offset, uint8_t *buf, size_t len)
@@ -152,7 +176,7 @@ static int judge_hole(struct recovery *r)
 		e = look_ahead(r);
 	if (e < 0)
 		return e;
-	durable_before = r->ahead_synced_before;
+	durable_before = MAX(r->ahead_synced_before, r->known_durable + 1);
 	if (r->seq_last + 1 < durable_before) {
 		const struct journal_damage d = {
 			.position = position_make(POSITION_JOURNAL, sc->segments[r->end_at].number, r->end_offset),
@@ -169,6 +193,39 @@ static int judge_hole(struct recovery *r)
 		r->any = true;
 	}
 	return r->seq_last + 1 == sc->frame.seq;
+}
+
+/*
+ * No further frame, but more were durable: they are lost. What is left of them stays where it is, and the journal goes on behind it with
+ * numbers that were never given.
+ */
+static int end_lost(struct recovery *r)
+{
+	const struct scanner *sc = &r->sc;
+	uint64_t offset = r->end_offset;
+	size_t at = r->end_at;
+	struct journal_damage d = {
+		.position = position_make(POSITION_JOURNAL, sc->count ? sc->segments[at].number : 1, offset),
+		.seq_first = r->seq_last + 1,
+		.seq_last = r->known_durable,
+		.at_end = true,
+	};
+
+	for (size_t i = r->end_at; i < sc->count; i++) {
+		const struct scan_segment *s = &sc->segments[i];
+
+		if (s->junk_end <= (i == r->end_at ? r->end_offset : FORMAT_BLOCK_BYTES))
+			continue;
+		at = i;
+		offset = MIN(ALIGN_UP(s->junk_end, FORMAT_BLOCK_BYTES), s->size);
+	}
+	if (sc->count)
+		d.bytes = bytes_between(r, at, offset);
+	r->seq_last = d.seq_last;
+	r->end_at = at;
+	r->end_offset = offset;
+	r->any = sc->count != 0;
+	return add_damage(r, &d);
 }
 
 /* Remember where writes began, as long as D has not passed them. */
@@ -249,7 +306,7 @@ static int replay(struct recovery *r, journal_replay_fn fn, void *arg)
 		if (e)
 			return e;
 	}
-	return e;
+	return !e && r->seq_last < r->known_durable ? end_lost(r) : e;
 }
 
 /* What is torn: everything not zero behind the kept frames. */
@@ -284,7 +341,7 @@ static void install(struct recovery *r)
 int journal_recover(struct journal *j, const struct journal_options *opt, journal_replay_fn fn, void *arg,
 		    struct journal_recovery *ret)
 {
-	struct recovery r = {.j = j};
+	struct recovery r = {.j = j, .known_durable = opt->durable_seq};
 	struct repair p = {.cut_at = -1, .unproven_at = -1};
 	int e = scanner_init(&r.sc, j, j->segment_count);
 

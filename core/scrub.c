@@ -21,22 +21,46 @@ struct scrub_run {
 };
 
 /* Lock held. */
-static void scrub_note(struct engine *e, uint64_t seq)
+static void scrub_note(struct engine *e, uint64_t first, uint64_t last)
+{
+	const struct journal_damage d = {.position = e->txns[first - 1].position, .seq_first = first, .seq_last = last};
+
+	if (e->damage_count < SCRUB_DAMAGE_MAX && !array_reserve(&e->damage, &e->damage_capacity, e->damage_count + 1, sizeof(d)))
+		e->damage[e->damage_count++] = d;
+}
+
+static void report_damaged(struct engine *e, uint64_t seq)
 {
 	uint64_t position = e->txns[seq - 1].position;
 
 	engine_problem(e, "transaction %llu is damaged in journal segment %08x at offset %llu: its record cannot be read", (unsigned long long)seq,
 		       position_file(position), (unsigned long long)position_offset(position));
-	if (e->damage_count < SCRUB_DAMAGE_MAX && !array_reserve(&e->damage, &e->damage_capacity, e->damage_count + 1, sizeof(*e->damage)))
-		e->damage[e->damage_count++] = (struct journal_damage){.position = position, .seq_first = seq, .seq_last = seq};
+	scrub_note(e, seq, seq);
+}
+
+/* Lost before the snapshot was taken, so that its maker's recovery said so, and nobody since. Lock held. Returns the end of the run. */
+static uint64_t report_lost(struct engine *e, uint64_t first, uint64_t last)
+{
+	uint64_t end = first;
+
+	while (end < last && engine_seq_lost(e, end + 1))
+		end++;
+	if (first == end)
+		engine_problem(e, "transaction %llu was lost to damage found earlier", (unsigned long long)first);
+	else
+		engine_problem(e, "transactions %llu to %llu were lost to damage found earlier", (unsigned long long)first, (unsigned long long)end);
+	scrub_note(e, first, end);
+	return end;
 }
 
 static void scrub_report(struct engine *e, uint64_t first, uint64_t last)
 {
 	engine_lock(e);
 	for (uint64_t seq = first; seq <= last; seq++)
-		if (!engine_seq_lost(e, seq)) /* what recovery found missing was said then */
-			scrub_note(e, seq);
+		if (engine_seq_lost(e, seq))
+			seq = report_lost(e, seq, last);
+		else
+			report_damaged(e, seq);
 	engine_unlock(e);
 }
 

@@ -84,10 +84,10 @@ static int format_decode(struct store *s, const uint8_t *in, size_t len, struct 
 
 	if (len != FORMAT_BLOCK_BYTES || memcmp(in, FORMAT_MAGIC, sizeof(FORMAT_MAGIC)) != 0)
 		return reason_set(reason, -EBADMSG, "store",
-				  "The store's FORMAT file is not one of milestonefs; restore it from a backup.");
+				  "The store's FORMAT file is not one of milestonefs; milestonefs fsck --repair makes it anew.");
 	if (get_le64(in + FORMAT_OFFSET_CHECKSUM) != checksum_xxh3(in, FORMAT_OFFSET_CHECKSUM, 0))
 		return reason_set(reason, -EBADMSG, "store",
-				  "The store's FORMAT file is damaged (checksum); restore it from a backup.");
+				  "The store's FORMAT file is damaged (checksum); milestonefs fsck --repair makes it anew.");
 	s->version = get_le16(in + FORMAT_OFFSET_VERSION);
 	if (s->version == 0 || s->version > FORMAT_VERSION)
 		return reason_set(reason, -EPROTONOSUPPORT, "store",
@@ -111,7 +111,7 @@ static int format_load(struct store *s, struct reason *reason)
 
 	if (r == -EFBIG)
 		return reason_set(reason, -EBADMSG, "store",
-				  "The store's FORMAT file is too large to be one; restore it from a backup.");
+				  "The store's FORMAT file is too large to be one; milestonefs fsck --repair makes it anew.");
 	if (r < 0)
 		return reason_set(reason, r, "store", "Reading the store's FORMAT file failed: %s.", strerror(-r));
 	return format_decode(s, (const uint8_t *)data, len, reason);
@@ -204,6 +204,11 @@ static int set_aside(struct env *env, const char *name)
 	return -EEXIST;
 }
 
+static int format_missing(struct reason *reason)
+{
+	return reason_set(reason, -EBADMSG, "store", "There are journal segments but no FORMAT file; milestonefs fsck --repair makes it anew.");
+}
+
 static int make_dir(struct env *env, const char *name, struct reason *reason)
 {
 	struct listing l = {.name = name};
@@ -212,8 +217,7 @@ static int make_dir(struct env *env, const char *name, struct reason *reason)
 	if (!r && l.found && l.is_dir) {
 		r = env_list(env, name, count_entry, &l);
 		if (!r && l.segments && !strcmp(name, "journal"))
-			return reason_set(reason, -EBADMSG, "store",
-					  "There are journal segments but no FORMAT file; restore it from a backup.");
+			return format_missing(reason);
 	}
 	if (!r && l.found && (!l.is_dir || l.entries))
 		r = set_aside(env, name);
@@ -274,16 +278,27 @@ static int store_make(struct store *s, struct reason *reason)
 	return 0;
 }
 
+/* Nothing to open: is there nothing at all, or has a store lost its FORMAT? */
+static int store_absent(struct env *env, struct reason *reason)
+{
+	struct listing l = {.name = ""};
+
+	(void)env_list(env, "journal", count_entry, &l); /* no such directory: no segments */
+	if (l.segments)
+		return format_missing(reason);
+	return reason_set(reason, -ENOENT, "store", "There is no milestonefs store in this directory.");
+}
+
 static int store_prepare(struct store *s, int flags, struct reason *reason)
 {
 	int r = store_present(s->env);
 
 	if (r < 0)
 		return reason_set(reason, r, "store", "Looking for the store's FORMAT file failed: %s.", strerror(-r));
-	if (!r && !(flags & STORE_CREATE))
-		return reason_set(reason, -ENOENT, "store", "There is no milestonefs store in this directory.");
+	if (!r && (!(flags & STORE_CREATE) || flags & STORE_READ_ONLY))
+		return store_absent(s->env, reason);
 	if (flags & STORE_READ_ONLY)
-		return r ? 0 : reason_set(reason, -ENOENT, "store", "There is no milestonefs store in this directory.");
+		return 0;
 	r = lock_take(s, (long)getpid(), reason);
 	if (r < 0)
 		return r;
@@ -319,6 +334,33 @@ int store_open(struct env *env, int flags, struct reason *reason, struct store *
 	}
 	*ret = s;
 	return 0;
+}
+
+int store_check_format(struct env *env, struct reason *reason)
+{
+	struct store s = {.env = env};
+	int r = store_present(env);
+
+	if (r < 0)
+		return reason_set(reason, r, "store", "Looking for the store's FORMAT file failed: %s.", strerror(-r));
+	return r ? format_load(&s, reason) : store_absent(env, reason) == -EBADMSG ? -ENOENT : 0;
+}
+
+int store_rebuild_format(struct env *env, const uint8_t id[16], struct reason *reason)
+{
+	struct store s = {.env = env, .lock_fd = -1};
+	uint8_t block[FORMAT_BLOCK_BYTES];
+	int r = lock_take(&s, (long)getpid(), reason);
+
+	if (r)
+		return r;
+	if (store_check_format(env, NULL)) {
+		memcpy(s.id, id, sizeof(s.id));
+		format_encode(&s, env_time_ns(env), block); /* when it was made is not known any more */
+		r = env_replace_file(env, "", "FORMAT", block, sizeof(block));
+	}
+	env_close(env, s.lock_fd);
+	return r ? reason_set(reason, r, "store", "Writing the store's FORMAT failed: %s.", strerror(-r)) : 0;
 }
 
 void store_close(struct store *s)

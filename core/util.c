@@ -39,6 +39,17 @@ int reason_set(struct reason *r, int error, const char *rule, const char *fmt, .
 	return error;
 }
 
+void reason_prefix(struct reason *r, const char *where)
+{
+	char text[sizeof(r->text)];
+	size_t len = strlen(where);
+
+	if (!strncmp(r->text, where, len))
+		return;
+	memcpy(text, r->text, sizeof(text));
+	snprintf(r->text, sizeof(r->text), "%.200s: %.197s", where, text);
+}
+
 int array_reserve(void *items, size_t *capacity, size_t want, size_t item_bytes)
 {
 	size_t n = *capacity ? *capacity : 8;

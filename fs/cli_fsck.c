@@ -25,7 +25,7 @@ struct arguments {
 };
 
 static const struct argp_option options[] = {
-	{ "repair", 'r', NULL, 0, "Cut off an unfinished write at the end, drop index snapshots that are no good. Never deletes readable history", 0 },
+	{ "repair", 'r', NULL, 0, "Cut off an unfinished write at the end, make FORMAT and damaged headers anew, drop index snapshots that are no good. Never deletes readable history", 0 },
 	{ "force", 'F', NULL, 0, "Look also while the store is in use (what is being written may look unfinished)", 0 },
 	{ "quiet", 'q', NULL, 0, "Say nothing about a clean store", 0 },
 	{ 0 },
@@ -85,26 +85,75 @@ static int open_place(const struct arguments *a, struct reason *reason)
 
 static int check(struct fsck *f, struct env *env, struct reason *reason)
 {
-	int r = fsck_journal(f, env, reason);
+	int r = fsck_index(f, env, reason);
 
+	if (!r)
+		r = fsck_journal(f, env, reason);
 	return r ? r : fsck_tree(f, env, reason);
 }
 
-static int repair(struct fsck *f, struct env *env, int dir_fd, struct reason *reason)
+static int repair(struct fsck *f, struct env *env, struct reason *reason)
 {
-	struct stat st;
-	int r;
+	int r = fsck_repair(f, env, reason);
 
-	if (fstat(dir_fd, &st) < 0)
-		return -errno;
-	(void)fchmod(dir_fd, (st.st_mode & 07777) | S_IWUSR); /* an error shows when something is written */
-	r = fsck_repair(f, env, reason);
-	(void)fchmod(dir_fd, st.st_mode & 07777);
 	if (r)
 		return r;
-	printf("%s: repaired:%s%s\n", f->name, f->torn_bytes ? " the unfinished write was cut off" : "",
-	       f->bad_indexes ? " index snapshots were dropped" : "");
+	if (f->torn_bytes)
+		printf("%s: repaired: the unfinished write was cut off\n", f->name);
+	if (f->bad_headers)
+		printf("%s: repaired: headers were made anew\n", f->name);
+	if (f->bad_indexes)
+		printf("%s: repaired: index snapshots were dropped\n", f->name);
+	f->bad_headers = f->bad_indexes = 0;
 	return 0;
+}
+
+static int repair_format(struct fsck *f, struct env *env, struct reason *reason)
+{
+	int r = store_rebuild_format(env, f->store_id, reason);
+
+	if (!r)
+		printf("%s: repaired: FORMAT was made anew\n", f->name);
+	return r;
+}
+
+static void say_sum(const struct fsck *f, bool quiet)
+{
+	uint64_t mendable = f->bad_headers + f->bad_indexes, errors = f->errors + mendable;
+
+	if (errors)
+		printf("%s: %" PRIu64 " error%s in %" PRIu64 " transactions; what can be read is served by a mount%s\n", f->name, errors,
+		       errors == 1 ? "" : "s", f->transactions, mendable ? "; --repair mends what can be" : "");
+	else if (!quiet)
+		printf("%s: clean, %" PRIu64 " transactions, %" PRIu64 " events, %" PRIu64 " names, %" PRIu64 " bytes\n", f->name, f->transactions,
+		       f->events, f->files, f->bytes);
+}
+
+/* The exit status, or -errno with @reason. */
+static int check_and_repair(struct fsck *f, const struct arguments *a, struct env *env, struct reason *reason)
+{
+	int status = FSCK_CLEAN, r = fsck_format(f, env, reason);
+
+	if (r)
+		return r;
+	if (f->bad_format && !a->repair) {
+		printf("%s: nothing else can be read without it; --repair makes it\n", f->name);
+		return FSCK_ERRORS_LEFT;
+	}
+	if (f->bad_format) {
+		r = repair_format(f, env, reason);
+		status = FSCK_REPAIRED;
+	}
+	if (!r)
+		r = check(f, env, reason);
+	if (!r && a->repair && (f->torn_bytes || f->bad_headers || f->bad_indexes)) {
+		r = repair(f, env, reason);
+		status = FSCK_REPAIRED;
+	}
+	if (r)
+		return r;
+	say_sum(f, a->quiet);
+	return f->errors || f->bad_headers || f->bad_indexes ? status | FSCK_ERRORS_LEFT : status;
 }
 
 static int failed(const struct reason *reason, int r)
@@ -117,32 +166,29 @@ static int fsck_place(const struct arguments *a, int dir_fd, struct env *env)
 {
 	struct fsck f = { .out = stdout, .name = a->place };
 	struct reason reason = { 0 };
-	int r, status = FSCK_CLEAN;
+	struct stat st;
+	int r;
 
 	if (store_is_locked(dir_fd) && !a->force) {
 		log_error("%s: the store is in use by process %ld; unmount it there, or look with --force", a->place, (long)store_lock_pid(dir_fd));
 		return FSCK_OPERATIONAL;
 	}
-	r = check(&f, env, &reason);
-	if (r)
-		return failed(&reason, r);
-	if (a->repair && (f.torn_bytes || f.bad_indexes)) {
-		r = repair(&f, env, dir_fd, &reason);
-		if (r)
-			return failed(&reason, r);
-		status = FSCK_REPAIRED;
-	} else if (f.bad_indexes) {
-		status = FSCK_ERRORS_LEFT;
+	if (fstat(dir_fd, &st) < 0)
+		r = -errno;
+	else {
+		if (a->repair)
+			(void)fchmod(dir_fd, (st.st_mode & 07777) | S_IWUSR); /* an error shows when something is written */
+		r = check_and_repair(&f, a, env, &reason);
+		if (a->repair)
+			(void)fchmod(dir_fd, st.st_mode & 07777);
 	}
-	if (f.errors)
-		status |= FSCK_ERRORS_LEFT;
-	if (status & FSCK_ERRORS_LEFT)
-		printf("%s: %" PRIu64 " errors in %" PRIu64 " transactions; what can be read is served by a mount\n", f.name, f.errors + f.bad_indexes,
-		       f.transactions);
-	else if (!a->quiet)
-		printf("%s: clean, %" PRIu64 " transactions, %" PRIu64 " events, %" PRIu64 " names, %" PRIu64 " bytes\n", f.name, f.transactions,
-		       f.events, f.files, f.bytes);
-	return fflush(stdout) ? FSCK_OPERATIONAL : status;
+	if (r < 0) {
+		(void)fflush(stdout);
+		if (reason.text[0])
+			reason_prefix(&reason, a->place);
+		return failed(&reason, r);
+	}
+	return fflush(stdout) ? FSCK_OPERATIONAL : r;
 }
 
 int cli_fsck(int argc, char **argv)

@@ -125,14 +125,18 @@ static void report_recovery(struct fsck *f, const struct journal_recovery *r)
 {
 	for (size_t i = 0; i < r->damage_count; i++) {
 		const struct journal_damage *d = &r->damage[i];
+		char text[256];
 
+		journal_damage_describe(d, text, sizeof(text));
+		if (!d->seq_first) {
+			f->bad_headers++;
+			fprintf(f->out, "%s: %s\n", f->name, text);
+			continue;
+		}
 		f->damaged_journal = true;
-		if (d->seq_first)
-			fsck_found(f, "journal/%08x.seg offset %" PRIu64 ": transactions %" PRIu64 " to %" PRIu64 " cannot be read (%" PRIu64 " bytes)",
-				   position_file(d->position), position_offset(d->position), d->seq_first, d->seq_last, d->bytes);
-		else
-			fsck_found(f, "journal/%08x.seg offset %" PRIu64 ": the file's header is damaged", position_file(d->position),
-				   position_offset(d->position));
+		fsck_found(f, "%s", text);
+		if (d->at_end)
+			fprintf(f->out, "%s: note: if the journal was put back from an older copy on purpose, remove index/ as well\n", f->name);
 	}
 	f->torn_bytes = r->torn_bytes;
 	if (r->torn_bytes)
@@ -148,9 +152,26 @@ static int skip_draft(void *arg, const struct arena_record *r, uint64_t position
 	return 0;
 }
 
+int fsck_format(struct fsck *f, struct env *env, struct reason *reason)
+{
+	int r = store_check_format(env, reason);
+
+	if (r != -ENOENT && r != -EBADMSG)
+		return r;
+	r = journal_find_store_id(env, f->store_id);
+	if (r == -EUCLEAN)
+		return reason_set(reason, r, "fsck", "FORMAT is missing or damaged, and the segments in journal/ are of several stores; sort them out, or restore "
+						     "FORMAT from a backup");
+	if (r)
+		return reason_set(reason, r, "fsck", "FORMAT is missing or damaged, and no segment in journal/ tells what it should say; restore it from a backup");
+	fprintf(f->out, "%s: FORMAT is missing or damaged; it can be made anew, the journal tells what it should say\n", f->name);
+	f->bad_format = true;
+	return 0;
+}
+
 int fsck_journal(struct fsck *f, struct env *env, struct reason *reason)
 {
-	const struct journal_options opt = { .read_only = true };
+	const struct journal_options opt = { .read_only = true, .durable_seq = f->snapshot_seq };
 	struct journal_check c = { .f = f, .chains = event_logs_new() };
 	struct journal_recovery recovery = { 0 };
 	struct journal *journal = NULL;

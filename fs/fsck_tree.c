@@ -4,7 +4,8 @@
  * counts must be the number of names, and every byte of every live file must be readable. Then the tree that an index
  * snapshot gives must count the same.
  *
- * Repair only does what loses nothing: opening the store for writing cuts the torn tail, and a snapshot that is no good is removed.
+ * Repair only does what loses nothing: opening the store for writing cuts the torn tail and makes headers anew, and a snapshot that is no good
+ * is removed.
  */
 #include "fsck.h"
 
@@ -95,34 +96,51 @@ static int find_index(void *arg, const char *name, bool is_dir)
 	return 0;
 }
 
-static void check_index(struct fsck *f, struct env *env, const struct engine_stats *full)
+int fsck_index(struct fsck *f, struct env *env, struct reason *reason)
 {
 	const struct engine_options opt = { .read_only = true };
 	struct newest_index newest = { 0 };
-	struct reason reason = { 0 };
-	struct engine_stats fast;
+	struct engine_stats stats;
 	struct engine *e;
+	int r = env_list(env, "index", find_index, &newest);
 
-	if (env_list(env, "index", find_index, &newest) || !newest.seq)
-		return; /* none: every mount replays */
-	if (engine_open(env, &opt, &reason, &e)) {
-		fprintf(f->out, "%s: index/%016" PRIx64 ".idx: %s\n", f->name, newest.seq, reason.text);
-		f->bad_indexes++;
-		return;
-	}
-	engine_get_stats(e, &fast);
+	f->index_seq = newest.seq;
+	if ((r && r != -ENOENT) || !newest.seq)
+		return r == -ENOENT ? 0 : r; /* none: every mount replays */
+	r = engine_open(env, &opt, reason, &e);
+	if (r)
+		return r;
+	engine_get_stats(e, &stats);
 	(void)engine_close(e); /* read only */
-	if (fast.index_seq == newest.seq && fast.tree.live_files == full->tree.live_files && fast.tree.live_dirs == full->tree.live_dirs &&
-	    fast.tree.live_bytes == full->tree.live_bytes && fast.tree.nodes == full->tree.nodes)
-		return;
-	fprintf(f->out, "%s: index/%016" PRIx64 ".idx: %s; it can be dropped, the journal has everything\n", f->name, newest.seq,
-		fast.index_seq == newest.seq ? "does not agree with the journal" : "is not valid");
+	f->snapshot_seq = stats.snapshot_seq == newest.seq ? newest.seq : 0;
+	f->index_leads_on = stats.index_seq == newest.seq;
+	f->index_tree = stats.tree;
+	return 0;
+}
+
+static void index_is_bad(struct fsck *f, const char *why)
+{
+	fprintf(f->out, "%s: index/%016" PRIx64 ".idx: %s; it can be dropped, a mount replays the journal then\n", f->name, f->index_seq, why);
 	f->bad_indexes++;
+}
+
+/* A snapshot of before the damage knows more than what is left of the journal. */
+static void compare_index(struct fsck *f, const struct tree_stats *full)
+{
+	const struct tree_stats *t = &f->index_tree;
+
+	if (f->index_seq && !f->snapshot_seq)
+		index_is_bad(f, "is not valid");
+	else if (f->index_seq && !f->damaged_journal && !f->index_leads_on)
+		index_is_bad(f, "does not belong to this journal");
+	else if (f->index_seq && !f->damaged_journal &&
+		 (t->live_files != full->live_files || t->live_dirs != full->live_dirs || t->live_bytes != full->live_bytes || t->nodes != full->nodes))
+		index_is_bad(f, "does not agree with the journal");
 }
 
 int fsck_tree(struct fsck *f, struct env *env, struct reason *reason)
 {
-	const struct engine_options opt = { .read_only = true, .no_index = true };
+	const struct engine_options opt = { .read_only = true, .no_index = true, .durable_seq = f->snapshot_seq };
 	struct tree_check c = { .f = f, .piece = malloc(FSCK_PIECE_BYTES) };
 	struct engine_stats stats;
 	int r = c.piece ? engine_open(env, &opt, reason, &c.e) : -ENOMEM;
@@ -132,7 +150,7 @@ int fsck_tree(struct fsck *f, struct env *env, struct reason *reason)
 		engine_get_stats(c.e, &stats);
 		(void)engine_close(c.e); /* read only */
 		if (!r)
-			check_index(f, env, &stats);
+			compare_index(f, &stats.tree);
 	}
 	extent_map_release(&c.scratch.map);
 	free(c.piece);
@@ -152,9 +170,10 @@ static int drop_index(void *arg, const char *name, bool is_dir)
 
 int fsck_repair(struct fsck *f, struct env *env, struct reason *reason)
 {
-	const struct engine_options opt = { .no_index = true };
+	/* With an index snapshot that is good: it may know names that the journal has lost. */
+	const struct engine_options opt = { .no_index = f->bad_indexes, .durable_seq = f->bad_indexes ? f->snapshot_seq : 0 };
 	struct engine *e;
-	int r = engine_open(env, &opt, reason, &e); /* takes the lock, and cuts the tail */
+	int r = engine_open(env, &opt, reason, &e); /* takes the lock, cuts the tail, makes headers anew */
 
 	if (r)
 		return r;

@@ -99,6 +99,8 @@ int mount_store_open(const struct project *p, const struct mount_options *o, str
 		s->kept.ops.lock = lock_and_keep;
 		s->env->ops = &s->kept.ops;
 		r = engine_open(s->env, &options, reason, &s->engine);
+		if (r && reason->text[0])
+			reason_prefix(reason, p->mount_path);
 	}
 	if (r) {
 		(void)mount_store_close(s);

@@ -275,6 +275,8 @@ int store_reader_open(const struct project *p, const struct engine_options *opti
 	s.env = env_posix_new(s.dir_fd);
 	r = s.env ? engine_open(s.env, options, reason, &s.engine) : -ENOMEM;
 	if (r) {
+		if (reason->text[0])
+			reason_prefix(reason, p->mount_path);
 		store_reader_close(&s);
 		return r;
 	}

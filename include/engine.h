@@ -37,6 +37,7 @@ struct engine_options {
 	uint64_t segment_bytes; /**< 0: default */
 	uint32_t root_uid, root_gid; /**< owner of what a fresh store is made of */
 	bool no_index;		/**< replay everything (fsck) */
+	uint64_t durable_seq;   /**< with no_index: the number of a snapshot that is whole (engine_stats.snapshot_seq); 0 none */
 	bool sync_given;	/**< sync_interval_ms holds, whatever config.yaml says (-o sync=) */
 	uint32_t sync_interval_ms; /**< 0: sync=commit */
 	const char *project;	   /**< absolute path of the project directory, borrowed while open; NULL: unknown */
@@ -161,6 +162,7 @@ struct engine_stats {
 	struct journal_recovery recovery; /**< borrowed */
 	uint64_t commits, refusals, rollbacks, conflicts, bytes_committed, drafts_open, drafts_pending;
 	uint64_t index_seq;		  /**< newest index snapshot, 0 none */
+	uint64_t snapshot_seq;            /**< of the one that was found whole at start, though the journal may not have led on from it; 0 none */
 	uint64_t replayed;		  /**< frames replayed at start */
 	int64_t opened_ns, recovery_ns;	  /**< when, and how long recovery took */
 };

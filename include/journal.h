@@ -43,6 +43,9 @@ struct journal_options {
 	 *  with that sequence is there, journal_open() returns -ESTALE and the caller tries again with 0/0. The frame itself is not replayed. */
 	uint64_t start_position;
 	uint64_t start_seq;
+	/** All up to this number were durable, as somebody knows who was told so (an index snapshot, even one that cannot be used); 0: nothing known.
+	 *  Where they end before it they are not a torn tail but damaged. */
+	uint64_t durable_seq;
 	/** Called on the flushing thread before each fdatasync of the journal (with sync=commit before the frames are even written), so that what frames refer to is durable first. May be NULL. */
 	int (*before_sync)(void *arg);
 	void *before_sync_arg;
@@ -54,9 +57,10 @@ typedef int (*journal_replay_fn)(void *arg, uint64_t seq, uint64_t position, con
 /** Something recovery could not read. Where no frame was lost (a segment's header, which is rebuilt) both numbers are 0. */
 struct journal_damage {
 	uint64_t position;  /**< where the unreadable bytes begin */
-	uint64_t bytes;	    /**< how many until the next valid frame */
+	uint64_t bytes;	    /**< how many until the next valid frame; 0: it follows at once */
 	uint64_t seq_first; /**< first sequence number lost */
 	uint64_t seq_last;  /**< last one lost */
+	bool at_end;        /**< no valid frame follows; journal_options.durable_seq tells that there were more */
 };
 
 struct journal_recovery {
@@ -68,6 +72,8 @@ struct journal_recovery {
 	size_t damage_count;
 };
 void journal_recovery_release(struct journal_recovery *r);
+/** A sentence about it, without a full stop. 256 bytes are enough. */
+void journal_damage_describe(const struct journal_damage *d, char *out, size_t size);
 
 /**
  * Open the journal of @store (kept, not owned; open the arena first, @before_sync is called here too), replaying each valid frame in order through @fn (NULL allowed).
@@ -78,6 +84,12 @@ void journal_recovery_release(struct journal_recovery *r);
  */
 int journal_open(struct store *store, const struct journal_options *opt, journal_replay_fn fn, void *arg,
 		 struct journal_recovery *ret_recovery, struct journal **ret);
+
+/**
+ * The id of the store whose segments lie in journal/, from their headers. 0; -ENOENT no header is whole; -EUCLEAN they are of several
+ * stores; -EPROTONOSUPPORT newer; else an I/O error.
+ */
+int journal_find_store_id(struct env *env, uint8_t ret_id[16]);
 
 /** Start the commit thread and the thread that prepares segments ahead. Without it waiting flushes inline (tests, tools). */
 int journal_start(struct journal *j);

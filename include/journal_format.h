@@ -95,7 +95,8 @@
  * corruption in the middle; the reader reports it and goes on with the next valid frame. At the first missing number
  * that is not below D the journal ends (torn tail): nothing from there on was ever acknowledged as durable, even where it is
  * valid. A writer zeroes it (and removes later segments that hold more than zeros), and makes that durable, before it
- * appends, so that it can never come back. It also writes the frames from number D on again and syncs them, because
+ * appends, so that it can never come back. An index snapshot is only written when all it holds is durable; D is then at least
+ * its number plus one, also where no frame that old is left: the numbers up to it are not given again. A writer also writes the frames from number D on again and syncs them, because
  * their being readable does not prove that they are on disk. It goes on at the next block boundary with the smallest number
  * that is greater than all kept ones and not below D.
  *

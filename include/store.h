@@ -39,6 +39,11 @@ struct store {
 int store_open(struct env *env, int flags, struct reason *reason, struct store **ret);
 void store_close(struct store *store);
 
+/** Is FORMAT whole and understood? 0; -ENOENT missing where segments say that there was one; else as store_open(), with @reason. */
+int store_check_format(struct env *env, struct reason *reason);
+/** Write FORMAT anew for a store of that id (journal_find_store_id()), if it is not whole. Takes the lock meanwhile: -EWOULDBLOCK. */
+int store_rebuild_format(struct env *env, const uint8_t id[16], struct reason *reason);
+
 /** Does this directory hold a store (FORMAT present)? 1 yes, 0 no, -errno. */
 int store_present(struct env *env);
 /** Is @name, in the root of the store directory, one of the store's own entries (not a foreign file to adopt)? */

@@ -60,6 +60,9 @@ struct reason {
 int reason_set(struct reason *r, int error, const char *rule, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/** Put "@where: " before the text (cut at its end if need be), once: nothing happens where it begins so already. */
+void reason_prefix(struct reason *r, const char *where);
+
 /** Explicit little-endian fields, at any alignment. */
 static inline void put_le16(void *p, uint16_t v)
 {

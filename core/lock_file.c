@@ -179,8 +179,10 @@ static bool look_end(struct engine *e, const struct look *l)
 /* @written: just now, so that it can be told whether its process lives. */
 static void lock_look(struct engine *e, uint64_t ino, bool written)
 {
+	struct look l;
+
 	for (bool done = false; !done;) {
-		struct look l = {.ino = ino};
+		l = (struct look){.ino = ino};
 
 		engine_lock(e);
 		done = !look_begin(e, &l);
@@ -194,7 +196,8 @@ static void lock_look(struct engine *e, uint64_t ino, bool written)
 		done = look_end(e, &l);
 		engine_unlock(e);
 	}
-	upkeep_wake(e);
+	if (l.pid)
+		upkeep_wake(e); /* there may be another process to watch */
 }
 
 void lock_files_changed(struct engine *e, uint64_t ino)

@@ -10,6 +10,9 @@
  * The copies in a checkpoint hold any number of files. They are not hidden one by one: who has removed one of them, or checkpoint.yaml, has begun to
  * take the checkpoint apart and finds every directory of its copies empty from then on. Most of the time that spares rm all of their files.
  *
+ * Of a process in another pid namespace nothing is known, so nothing can be hidden from it. Where others must have removed what is in a directory before
+ * the directory itself, it need not.
+ *
  * After a successful rmdir the kernel takes that directory's inode for dead. One that stays comes back under another generation, or, in a
  * view, under another number (view_slots.h).
  */
@@ -31,6 +34,14 @@ static void answer(fuse_req_t req, const char *operation, const char *name, stru
 	if (r < 0)
 		log_refusal(operation, name, q, r);
 	reply_error_after(fs_of(req), req, q->seq, JOURNAL_ACKNOWLEDGED, r);
+}
+
+static bool caller_is_known(fuse_req_t req)
+{
+	struct hidden_process p;
+
+	entry_caller(fs_of(req), (uint32_t)fuse_req_ctx(req)->pid, &p);
+	return p.tgid != 0;
 }
 
 static int hide(fuse_req_t req, uint64_t parent, const char *name)
@@ -56,7 +67,7 @@ static int hide_view_dir(fuse_req_t req, const struct view *view, uint64_t dir_i
 	r = tree_list(engine_tree(fs->engine), tree_node(engine_tree(fs->engine), node_id_view_ino(dir_id)), view->seq, &found, &count);
 	engine_unlock(fs->engine);
 	free(found);
-	if (r == 0 && count && !entry_view_emptied(fs, (uint32_t)fuse_req_ctx(req)->pid, dir_id))
+	if (r == 0 && count && !entry_view_emptied(fs, (uint32_t)fuse_req_ctx(req)->pid, dir_id) && caller_is_known(req))
 		r = -ENOTEMPTY;
 	if (r == 0)
 		view_slots_renew(fs->views, node_id_view_slot(dir_id));
@@ -127,76 +138,108 @@ static int hide_virtual(fuse_req_t req, uint64_t parent, const char *name, bool 
 
 /* What a name in a live directory stands for. */
 struct target {
-	uint64_t ino;	      /* 0: nothing */
+	uint64_t ino; /* 0: nothing */
 	bool is_dir;
-	bool empty;	      /* a directory, as the asking process sees it */
 	uint32_t above, place; /* layout_flags of the directory and of the entry */
-	uint64_t session_ino; /* 0: in no session */
+	struct buf path;       /* owned */
 };
 
-/* Is nothing in it but what the process has removed already, parts of the session all? Engine lock held. */
-static bool seems_empty(struct fs *fs, const struct hidden_process *p, const struct node *dir, int64_t now_ns)
+static int target_find(struct fs *fs, uint64_t parent, const char *name, struct target *ret)
 {
-	for (const struct dentry *d = dir->dir->first; d; d = d->next)
-		if (!hidden_from(fs->hidden, p, dir->ino, d->name->text, now_ns) ||
-			(S_ISDIR(d->node->newest->attrs->mode) && !seems_empty(fs, p, d->node, now_ns)))
-			return false;
-	return true;
-}
-
-static uint64_t session_ino(struct fs *fs, const char *path)
-{
-	char session[129], session_path[160];
-	struct node *n = NULL;
-
-	if (layout_session_of(path, session)) {
-		(void)snprintf(session_path, sizeof(session_path), "state/sessions/%s", session);
-		n = tree_resolve(engine_tree(fs->engine), session_path, engine_live_seq(fs->engine));
-	}
-	return n ? n->ino : 0;
-}
-
-static int target_find(fuse_req_t req, uint64_t parent, const char *name, struct target *ret)
-{
-	struct fs *fs = fs_of(req);
-	int64_t now_ns = env_monotonic_ns(engine_env(fs->engine));
 	struct tree *tree = engine_tree(fs->engine);
-	cleanup_buf struct buf path = BUF_INIT;
-	struct hidden_process p = {0};
 	struct dentry *d = NULL;
 	struct node *dir;
 	uint64_t seq;
 
 	*ret = (struct target){0};
-	if (hidden_any(fs->hidden))
-		entry_caller(fs, (uint32_t)fuse_req_ctx(req)->pid, &p);
 	engine_lock(fs->engine);
 	seq = engine_live_seq(fs->engine);
 	dir = tree_node(tree, parent);
-	if (dir && tree_path_at(tree, dir, seq, &path) == 0)
+	if (dir && tree_path_at(tree, dir, seq, &ret->path) == 0)
 		d = tree_lookup(tree, dir, name, strlen(name), seq);
 	if (d) {
 		ret->ino = d->node->ino;
 		ret->is_dir = S_ISDIR(d->node->newest->attrs->mode);
-		ret->above = path.len ? layout_flags_of(path.data) : 0;
-		buf_printf(&path, "%s%s", path.len ? "/" : "", name);
-		ret->place = path.error ? 0 : layout_flags_of(path.data);
-		ret->session_ino = path.error ? 0 : session_ino(fs, path.data);
-		ret->empty = ret->is_dir && ret->place & LAYOUT_SKELETON && seems_empty(fs, &p, d->node, now_ns);
 	}
 	engine_unlock(fs->engine);
-	return path.error;
+	if (d && ret->path.len)
+		ret->above = layout_flags_of(ret->path.data);
+	buf_printf(&ret->path, "%s%s", ret->path.len ? "/" : "", name);
+	if (d && !ret->path.error)
+		ret->place = layout_flags_of(ret->path.data);
+	return ret->path.error;
+}
+
+/* The directory of the session that a path is in; 0: in none. */
+static uint64_t session_ino(struct fs *fs, const char *path)
+{
+	char session[129], session_path[160];
+	struct node *n = NULL;
+
+	if (!layout_session_of(path, session))
+		return 0;
+	(void)snprintf(session_path, sizeof(session_path), "state/sessions/%s", session);
+	engine_lock(fs->engine);
+	n = tree_resolve(engine_tree(fs->engine), session_path, engine_live_seq(fs->engine));
+	engine_unlock(fs->engine);
+	return n ? n->ino : 0;
+}
+
+/* Is nothing in a directory of the skeleton, at @path, but parts of the session that the process has removed already? Engine lock held. */
+static bool seems_empty(struct fs *fs, const struct hidden_process *p, const struct node *dir, struct buf *path, int64_t now_ns)
+{
+	bool sealed = layout_flags_of(path->data) & LAYOUT_SEALED, empty = true;
+	size_t len = path->len;
+
+	for (const struct dentry *d = dir->dir->first; empty && d; d = d->next) {
+		bool is_dir = S_ISDIR(d->node->newest->attrs->mode);
+
+		buf_printf(path, "/%s", d->name->text);
+		if (path->error)
+			return false;
+		if (p->tgid)
+			empty = hidden_from(fs->hidden, p, dir->ino, d->name->text, now_ns);
+		else
+			empty = is_dir ? layout_flags_of(path->data) & LAYOUT_SKELETON : sealed;
+		if (empty && is_dir)
+			empty = seems_empty(fs, p, d->node, path, now_ns);
+		path->len = len;
+		path->data[len] = '\0';
+	}
+	return empty;
+}
+
+static int hide_skeleton(fuse_req_t req, uint64_t parent, const char *name, struct target *t)
+{
+	struct fs *fs = fs_of(req);
+	int64_t now_ns = env_monotonic_ns(engine_env(fs->engine));
+	struct hidden_process p;
+	struct node *dir;
+	bool empty;
+	int r;
+
+	entry_caller(fs, (uint32_t)fuse_req_ctx(req)->pid, &p);
+	engine_lock(fs->engine);
+	dir = tree_node(engine_tree(fs->engine), t->ino);
+	empty = dir && seems_empty(fs, &p, dir, &t->path, now_ns);
+	engine_unlock(fs->engine);
+	if (!empty)
+		return t->path.error ? t->path.error : -ENOTEMPTY;
+	r = hidden_renew(fs->hidden, t->ino, session_ino(fs, t->path.data));
+	return r < 0 ? r : hide(req, parent, name);
 }
 
 static int unlink_live(fuse_req_t req, struct request *q, uint64_t parent, const char *name)
 {
+	struct fs *fs = fs_of(req);
 	struct target t;
-	int r = target_find(req, parent, name, &t);
+	int r = target_find(fs, parent, name, &t);
+	bool kept = r == 0 && t.ino && !t.is_dir && t.above & LAYOUT_SEALED && session_ino(fs, t.path.data);
 
-	if (r < 0 || !t.ino || t.is_dir || !t.session_ino || !(t.above & LAYOUT_SEALED))
-		return r < 0 ? r : engine_unlink(fs_of(req)->engine, q, parent, name);
-	r = hide(req, parent, name);
-	if (r == 0 && t.above & LAYOUT_NAMED)
+	buf_release(&t.path);
+	if (r == 0)
+		r = kept ? hide(req, parent, name) : engine_unlink(fs->engine, q, parent, name);
+	if (r == 0 && kept && t.above & LAYOUT_NAMED)
 		r = hide(req, parent, HIDDEN_VIEWS);
 	return r;
 }
@@ -205,18 +248,16 @@ static int rmdir_live(fuse_req_t req, struct request *q, uint64_t parent, const 
 {
 	struct fs *fs = fs_of(req);
 	struct target t;
-	int r = target_find(req, parent, name, &t);
+	int r = target_find(fs, parent, name, &t);
 
 	if (r == 0 && t.is_dir && t.place & LAYOUT_SKELETON) {
-		if (!t.empty)
-			return -ENOTEMPTY;
-		r = hidden_renew(fs->hidden, t.ino, t.session_ino);
-		return r < 0 ? r : hide(req, parent, name);
-	}
-	if (r == 0)
+		r = hide_skeleton(req, parent, name, &t);
+	} else if (r == 0) {
 		r = engine_rmdir(fs->engine, q, parent, name);
-	if (r == 0 && t.place & (LAYOUT_SESSION | LAYOUT_NAMED))
-		hidden_forget(fs->hidden, t.ino);
+		if (r == 0 && t.place & (LAYOUT_SESSION | LAYOUT_NAMED))
+			hidden_forget(fs->hidden, t.ino);
+	}
+	buf_release(&t.path);
 	return r;
 }
 

@@ -164,6 +164,7 @@ test_retention() {
 test_shows_what_was() {
 	session show-1
 	fill
+	py "$X/state/plan.yaml" <<<'import os, sys; os.setxattr(sys.argv[1], "user.kept", b"value")'
 	manifest "$X/state" | grep -v '^d' | sed -E 's/^(. [0-9]+ [0-9]+ [0-9]+ [0-9]+) [0-9]+ /\1 /' >before
 	mkdir "$C/c1"
 	echo "v: 2" >"$X/state/plan.yaml"
@@ -177,6 +178,7 @@ test_shows_what_was() {
 	file_is "$C/c1/state/plan.yaml" "v: 1"
 	file_is "$C/c1/state/a/b/deep.txt" deep
 	eq plan.yaml "$(readlink "$C/c1/state/link")" "a link"
+	eq "value" "$(py "$C/c1/state/plan.yaml" <<<'import os, sys; print(os.getxattr(sys.argv[1], "user.kept").decode())')" "xattr"
 	eq "coder-1.yaml" "$(ls "$C/c1/agents")" "agents"
 	must_fail diff -r "$C/c1/state" "$X/state" >differences
 	has differences 'plan.yaml'

@@ -427,4 +427,28 @@ test_ordinary_user() {
 	mnt_start
 }
 
+# The daemon knows nothing of who asks: what is removed cannot be hidden from him, and rm -r works all the same.
+test_callers_of_another_namespace() {
+	local shared=$P
+	need unshare
+	unshare --pid --fork true 2>/dev/null || skip "no pid namespaces here"
+	project_at "$T/namespace"
+	unshare --pid --fork --kill-child "$MILESTONEFS" mount -f "$P" >said 2>&1 &
+	wait_for 10 test -s "$M/status/health.yaml"
+	X=$S
+	mkdir "$X"
+	fill "$X"
+	mkdir "$X/checkpoints/c1" "$X/checkpoints/c2"
+	eq null "$(tail -n 1 "$X/events/session.jsonl" | jq -r .data.actor.agent)" "who it was"
+	fails_with 'not empty' rmdir "$X/state"
+	rm -r "$X/checkpoints/c1"
+	[ ! -e "$X/checkpoints/c1" ]
+	file_is "$X/state/a/b/deep.txt" text
+	rm -r "$X"
+	[ ! -e "$X" ]
+	"$MILESTONEFS" umount "$P"
+	wait
+	project_at "$shared"
+}
+
 run_tests "$@"

@@ -199,17 +199,18 @@ static void check_recovery(struct env *env, const struct measure *m, uint64_t mu
 {
 	struct sha256 first, second;
 	struct engine *e = reopen(env);
-	uint64_t head = engine_head_seq(e);
+	uint64_t head = engine_head_seq(e), found;
 
 	check_recovered(e, m, must, salt % 8 == 0, salt);
 	if (run)
 		check_draft(e, run);
-	fixture_digest(e, SEQ_LIVE, &first);
+	fixture_digest(e, head, &first);
 	fixture_kill(env, e);
 
 	e = reopen(env);
-	check(engine_head_seq(e) == head);
-	fixture_digest(e, SEQ_LIVE, &second);
+	found = engine_head_seq(e);
+	check(found - head <= 1); /* what the daemon was doing by itself when it died may have come through */
+	fixture_digest(e, head, &second);
 	check(!memcmp(&first, &second, sizeof(first)));
 	if (run)
 		check_draft(e, run);
@@ -218,7 +219,7 @@ static void check_recovery(struct env *env, const struct measure *m, uint64_t mu
 	check(engine_close(e) == 0);
 
 	e = reopen(env); /* from the index */
-	check(engine_head_seq(e) == head + 2);
+	check(engine_head_seq(e) - found - 2 <= 2); /* it may have brought its own files up to date */
 	check(!strcmp(fixture_text(e, "afterwards"), "work goes on!"));
 	if (head <= 1 && !must)
 		m = NULL;
@@ -403,6 +404,7 @@ static void full_disk(const struct script *s, uint64_t capacity)
 		env_mem_set_capacity(env, 0);
 		check(!fixture_save_text(r.e, "room", "again"));
 		check(!fixture_mkdir(r.e, "more-room"));
+		script_settle(&r);
 		r.acked = engine_head_seq(r.e);
 		measure_take(r.e, &live);
 	}

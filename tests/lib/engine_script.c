@@ -10,7 +10,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "checkpoint.h"
+#include "env_mem.h"
 #include "rng.h"
+#include "upkeep.h"
 
 #ifndef RENAME_EXCHANGE
 #define RENAME_EXCHANGE 2
@@ -104,8 +107,55 @@ static const struct step segment_steps[] = {
 	{.kind = STEP_SAVE, .a = "state/x1", .b = "short"},
 };
 
+/* A session's life: born with a checkpoint, checkpoints by hand and by the clock, agents, restores, its end. */
+static const struct step model_steps[] = {
+	{.kind = STEP_MKDIR, .a = "state/sessions/s1"},
+	{.kind = STEP_SAVE, .a = S1 "agents/coder.yaml", .b = "agent: {type: coder}\n"},
+	{.kind = STEP_SAVE, .a = S1 "state/plan", .b = "one\n"},
+	{.kind = STEP_MKDIR, .a = S1 "state/dir"},
+	{.kind = STEP_SAVE_BYTES, .a = S1 "state/dir/data", .n = 5000},
+	{.kind = STEP_LINK, .a = S1 "state/plan", .b = S1 "state/dir/plan"},
+	{.kind = STEP_MKDIR, .a = S1 "checkpoints/good"},
+	{.kind = STEP_MKDIR, .a = S1 "checkpoints/good", .expect = -EEXIST},
+	{.kind = STEP_SAVE, .a = S1 "state/plan", .b = "two\n"},
+	{.kind = STEP_RENAME, .a = S1 "state/dir", .b = S1 "state/moved"},
+	{.kind = STEP_UNLINK, .a = S1 "state/moved/data"},
+	{.kind = STEP_SYMLINK, .a = S1 "state/dir", .b = "moved"},
+	{.kind = STEP_XATTR, .a = S1 "state/plan", .b = "user.colour"},
+	{.kind = STEP_UNLINK, .a = S1 "agents/coder.yaml"},
+	{.kind = STEP_TIME, .n = 400}, /* an automatic checkpoint */
+	{.kind = STEP_RESTORE, .a = "s1", .b = "nowhere", .expect = -ENOENT},
+	{.kind = STEP_RESTORE, .a = "s1", .b = "good"},
+	{.kind = STEP_SAVE, .a = S1 "session.yaml", .b = "session:\n  status: paused\n"},
+	{.kind = STEP_MKDIR, .a = S1 "agents/.sync/build"},
+	{.kind = STEP_REOPEN},
+	{.kind = STEP_RESTORE, .a = "s1", .b = "latest"},
+	{.kind = STEP_RMDIR, .a = S1 "checkpoints/good"},
+	{.kind = STEP_RESTORE, .a = "s1", .b = "good", .expect = -ENOENT},
+	{.kind = STEP_RMDIR, .a = S1 "agents/.sync/build"},
+	{.kind = STEP_RMDIR, .a = "state/sessions/s1", .expect = -ENOTEMPTY},
+	{.kind = STEP_MKDIR, .a = "state/sessions/s2"},
+	{.kind = STEP_RMDIR, .a = "state/sessions/s2"},
+};
+
+static const struct step sync_steps[] = {
+	{.kind = STEP_MKDIR, .a = "state/sessions/s1"},
+	{.kind = STEP_SAVE, .a = S1 "agents/a.yaml", .b = ""},
+	{.kind = STEP_MKDIR, .a = S1 "agents/.sync/build"},
+	{.kind = STEP_SAVE, .a = S1 "agents/.sync/build/timeout", .b = "60\n"},
+	{.kind = STEP_SAVE, .a = S1 "agents/.sync/build/a", .b = ""},
+	{.kind = STEP_SAVE, .a = S1 "agents/.sync/build/b", .b = "", .expect = -EPERM},
+	{.kind = STEP_RMDIR, .a = S1 "agents/.sync/build"},
+	{.kind = STEP_MKDIR, .a = S1 "agents/.sync/build"},
+	{.kind = STEP_SAVE, .a = "state/.locks/build", .b = "4242\n"},
+	{.kind = STEP_REOPEN},
+	{.kind = STEP_UNLINK, .a = "state/.locks/build"},
+	{.kind = STEP_RMDIR, .a = S1 "agents/.sync/build"},
+};
+
 #define SCRIPT(name) {#name, name##_steps, ARRAY_SIZE(name##_steps)}
-const struct script engine_scripts[] = {SCRIPT(names), SCRIPT(content), SCRIPT(restart), SCRIPT(large), SCRIPT(segment)};
+const struct script engine_scripts[] = {SCRIPT(names), SCRIPT(content), SCRIPT(restart), SCRIPT(large), SCRIPT(segment),
+					 SCRIPT(model), SCRIPT(sync)};
 const size_t engine_script_count = ARRAY_SIZE(engine_scripts);
 
 /* ---- steps ---- */
@@ -336,6 +386,17 @@ static int step_draft(struct script_run *r, const struct step *s)
 	return err ? err : engine_wait(r->e, q.seq, JOURNAL_DURABLE);
 }
 
+static int step_restore(struct script_run *r, const struct step *s)
+{
+	struct restore_result result;
+	struct request q;
+	int err;
+
+	fixture_request(&q);
+	err = checkpoint_restore(r->e, &q, s->a, s->b, &result);
+	return err ? err : engine_wait(r->e, q.seq, JOURNAL_DURABLE);
+}
+
 static int step_reopen(struct script_run *r)
 {
 	int err = engine_close(r->e), err2;
@@ -344,6 +405,13 @@ static int step_reopen(struct script_run *r)
 	r->draft = NULL; /* stays pending in the store */
 	err2 = fixture_open(r->env, NULL, &r->e);
 	return err ? err : err2;
+}
+
+static int pass_time(struct script_run *r, uint64_t seconds)
+{
+	env_mem_advance(r->env, (int64_t)seconds * NS_PER_S);
+	(void)upkeep_run(r->e);
+	return engine_sync(r->e);
 }
 
 static int step_do(struct script_run *r, const struct step *s)
@@ -392,12 +460,24 @@ static int step_do(struct script_run *r, const struct step *s)
 	case STEP_DRAFT_WRITE:
 	case STEP_DRAFT_COMMIT:
 		return step_draft(r, s);
+	case STEP_RESTORE:
+		return step_restore(r, s);
+	case STEP_TIME:
+		return pass_time(r, s->n);
 	case STEP_REOPEN:
 		return step_reopen(r);
 	case STEP_ADOPT:
 		return step_adopt(r);
 	}
 	return -EINVAL;
+}
+
+void script_settle(struct script_run *r)
+{
+	for (int i = 0; r->e && i < 3; i++)
+		(void)pass_time(r, 100); /* what fails is tried again */
+	if (r->e)
+		r->staged = MAX(r->staged, engine_head_seq(r->e));
 }
 
 int script_step(struct script_run *r, const struct step *s)
@@ -440,6 +520,7 @@ void script_run(const struct script *s, struct env *env, struct script_run *r)
 			r->failed_step = i;
 		}
 	}
+	script_settle(r);
 }
 
 void script_finish(struct script_run *r)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Scripts for an engine: tables of steps that together use every operation. A run goes on after failures, as users do, and
- * remembers what was promised to it. The same script over the same env_mem seed stages the same transactions.
+ * remembers what was promised to it. The same script over the same env_mem seed stages the same transactions. In the
+ * end so much time passes that the daemon has nothing left to do by itself.
  */
 #ifndef MILESTONEFS_TEST_ENGINE_SCRIPT_H
 #define MILESTONEFS_TEST_ENGINE_SCRIPT_H
@@ -35,6 +36,8 @@ enum step_kind {
 	STEP_DRAFT_OPEN,   /**< a: path; one at a time; whole */
 	STEP_DRAFT_WRITE,  /**< n bytes more into it */
 	STEP_DRAFT_COMMIT, /**< publish and close it */
+	STEP_RESTORE,	   /**< a: session, b: checkpoint */
+	STEP_TIME,	   /**< n seconds pass, and the daemon does what is due */
 	STEP_REOPEN,	   /**< close and open again: an index is written and loaded */
 };
 
@@ -81,6 +84,8 @@ extern const size_t engine_script_count;
 void script_run(const struct script *s, struct env *env, struct script_run *r);
 /** One step; exported for tests that go on after a script. */
 int script_step(struct script_run *r, const struct step *s);
+/** Time passes until the daemon has nothing left to write by itself. Does nothing when there is no engine. */
+void script_settle(struct script_run *r);
 /** Let the engine go, as cleanly as it can. */
 void script_finish(struct script_run *r);
 

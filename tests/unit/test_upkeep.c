@@ -326,7 +326,7 @@ static void test_a_file_that_cannot_be_edited(void **state)
 	assert_int_equal(agent_ok(e, "a")->fields.status, AGENT_ACTIVE);
 	assert_int_equal(count_events(e, "\"to\":\"active\",\"reason\":\"first sign of life\""), 1);
 	touch(e, A1);
-	pass(*state, e, 1000);
+	assert_true(pass(*state, e, 1000) < 6);
 	assert_int_equal(engine_head_seq(e), head + 1);
 	assert_string_equal(fixture_text(e, A1), "- agent: x\n- pid: 77\n");
 	put_unchecked(e, S1 "/session.yaml", "- no session\n");
@@ -655,13 +655,23 @@ static void test_periodic_checkpoints(void **state)
 	assert_int_equal(count_events(e, "\"reason\":\"periodic\""), 1);
 	pass(*state, e, 3000);
 	assert_int_equal(session_ok(e)->checkpoint_count, 2);
+	/* What the daemon does by itself is no change. */
+	assert_int_equal(fixture_save_text(e, A1, "agent: {status: active}\n"), 0);
+	pass(*state, e, 290);
+	expect_status(e, "a", "unhealthy");
+	pass(*state, e, 3000);
+	assert_int_equal(session_ok(e)->checkpoint_count, 3);
+	assert_int_equal(session_ok(e)->unsaved_ns, 0);
+	assert_int_equal(fixture_unlink(e, A1), 0);
+	pass(*state, e, 1000);
+	assert_int_equal(session_ok(e)->checkpoint_count, 4);
 	/* Across a restart the change is remembered. */
 	assert_int_equal(fixture_save_text(e, S1 "/state/f", "z"), 0);
 	pass(*state, e, 200);
 	assert_int_equal(engine_close(e), 0);
 	e = fixture_open_ok(*state);
 	pass(*state, e, 110);
-	assert_int_equal(session_ok(e)->checkpoint_count, 3);
+	assert_int_equal(session_ok(e)->checkpoint_count, 5);
 	assert_int_equal(engine_close(e), 0);
 }
 

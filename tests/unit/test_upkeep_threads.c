@@ -61,15 +61,34 @@ static void *work(void *arg)
 	return NULL;
 }
 
+/* What was saved last is still what the file says, whatever upkeep has written since, and what is known of it. */
+static void check_agent(struct shared *s, const char *type)
+{
+	char *text = NULL;
+	struct agent *a;
+	size_t len;
+
+	engine_lock(s->e);
+	a = registry_agent(registry_session(s->e, "s1"), "a");
+	check(s, "the type that is known is another", strcmp(a->fields.type, type) != 0);
+	engine_unlock(s->e);
+	check(s, "reading", fixture_read(s->e, S1 "/agents/a.yaml", SEQ_LIVE, &text, &len));
+	check(s, "a save of an agent was lost", !text || !strstr(text, type));
+	free(text);
+}
+
 static void *save_agent(void *arg)
 {
 	struct shared *s = arg;
-	char text[80];
+	char text[80], type[40];
 
 	while (going(s)) {
-		snprintf(text, sizeof(text), "agent: {type: \"t%llu\", status: active}\n", (unsigned long long)atomic_load(&s->agent_saves) + 1);
+		snprintf(type, sizeof(type), "t%llu-", (unsigned long long)atomic_load(&s->agent_saves) + 1);
+		snprintf(text, sizeof(text), "agent: {type: \"%s\", status: active}\n", type);
 		check(s, "save of an agent", fixture_save_text(s->e, S1 "/agents/a.yaml", text));
 		atomic_fetch_add(&s->agent_saves, 1);
+		for (int i = 0; i < 20; i++)
+			check_agent(s, type);
 	}
 	return NULL;
 }
@@ -77,13 +96,22 @@ static void *save_agent(void *arg)
 static void *save_session(void *arg)
 {
 	struct shared *s = arg;
-	char text[160];
+	char text[160], n[40];
 
 	while (going(s)) {
-		snprintf(text, sizeof(text), "configuration: {max_session_duration: 10000000, heartbeat_interval: 5}\ncontext: {n: %llu}\n",
-			 (unsigned long long)atomic_load(&s->session_saves) + 1);
+		char *now = NULL;
+		size_t len;
+
+		snprintf(n, sizeof(n), "context: {n: %llu}\n", (unsigned long long)atomic_load(&s->session_saves) + 1);
+		snprintf(text, sizeof(text), "configuration: {max_session_duration: 10000000, heartbeat_interval: 5}\n%s", n);
 		check(s, "save of a session", fixture_save_text(s->e, S1 "/session.yaml", text));
 		atomic_fetch_add(&s->session_saves, 1);
+		for (int i = 0; i < 20; i++) {
+			check(s, "reading", fixture_read(s->e, S1 "/session.yaml", SEQ_LIVE, &now, &len));
+			check(s, "a save of a session was lost", !now || !strstr(now, n));
+			free(now);
+			now = NULL;
+		}
 	}
 	return NULL;
 }
@@ -153,7 +181,7 @@ static void check_end(struct shared *s)
 	(void)upkeep_run(s->e);
 	expect_number(s->e, S1 "/agents/a.yaml", "metrics.operations_completed", s->operations);
 	expect_number(s->e, S1 "/session.yaml", "context.n", s->session_saves);
-	snprintf(type, sizeof(type), "type: \"t%llu\"", (unsigned long long)s->agent_saves);
+	snprintf(type, sizeof(type), "type: \"t%llu-\"", (unsigned long long)s->agent_saves);
 	assert_non_null(strstr(fixture_text(s->e, S1 "/agents/a.yaml"), type));
 	assert_non_null(strstr(fixture_text(s->e, S1 "/session.yaml"), "active_agents: [\"a\"]"));
 	assert_null(registry_session(s->e, "s2"));

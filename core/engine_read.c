@@ -229,13 +229,19 @@ int engine_read_events(struct engine *e, const struct event_log_key *key, uint64
 		if (!run.count)
 			break;
 		r = render_slice(e, &run);
-		if (r || out->error)
-			return r ? r : out->error;
-		if (skip >= out->len - at)
-			return -EIO;
-		memmove(out->data + at, out->data + at + skip, out->len - at - skip);
+		if (out->error)
+			return out->error;
+		if (!r && skip >= out->len - at)
+			r = -EIO;
+		skip = MIN(skip, out->len - at);
+		if (skip)
+			memmove(out->data + at, out->data + at + skip, out->len - at - skip);
 		out->len -= skip;
 		offset += out->len - at;
+		if (r && (r != -EIO || out->len == start))
+			return r;
+		if (r)
+			break;
 	}
 	if (out->len - start > want)
 		out->len = start + want;

@@ -6,12 +6,13 @@
  * Lines come in pieces of any size; a line is complete with its newline. With -n the last lines are kept in a ring. Following looks again every
  * FOLLOW_PAUSE_MS and holds nothing in between, so that the mount can be taken away; that ends it.
  *
- * Failure: a line that is not JSON is shown as it is.
+ * Failure: a line that is not JSON is shown as it is. Events that cannot be read are left out and named, and the status is 1.
  */
 #include <argp.h>
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -23,6 +24,8 @@
 
 #define PIECE_BYTES (256u << 10)
 #define FOLLOW_PAUSE_MS 200
+#define DAMAGE_BYTES_MAX (256u << 20) /* in one run */
+#define LINE_BYTES_MIN 64 /* of an event: no line is shorter */
 
 struct arguments {
 	const char *project, *session;
@@ -35,6 +38,7 @@ struct output {
 	struct buf rest; /* an unfinished line */
 	char **ring;
 	uint64_t lines;
+	bool damaged; /* something could not be read, and that was said */
 	int error;
 };
 
@@ -180,22 +184,89 @@ static void output_flush_ring(struct output *o)
 	o->ring = NULL;
 }
 
-/* What is there from *@offset on. The file is closed again: a follower must not keep the mount busy. 0 or -errno. */
-static int read_news(const char *path, char *piece, off_t *offset, struct output *o)
+/* Where the log is read: the mount's file, or a store. */
+struct source {
+	int fd;
+	struct engine *engine; /* NULL: fd */
+	struct event_log_key key;
+};
+
+/* Up to @len bytes at @offset appended to @out. How many, 0 at the end, or -errno. */
+static ssize_t source_read(const struct source *s, uint64_t offset, size_t len, struct buf *out)
+{
+	size_t before = out->len;
+	ssize_t n;
+	int r;
+
+	if (s->engine) {
+		r = engine_read_events(s->engine, &s->key, offset, len, out);
+		return r ? r : (ssize_t)(out->len - before);
+	}
+	if (buf_reserve(out, len))
+		return -ENOMEM;
+	do
+		n = pread(s->fd, out->data + before, len, (off_t)offset);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	out->len += (size_t)n;
+	return n;
+}
+
+static bool is_damaged(const struct source *s, uint64_t offset)
+{
+	cleanup_buf struct buf byte = BUF_INIT;
+
+	return source_read(s, offset, 1, &byte) == -EIO;
+}
+
+/* Events that cannot be read begin at *@offset: go behind them. 0, or -EIO when there is no end to them. */
+static int skip_damage(const struct source *s, uint64_t *offset)
+{
+	uint64_t at = *offset;
+
+	do
+		at += LINE_BYTES_MIN;
+	while (is_damaged(s, at) && at - *offset < DAMAGE_BYTES_MAX);
+	if (at - *offset >= DAMAGE_BYTES_MAX)
+		return -EIO;
+	while (at > *offset + 1 && !is_damaged(s, at - 1))
+		at--;
+	log_warning("%" PRIu64 " bytes at offset %" PRIu64 " of the log cannot be read; status/health.yaml and fsck say what is damaged", at - *offset, *offset);
+	*offset = at;
+	return 0;
+}
+
+/* What is there from *@offset on. 0 or -errno. */
+static int read_news(const struct source *s, uint64_t *offset, struct output *o)
+{
+	cleanup_buf struct buf piece = BUF_INIT;
+	ssize_t n = 1;
+
+	while (n && !o->error) {
+		buf_clear(&piece);
+		n = source_read(s, *offset, PIECE_BYTES, &piece);
+		if (n == -EIO) {
+			o->damaged = true;
+			if (skip_damage(s, offset))
+				return -EIO;
+			continue;
+		}
+		if (n < 0)
+			return (int)n;
+		output_write(o, piece.data, (size_t)n);
+		*offset += (uint64_t)n;
+	}
+	return o->error;
+}
+
+/* The file is closed again each time: a follower must not keep the mount busy. */
+static int read_file(const char *path, uint64_t *offset, struct output *o)
 {
 	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : 1;
+	const struct source s = { .fd = fd };
 
-	while (fd >= 0 && n && !o->error) {
-		n = pread(fd, piece, PIECE_BYTES, *offset);
-		if (n < 0 && errno != EINTR)
-			break;
-		if (n > 0) {
-			output_write(o, piece, (size_t)n);
-			*offset += n;
-		}
-	}
-	return n < 0 ? -errno : o->error;
+	return fd < 0 ? -errno : read_news(&s, offset, o);
 }
 
 /* It could not be read (any more). 0: because the mount was taken away, which ends the following. */
@@ -219,14 +290,14 @@ static int read_mounted(const struct project *p, struct output *o, struct reason
 {
 	const struct timespec pause = { .tv_nsec = FOLLOW_PAUSE_MS * NS_PER_MS };
 	const char *session = o->a->session;
-	cleanup_free char *path = NULL, *piece = malloc(PIECE_BYTES);
-	off_t offset = 0;
+	cleanup_free char *path = NULL;
+	uint64_t offset = 0;
 
-	if (!piece || asprintf(&path, "%s/state/%s%s/events%s", p->mount_path, session ? "sessions/" : "", session ? session : "",
+	if (asprintf(&path, "%s/state/%s%s/events%s", p->mount_path, session ? "sessions/" : "", session ? session : "",
 			       session ? "/session.jsonl" : "/all.jsonl") < 0)
 		return -ENOMEM;
 	for (;;) {
-		int r = read_news(path, piece, &offset, o);
+		int r = read_file(path, &offset, o);
 
 		if (r == -ENOMEM)
 			return r;
@@ -243,29 +314,18 @@ static int read_mounted(const struct project *p, struct output *o, struct reason
 static int read_store(const struct project *p, struct output *o, struct reason *reason)
 {
 	const struct engine_options opt = { .read_only = true };
-	const struct event_log_key key = { .session = o->a->session };
-	struct buf piece = BUF_INIT;
 	struct store_reader s;
 	uint64_t offset = 0;
 	int r = store_reader_open(p, &opt, reason, &s);
 
 	if (r)
 		return r;
-	while (!r && !o->error) {
-		buf_clear(&piece);
-		r = engine_read_events(s.engine, &key, offset, PIECE_BYTES, &piece);
-		if (r < 0 || !piece.len)
-			break;
-		r = 0;
-		offset += piece.len;
-		output_write(o, piece.data, piece.len);
-	}
+	r = read_news(&(struct source){ .fd = -1, .engine = s.engine, .key.session = o->a->session }, &offset, o);
 	if (!offset && o->a->session && !r)
 		r = reason_set(reason, -ENOENT, "log", "the store knows no events of session %s", o->a->session);
-	buf_release(&piece);
 	store_reader_close(&s);
 	output_flush_ring(o);
-	return r < 0 ? r : o->error;
+	return r;
 }
 
 static int log_project(const struct project *p, const struct arguments *a, struct reason *reason)
@@ -285,7 +345,7 @@ static int log_project(const struct project *p, const struct arguments *a, struc
 	buf_release(&o.rest);
 	if (!r && (fflush(stdout) || ferror(stdout)))
 		r = reason_set(reason, -EIO, "log", "the output cannot be written: %s", strerror(errno));
-	return r;
+	return !r && o.damaged ? reason_set(reason, -EIO, "log", "the log is not complete") : r;
 }
 
 int cli_log(int argc, char **argv)

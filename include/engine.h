@@ -78,7 +78,8 @@ ssize_t engine_read(struct engine *e, const struct version *v, struct version_ex
 int engine_content_sha(struct engine *e, const struct node *node, const struct version *v, struct sha256 *ret);
 /** Load the record of a transaction. 0, -ENOENT, -EIO, -ENOMEM. Takes the lock briefly. */
 int engine_load_record(struct engine *e, uint64_t seq, struct record **ret);
-/** Render bytes [offset, offset+len) of an event log into @out (appended). Takes the lock for the slice. 0 or -errno. */
+/** Render bytes [offset, offset+len) of an event log into @out (appended). Takes the lock for the slice. 0 or -errno. What comes before an event that
+ *  cannot be read is given, and then less than @len though there is more; -EIO when @offset lies in it. */
 int engine_read_events(struct engine *e, const struct event_log_key *key, uint64_t offset, size_t len, struct buf *out);
 /** When the transaction of an event was committed. Under the lock. */
 int64_t engine_event_time(struct engine *e, const struct event_ref *ref);

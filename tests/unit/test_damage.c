@@ -234,6 +234,43 @@ static void test_snapshot_outlives_a_record_in_the_middle(void **state)
 	env_mem_free(env);
 }
 
+/* Events before the damaged one are given, then it fails, then it goes on. */
+static void test_events_around_a_damaged_record(void **state)
+{
+	const struct event_log_key all = {0};
+	struct env *env = env_mem_new(11);
+	struct engine *e = fixture_open_ok(env);
+	struct buf whole = BUF_INIT, piece = BUF_INIT;
+	uint64_t at;
+
+	(void)state;
+	assert_int_equal(fixture_save_text(e, "one.txt", "one"), 0);
+	assert_int_equal(fixture_save_text(e, "two.txt", "two"), 0);
+	assert_int_equal(fixture_save_text(e, "three.txt", "three"), 0);
+	assert_int_equal(engine_close(e), 0);
+	e = fixture_open_ok(env);
+	assert_int_equal(engine_read_events(e, &all, 0, 1u << 20, &whole), 0);
+	assert_int_equal(engine_close(e), 0);
+	spoil_text(env, "two.txt");
+	e = fixture_open_ok(env);
+	assert_int_equal(engine_read_events(e, &all, 0, 1u << 20, &piece), 0);
+	assert_true(piece.len < whole.len && strstr(piece.data, "one.txt") && !strstr(piece.data, "two.txt"));
+	assert_memory_equal(piece.data, whole.data, piece.len);
+	at = piece.len;
+	buf_clear(&piece);
+	assert_int_equal(engine_read_events(e, &all, at, 1u << 20, &piece), -EIO);
+	assert_int_equal(engine_read_events(e, &all, at + 5, 1, &piece), -EIO);
+	at = (uint64_t)(strchr(whole.data + at, '\n') + 1 - whole.data);
+	assert_int_equal(engine_read_events(e, &all, at - 1, 1, &piece), -EIO);
+	buf_clear(&piece);
+	assert_int_equal(engine_read_events(e, &all, at, 1u << 20, &piece), 0);
+	assert_string_equal(piece.data, whole.data + at);
+	assert_int_equal(engine_close(e), 0);
+	buf_release(&whole);
+	buf_release(&piece);
+	env_mem_free(env);
+}
+
 /* ---- FORMAT ---- */
 
 static void assert_format_comes_back(struct env *env)
@@ -334,6 +371,7 @@ int main(void)
 		cmocka_unit_test(test_what_follows_a_lost_one_goes_with_it_without_a_snapshot),
 		cmocka_unit_test(test_all_segments_lost),
 		cmocka_unit_test(test_snapshot_outlives_a_record_in_the_middle),
+		cmocka_unit_test(test_events_around_a_damaged_record),
 		cmocka_unit_test(test_format_comes_back),
 		cmocka_unit_test(test_format_that_is_whole_stays),
 		cmocka_unit_test(test_whose_segments),

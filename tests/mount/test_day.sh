@@ -186,10 +186,10 @@ agents_register() {
 	begins "$M/agents/status/coder-1.yaml" "status: active" || fail "coder-1: $(head -n 1 "$M/agents/status/coder-1.yaml")"
 }
 
-# Three touches in the background of the day keep them alive; ended by alive_until_now.
+# heartbeats_begin FILE...: in the background of the day these agents are alive
 heartbeats_begin() {
 	while sleep 0.4; do
-		touch -c "$SHOP/agents/coder-1.yaml" "$SHOP/agents/tester-1.yaml" "$DOCS/agents/writer-1.yaml" 2>/dev/null || true
+		touch -c "$@" 2>/dev/null || true
 	done &
 	HEARTBEATS=$!
 }
@@ -197,6 +197,7 @@ heartbeats_begin() {
 heartbeats_end() {
 	kill "$HEARTBEATS"
 	wait "$HEARTBEATS" 2>/dev/null || true
+	sleep 0.2 # its last touch
 }
 
 work() {
@@ -493,7 +494,7 @@ monitoring() {
 	grep -q 'is unhealthy' "$SHOP/health.yaml" || fail "health.yaml does not tell"
 	touch "$SHOP/agents/coder-1.yaml"
 	wait_for 5 begins "$M/agents/status/coder-1.yaml" "status: active"
-	heartbeats_begin
+	heartbeats_begin "$SHOP/agents/coder-1.yaml" "$SHOP/agents/tester-1.yaml" "$DOCS/agents/writer-1.yaml"
 	wait_for 10 begins "$M/agents/status/tester-1.yaml" "status: active"
 }
 
@@ -505,6 +506,8 @@ a_death() {
 	sed -i "s/^  status: .*/&\n  pid: $pid/" "$SHOP/agents/tester-1.yaml"
 	as tester-1 shop touch "$M/state/.locks/testing"
 	wait_for 5 grep -q '^locks: \["testing"\]' "$M/agents/status/tester-1.yaml"
+	heartbeats_end # a sign of life would bring it back
+	heartbeats_begin "$SHOP/agents/coder-1.yaml" "$DOCS/agents/writer-1.yaml"
 	kill -9 "$pid"
 	wait "$pid" 2>/dev/null || true
 	wait_for 5 begins "$M/agents/status/tester-1.yaml" "status: dead"
@@ -575,7 +578,7 @@ test_day() {
 	a_session_is_made
 	intervals
 	agents_register
-	heartbeats_begin
+	heartbeats_begin "$SHOP/agents/coder-1.yaml" "$SHOP/agents/tester-1.yaml" "$DOCS/agents/writer-1.yaml"
 	work
 	mistake
 	transactions

@@ -383,6 +383,8 @@ void upkeep_free(struct upkeep *u);
 enum place_kind engine_place_of(struct engine *e, uint64_t dir_ino, char session[ACTOR_ID_BYTES]);
 /** After a transaction that concerns the model, on the committing thread, no lock held: reads the files and settings that changed. */
 void registry_after_commit(struct engine *e, const struct change *changes, size_t count);
+/** What that file of the model says as of now is in force after this, unless it cannot be read. For who is about to overwrite what it says. No lock held. */
+void registry_load_file(struct engine *e, uint64_t ino);
 /** In txn_stage(), lock held: what came and went, sessions' newest change, agents' signs of life and counts. A look into a table for each change. */
 void registry_note_transaction(struct engine *e, struct txn *t);
 /** Is it somebody else's doing than the daemon's, and more than the taking or removing of a checkpoint? */

@@ -165,7 +165,7 @@ void agent_free(struct registry *r, struct agent *a)
 
 	a->fields.pid = 0;
 	agent_pid_update(r, a);
-	place_drop(r, a->ino);
+	place_drop_agent(r, a);
 	while (*link != a)
 		link = &(*link)->next;
 	*link = a->next;

@@ -156,7 +156,7 @@ static bool take(struct engine *e, uint64_t ino, const struct version *v, struct
 	return false;
 }
 
-static void file_load(struct engine *e, uint64_t ino)
+void registry_load_file(struct engine *e, uint64_t ino)
 {
 	for (;;) {
 		struct loaded l = {0};
@@ -231,7 +231,7 @@ void registry_after_commit(struct engine *e, const struct change *changes, size_
 			(void)engine_reload_config(e); /* a bad one is a problem health shows */
 			break;
 		case CONCERN_FILE:
-			file_load(e, changes[i].ino);
+			registry_load_file(e, changes[i].ino);
 			break;
 		case CONCERN_LOCK:
 			lock_files_changed(e, changes[i].ino);
@@ -284,9 +284,9 @@ int registry_start(struct engine *e)
 		return -ENOMEM;
 	r = places_scan(e);
 	for (struct session *s = e->registry->first; !r && s; s = s->next) {
-		file_load(e, s->file_ino);
+		registry_load_file(e, s->file_ino);
 		for (const struct agent *a = s->agents; a; a = a->next)
-			file_load(e, a->ino);
+			registry_load_file(e, a->ino);
 		find_changed(e, s);
 		session_check_owned(e, s);
 	}

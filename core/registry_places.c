@@ -37,6 +37,8 @@ static bool place_add(struct engine *e, const struct place *what)
 	struct place *p = place_find(r, what->ino);
 
 	if (p) {
+		if (p->session != what->session || p->agent != what->agent)
+			p->loaded = NULL; /* it has not said anything about these yet */
 		p->kind = what->kind;
 		p->session = what->session;
 		p->agent = what->agent;
@@ -62,6 +64,14 @@ void place_drop(struct registry *r, uint64_t ino)
 		return;
 	HASH_DEL(r->places, p);
 	free(p);
+}
+
+void place_drop_agent(struct registry *r, const struct agent *a)
+{
+	const struct place *p = place_find(r, a->ino);
+
+	if (p && p->agent == a)
+		place_drop(r, a->ino);
 }
 
 void place_drop_session(struct registry *r, const struct session *s)
@@ -119,10 +129,11 @@ static bool is_named(const char *wanted, const char *name, size_t len)
 static bool slot_follow(struct engine *e, uint64_t *slot, const struct dentry *d, struct place *what)
 {
 	uint64_t ino = d ? d->node->ino : 0;
+	const struct place *before = *slot ? place_find(e->registry, *slot) : NULL;
 
 	if (*slot == ino)
 		return false;
-	if (*slot)
+	if (before && before->session == what->session) /* else it was moved, and another session has it now */
 		place_drop(e->registry, *slot);
 	what->ino = ino;
 	*slot = ino && place_add(e, what) ? ino : 0;
@@ -166,7 +177,7 @@ static void look_agent(struct engine *e, struct session *s, const char *id, cons
 		if (!a || a->removed_ns)
 			return;
 		a->removed_ns = env_monotonic_ns(e->env);
-		place_drop(r, a->ino);
+		place_drop_agent(r, a);
 		agent_pid_update(r, a);
 		upkeep_wake(e);
 		return;
@@ -184,7 +195,7 @@ static void look_agent(struct engine *e, struct session *s, const char *id, cons
 		}
 	}
 	if (a->ino != d->node->ino)
-		place_drop(r, a->ino);
+		place_drop_agent(r, a);
 	a->ino = what.ino = d->node->ino;
 	what.agent = a;
 	(void)__atomic_fetch_or(&r->agent_bits[agent_bit(a->ino) / 64], UINT64_C(1) << agent_bit(a->ino) % 64, __ATOMIC_RELAXED);
@@ -263,6 +274,8 @@ static void look_session(struct engine *e, const struct place *sessions, const c
 	id[len] = '\0';
 	s = registry_session(e, id);
 	if (s && (!d || d->node->ino != s->dir_ino)) {
+		for (const struct agent *a = s->agents; a; a = a->next)
+			lock_files_agent_died(e, s->id, a->id); /* those that were about to leave leave now */
 		session_free(e->registry, s);
 		s = NULL;
 	}

@@ -94,6 +94,8 @@ void session_check_owned(struct engine *e, struct session *s);
 /* ---- registry_places.c ---- */
 struct place *place_find(struct registry *r, uint64_t ino);
 void place_drop(struct registry *r, uint64_t ino);
+/** The place of the agent's file, unless the file has become another agent's (it was renamed). */
+void place_drop_agent(struct registry *r, const struct agent *a);
 /** Drop all of a session. */
 void place_drop_session(struct registry *r, const struct session *s);
 /** The name in that directory (@p) came, went or now stands for something else: look what there is. @ino: what it stood for, if known. */

@@ -100,6 +100,8 @@ int session_edit_prepare(struct engine *e, const char *session, const char *adde
 
 	*ret = (struct session_edit){.ino = file_ino_of(e, session)};
 	err = ret->ino ? file_edit_read(e, ret->ino, &base, &text, &len) : -ENOENT;
+	if (!err && status)
+		registry_load_file(e, ret->ino); /* who saved it may not have come to that; what status it had is seen when staging */
 	/* The values are taken after the version: what changes them later changes that, too. */
 	engine_lock(e);
 	s = registry_session(e, session);

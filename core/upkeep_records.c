@@ -228,6 +228,8 @@ static int prepare_agent(struct batch *b, const char *session, struct agent_work
 	if (!w->writes)
 		return 0;
 	r = file_edit_read(b->e, w->ino, &base, &text, &len);
+	if (w->changes)
+		registry_load_file(b->e, w->ino); /* who saved it may not have come to that; another status than w->from is seen when staging */
 	if (!r)
 		r = len > UPKEEP_TEXT_BYTES_MAX ? -EFBIG : model_edit_agent(text, len, &owned, status, NULL, &out);
 	if (!r)

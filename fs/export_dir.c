@@ -16,6 +16,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#define HOLE_BYTES 65536 /* zeros as long as that become a hole */
+
 struct later {
 	char *path;
 	struct tree_attr attr;
@@ -120,13 +122,10 @@ static int dir_entry(struct export_sink *s, const char *path, const struct tree_
 	return r < 0 ? -errno : set_attributes(d, path, attr);
 }
 
-static int dir_data(struct export_sink *s, const void *data, size_t len)
+static int write_all(int fd, const char *from, size_t len)
 {
-	struct dir_sink *d = (struct dir_sink *)s;
-	const char *from = data;
-
 	while (len) {
-		ssize_t n = write(d->fd, from, len);
+		ssize_t n = write(fd, from, len);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -138,13 +137,30 @@ static int dir_data(struct export_sink *s, const void *data, size_t len)
 	return 0;
 }
 
+/* Zeros stay holes; dir_end() gives the file its length. */
+static int dir_data(struct export_sink *s, const void *data, size_t len)
+{
+	struct dir_sink *d = (struct dir_sink *)s;
+	const char *from = data;
+	int r = 0;
+
+	for (size_t part; len && !r; from += part, len -= part) {
+		part = MIN(len, (size_t)HOLE_BYTES);
+		if (!from[0] && !memcmp(from, from + 1, part - 1))
+			r = lseek(d->fd, (off_t)part, SEEK_CUR) < 0 ? -errno : 0;
+		else
+			r = write_all(d->fd, from, part);
+	}
+	return r;
+}
+
 static int dir_end(struct export_sink *s)
 {
 	struct dir_sink *d = (struct dir_sink *)s;
 	const struct timespec times[2] = { timespec_of(d->attr.atime_ns), timespec_of(d->attr.mtime_ns) };
-	int r = 0;
+	int r = ftruncate(d->fd, (off_t)d->attr.size) < 0 ? -errno : 0;
 
-	if (fchown(d->fd, d->attr.uid, d->attr.gid) < 0 && errno != EPERM)
+	if (!r && fchown(d->fd, d->attr.uid, d->attr.gid) < 0 && errno != EPERM)
 		r = -errno;
 	if (!r && (fchmod(d->fd, d->attr.mode & 07777) < 0 || futimens(d->fd, times) < 0))
 		r = -errno;

@@ -117,10 +117,15 @@ int export_to_tar(struct engine *e, uint64_t seq, int fd, struct reason *reason,
 	t.archive = archive_write_new();
 	if (!t.archive)
 		return -ENOMEM;
-	if (archive_write_set_format_pax_restricted(t.archive) != ARCHIVE_OK || archive_write_open_fd(t.archive, fd) != ARCHIVE_OK)
-		r = reason_set(reason, tar_error(&t), "export", "the archive cannot be begun: %s", archive_error_string(t.archive));
-	else
+	r = archive_write_set_format_pax_restricted(t.archive);
+	if (r == ARCHIVE_OK) {
+		(void)archive_write_set_options(t.archive, "xattrheader=SCHILY"); /* which GNU tar knows; an old library writes its own as well */
+		r = archive_write_open_fd(t.archive, fd);
+	}
+	if (r == ARCHIVE_OK)
 		r = export_run(e, seq, &t.sink, reason, ret);
+	else
+		r = reason_set(reason, tar_error(&t), "export", "the archive cannot be begun: %s", archive_error_string(t.archive));
 	(void)archive_write_free(t.archive);
 	return r;
 }

@@ -233,6 +233,9 @@ test_export() {
 	echo keep >"$D/k.txt"
 	chmod 0640 "$D/k.txt"
 	ln -s f.txt "$D/link"
+	{ echo a; head -c 20000000 /dev/zero; echo b; } >"$D/sparse.bin"
+	truncate -s 40000000 "$D/sparse.bin"
+	setfattr -n user.color -v blue "$D/k.txt"
 	sync "$D/k.txt"
 	seq=$(tail -n 1 "$M/state/events/all.jsonl" | jq .data.tx_seq)
 	sleep 1.1
@@ -250,7 +253,11 @@ test_export() {
 	export_has at-mounted f.txt one
 	"$MILESTONEFS" export "$P" - >out.tar
 	mkdir tar
-	tar -xf out.tar -C tar
+	tar --xattrs -xf out.tar -C tar 2>said
+	[ ! -s said ] || fail "tar says: $(cat said)"
+	same "$D/sparse.bin" "tar/state/sessions/s1/state/$SUB/sparse.bin"
+	same "$D/sparse.bin" "mounted/state/sessions/s1/state/$SUB/sparse.bin"
+	[ "$(du -k "mounted/state/sessions/s1/state/$SUB/sparse.bin" | cut -f1)" -lt 1000 ] || fail "holes were filled with zeros"
 	find tar -name n.txt | grep -q . || fail "the archive has no n.txt: $(tar -tf out.tar | head -n 3)"
 	mnt_stop
 	"$MILESTONEFS" export "$P" "$O/unmounted"
@@ -259,6 +266,11 @@ test_export() {
 	export_has at-seq f.txt one
 	export_has at-seq k.txt keep
 	eq 640 "$(stat -c %a "at-seq/state/sessions/s1/state/$SUB/k.txt")" "mode"
+	eq blue "$(getfattr --only-values -n user.color "at-seq/state/sessions/s1/state/$SUB/k.txt")" "extended attribute"
+	"$MILESTONEFS" export --at "$seq" "$P" - 2>/dev/null >at.tar
+	tar --xattrs -xf at.tar "state/sessions/s1/state/$SUB/k.txt"
+	eq blue "$(getfattr --only-values -n user.color "state/sessions/s1/state/$SUB/k.txt")" "extended attribute in the archive"
+	must_fail "$MILESTONEFS" export "$P" "$O/at-seq" 2>/dev/null
 	[ ! -e "at-seq/state/sessions/s1/state/$SUB/n.txt" ] || fail "a later file was exported"
 	"$MILESTONEFS" export --at "$when" "$P" "$O/at-time"
 	export_has at-time f.txt one

@@ -192,16 +192,6 @@ static int splice_round(const struct reading *from, const struct yaml_plan *plan
 	return error;
 }
 
-/* Is @to what @plan makes of @from? The other documents of the text must be as they were, to the byte. */
-static bool round_holds(struct yaml_plan *plan, const struct reading *from, const struct reading *to)
-{
-	const struct yaml_spans *was = &from->spans, *now = &to->spans;
-
-	return was->rest == now->rest && now->len >= now->rest &&
-	       !memcmp(was->text + was->len - was->rest, now->text + now->len - now->rest, now->rest) &&
-	       yaml_plan_holds(plan, doc_root(to->doc));
-}
-
 /* Make the plan's text and read it. On success *@from is the new reading, of run->text. */
 static int apply_round(struct edit_run *run, struct reading *from, struct yaml_plan *plan, const char *text)
 {
@@ -211,7 +201,7 @@ static int apply_round(struct edit_run *run, struct reading *from, struct yaml_p
 
 	if (!error)
 		error = reading_init(&to, next.data, next.len, NULL);
-	if (!error && !round_holds(plan, from, &to))
+	if (!error && !yaml_plan_holds(plan, doc_root(to.doc), &to.spans))
 		error = -EBADMSG;
 	if (error) {
 		reading_release(&to);

@@ -180,9 +180,15 @@ static bool holds(struct yaml_plan *p, const struct doc_node *was, const struct 
 	return same_leaf(was, now) && was->quoted == now->quoted && children_hold(p, was->child, now->child, NULL);
 }
 
-bool yaml_plan_holds(struct yaml_plan *p, const struct doc_node *now)
+static bool same_rest(const struct yaml_spans *was, const struct yaml_spans *now)
 {
-	if (!now)
+	return was->rest == now->rest &&
+	       !memcmp(was->text + was->len - was->rest, now->text + now->len - now->rest, now->rest);
+}
+
+bool yaml_plan_holds(struct yaml_plan *p, const struct doc_node *now, const struct yaml_spans *spans)
+{
+	if (!now || !same_rest(p->spans, spans))
 		return false;
 	if (p->root)
 		return holds(p, p->root, now);

@@ -61,16 +61,12 @@ static bool leads_to(const char *a, const char *b)
 	return !strncmp(a, b, len) && (!b[len] || b[len] == '.');
 }
 
-/* 0: go on; 1: nothing to do; -EAGAIN. */
-static int check_earlier(const struct yaml_edit *before, size_t count, const struct yaml_edit *edit)
+static bool touches_earlier(const struct yaml_edit *before, size_t count, const struct yaml_edit *edit)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (leads_to(edit->path, before[i].path))
-			return edit->only_if_missing ? 1 : -EAGAIN;
-		if (leads_to(before[i].path, edit->path))
-			return -EAGAIN;
-	}
-	return 0;
+	for (size_t i = 0; i < count; i++)
+		if (leads_to(edit->path, before[i].path) || leads_to(before[i].path, edit->path))
+			return true;
+	return false;
 }
 
 /* --- the way to a node --- */
@@ -199,10 +195,10 @@ int yaml_plan_add(struct yaml_plan *p, const struct yaml_edit *before, size_t be
 {
 	struct change *change;
 	struct way w;
-	int error = check_earlier(before, before_count, edit);
+	int error;
 
-	if (error)
-		return error < 0 ? error : 0;
+	if (touches_earlier(before, before_count, edit))
+		return -EAGAIN;
 	error = find(p, edit->path, &w, reason);
 	if (error)
 		return error;

@@ -179,7 +179,10 @@ int yaml_splices_apply(struct yaml_splices *s, struct buf *out);
 bool yaml_key_is(const struct doc_node *key, const char *name, size_t len);
 /** Do these say the same? Anchors resolved; numbers by their text; of @a no more is visited than @b has. */
 bool yaml_nodes_equal(const struct doc_node *a, const struct doc_node *b);
-/** Is @now what the plan makes of its document, and nothing else? */
-bool yaml_plan_holds(struct yaml_plan *p, const struct doc_node *now);
+/**
+ * Is the document @now, which stands at @spans, what the plan makes of its own, and nothing else? The further documents of the text
+ * must be the same to the byte.
+ */
+bool yaml_plan_holds(struct yaml_plan *p, const struct doc_node *now, const struct yaml_spans *spans);
 
 #endif

@@ -273,6 +273,8 @@ static void test_block_members(void **state)
 			"a:\n  b:\n    - 1\n    - x: 1\n      y: 2\n  n: 2\nc: 1\nn: 3\n"},
 		{"a:\n  b:\n  - 1\n", "a.n=2\nn=3", "a:\n  b:\n  - 1\n  n: 2\nn: 3\n"},
 		{"a:\n  b:\n  - 1", "a.n=2\nn=3", "a:\n  b:\n  - 1\n  n: 2\nn: 3"},
+		{"a:\n  b: 1\n", "n=3\na.n=2", "a:\n  b: 1\n  n: 2\nn: 3\n"},
+		{"a:\n  b:", "n=4\na.n=2\na.b=3", "a:\n  b: 3\n  n: 2\nn: 4"},
 		{"a:\n  b: [1,\n    2] # c\n", "a.n=2", "a:\n  b: [1,\n    2] # c\n  n: 2\n"},
 		{"a:\n  b:\n", "a.n=2\na.b=3\nn=4", "a:\n  b: 3\n  n: 2\nn: 4\n"},
 		{"a:\n  b:", "a.n=2\na.b=3\nn=4", "a:\n  b: 3\n  n: 2\nn: 4"},
@@ -520,6 +522,7 @@ static void test_refusals(void **state)
 	refused("a: 1\n", "s.x=1\ns=2\ns.y?=3", 2, "a number");
 	/* what the editor does not know: a key that is a block scalar and ends with the text */
 	refused("? |\n  k\n  x", "b=1\na=1", 1, "b cannot be set without");
+	refused("x: {y: 1}\n? |\n  k\n  x", "x.y=2\nn=1", 1, "n cannot be set without");
 	/* inside and outside */
 	check_row(&(struct row){"x: [&x 1, *x]\na: 1\n", "x=[]", "x: []\na: 1\n"});
 	check_row(&(struct row){"x: &x 1\na: {b: *x}\n", "a.b=2\nx=3\na.b=4", "x: &x 3\na: {b: 4}\n"});

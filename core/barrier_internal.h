@@ -2,7 +2,8 @@
  *
  * What the files of barriers share; nobody else includes it.
  *
- *   barrier.c         the barriers in memory: found at start, acknowledgements, what may be made in their directories
+ *   barrier.c         the barriers in memory: acknowledgements, what may be made in their directories, what others ask
+ *   barrier_load.c    what files say: of barriers found at the start, `participants`, `timeout`
  *   barrier_make.c    mkdir and rmdir
  *   barrier_upkeep.c  their ends, and the record kept current
  *   barrier_record.c  texts: the record, `participants`, `timeout`
@@ -31,6 +32,8 @@ int id_list_push(struct id_list *l, const char *id, size_t len);
 /** The same, unless it is there already or is no id. */
 int id_list_add(struct id_list *l, const char *id, size_t len);
 int id_list_copy(const struct id_list *from, struct id_list *ret);
+/** @list becomes @now, which is taken over. True: it says something else than before. */
+bool id_list_become(struct id_list *list, struct id_list *now);
 bool id_list_equal(const struct id_list *a, const struct id_list *b);
 bool id_list_has(const struct id_list *l, const char *id);
 
@@ -63,17 +66,19 @@ struct barrier {
 	struct barrier *next; /**< of its bucket */
 	uint64_t dir_ino;
 	char session[ACTOR_ID_BYTES], id[ACTOR_ID_BYTES];
-	struct barrier_record record; /**< as it would be written now; acknowledged, missing and unregistered by barrier_look() */
-	struct id_list first;	      /**< participants without a `participants` file */
-	uint64_t first_timeout_s;     /**< likewise */
-	struct id_list dead;	      /**< agents that died or left the session since the start */
+	struct barrier_record
+		record; /**< as it would be written now; acknowledged, missing and unregistered by barrier_look() */
+	struct id_list first;     /**< participants without a `participants` file */
+	uint64_t first_timeout_s; /**< likewise */
+	struct id_list dead;      /**< agents that died or left the session since the start */
 	int64_t started_mono_ns;
 	const struct version *participants_file, *timeout_file; /**< that were read; NULL none */
-	bool dirty;		   /**< look again */
-	bool stale;		   /**< the record says less than is known */
-	int64_t due_ns;		   /**< monotonic: look again then */
-	int64_t record_due_ns;	   /**< earliest time to write the record again */
-	uint64_t changes;	   /**< counts what a prepared transaction depends on */
+	bool dirty;                                             /**< look again */
+	bool stale;                                             /**< the record says less than is known */
+	int64_t due_ns;                                         /**< monotonic: look again then */
+	int64_t record_due_ns;                                  /**< earliest time to write the record again */
+	uint64_t changes;                                       /**< counts what a prepared transaction depends on */
+	bool unsafe; /**< it has ended, but that is not acknowledged yet: nobody hears of it */
 };
 
 #define BARRIER_BUCKETS 256
@@ -81,7 +86,7 @@ struct barrier {
 /** Under the engine's lock. */
 struct barriers {
 	struct barrier *buckets[BARRIER_BUCKETS]; /**< by dir_ino */
-	bool rescan;		 /**< names in some .sync changed */
+	bool rescan;                              /**< names in some .sync changed */
 	bool files_changed; /**< read and written with __atomic, without the lock: a `participants` or `timeout` file may have another version */
 	void (*observer)(void *arg);
 	void *observer_arg;
@@ -90,7 +95,8 @@ struct barriers {
 /** Lock held. */
 struct barrier *barrier_find(struct engine *e, uint64_t dir_ino);
 /** A barrier that has just begun; -ENOMEM. @first is copied. Not yet in the table. */
-int barrier_new(struct engine *e, const char *session, const char *id, const struct id_list *first, uint64_t timeout_s, struct barrier **ret);
+int barrier_new(struct engine *e, const char *session, const char *id, const struct id_list *first, uint64_t timeout_s,
+	struct barrier **ret);
 void barrier_free(struct barrier *b);
 void barrier_insert(struct engine *e, struct barrier *b);
 /** Out of the table, freed. */
@@ -101,6 +107,8 @@ int barrier_look(struct engine *e, struct barrier *b);
 int barriers_rescan(struct engine *e);
 /** The live agents of a session. 0 or -ENOMEM. Lock held. */
 int barrier_live_agents(const struct session *s, struct id_list *ret);
+/** A regular file in a barrier's directory that has reached the journal; NULL: none. Lock held. */
+struct node *barrier_file(struct engine *e, uint64_t dir_ino, const char *name);
 /** The record's file and its directory; NULL: none. Lock held. */
 struct node *barrier_record_node(struct engine *e, const char *session, const char *id, struct node **ret_dir);
 /** Add the new text of a record that is there. @x: its block. Lock held. */

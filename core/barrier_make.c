@@ -6,6 +6,7 @@
  * so; else everything begins again (BARRIER_TRIES times, then -EBUSY). Nothing is changed before the transaction is staged.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -28,8 +29,12 @@ size_t barrier_event_bytes(const struct barrier_record *r)
 
 void barrier_add_content(struct txn *t, const struct node *record, const struct extent *x, uint64_t size)
 {
-	*txn_add_change(t) = (struct change){.type = CHANGE_CONTENT, .ino = record->ino, .content_flags = CONTENT_REPLACE, .size = size, .extents = x,
-					     .extent_count = 1};
+	*txn_add_change(t) = (struct change){.type = CHANGE_CONTENT,
+		.ino = record->ino,
+		.content_flags = CONTENT_REPLACE,
+		.size = size,
+		.extents = x,
+		.extent_count = 1};
 }
 
 void barrier_add_event(struct txn *t, const char *path, const char *id, const struct barrier_record *r)
@@ -45,7 +50,8 @@ void barrier_add_event(struct txn *t, const char *path, const char *id, const st
 	if (missing.error)
 		t->error = missing.error;
 	txn_add_event(t, EVENT_SYNC_FAILED, path);
-	txn_event_more(t, "\"sync_id\":\"%s\",\"missing\":%s,\"reason\":\"%s\"", id, missing.error ? "[]" : missing.data, barrier_reason_name(r->reason));
+	txn_event_more(t, "\"sync_id\":\"%s\",\"missing\":%s,\"reason\":\"%s\"", id,
+		missing.error ? "[]" : missing.data, barrier_reason_name(r->reason));
 	buf_release(&missing);
 }
 
@@ -72,12 +78,14 @@ static int start_find(struct engine *e, const struct request *q, struct start *s
 		return -ENOENT;
 	r = barrier_live_agents(session, &live);
 	if (!r)
-		r = barrier_new(e, s->session, s->name, &live, session->fields.sync_timeout_s ? session->fields.sync_timeout_s : SESSION_SYNC_TIMEOUT_S,
-				&s->b);
+		r = barrier_new(e, s->session, s->name, &live,
+			session->fields.sync_timeout_s ? session->fields.sync_timeout_s : SESSION_SYNC_TIMEOUT_S,
+			&s->b);
 	id_list_release(&live);
 	if (r)
 		return r;
-	strcpy(s->b->record.trigger_agent, q->actor.agent[0] ? q->actor.agent : "system");
+	(void)snprintf(s->b->record.trigger_agent, sizeof(s->b->record.trigger_agent), "%s",
+		q->actor.agent[0] ? q->actor.agent : "system"); /* an id fits */
 	s->parent = session->sync_ino;
 	s->record = barrier_record_node(e, s->session, s->name, NULL);
 	return id_list_copy(&s->b->first, &s->b->record.missing);
@@ -88,7 +96,8 @@ static bool start_holds(struct engine *e, const struct start *s)
 {
 	struct session *session = registry_session(e, s->session);
 	struct id_list live = {0};
-	bool same = session && session->sync_ino == s->parent && !barrier_live_agents(session, &live) && id_list_equal(&live, &s->b->first) &&
+	bool same = session && session->sync_ino == s->parent && !barrier_live_agents(session, &live) &&
+		    id_list_equal(&live, &s->b->first) &&
 		    barrier_record_node(e, s->session, s->name, NULL) == s->record;
 
 	id_list_release(&live);
@@ -98,17 +107,28 @@ static bool start_holds(struct engine *e, const struct start *s)
 static void start_add_record(struct txn *t, const struct start *s, uint32_t gid)
 {
 	uint64_t ino = s->record ? s->record->ino : tree_take_ino(t->e->tree);
-	char *name = txn_alloc(t, strlen(s->name) + 6);
+	char text[ACTOR_ID_BYTES + 8];
+	const char *name;
 
+	(void)snprintf(text, sizeof(text), "%s.yaml", s->name); /* an id fits */
+	name = txn_strdup(t, text);
 	if (!name)
 		return;
-	strcpy(name, s->name);
-	strcat(name, ".yaml");
 	if (!s->record)
-		*txn_add_change(t) = (struct change){.type = CHANGE_CREATE, .ino = ino, .parent = s->parent, .name = name, .name_len = (uint32_t)strlen(name),
-						     .mode = S_IFREG | (s->mode & 0444), .uid = t->q->uid, .gid = gid};
-	*txn_add_change(t) = (struct change){.type = CHANGE_CONTENT, .ino = ino, .content_flags = CONTENT_REPLACE, .size = s->size, .extents = &s->x,
-					     .extent_count = 1};
+		*txn_add_change(t) = (struct change){.type = CHANGE_CREATE,
+			.ino = ino,
+			.parent = s->parent,
+			.name = name,
+			.name_len = (uint32_t)strlen(name),
+			.mode = S_IFREG | (s->mode & 0444),
+			.uid = t->q->uid,
+			.gid = gid};
+	*txn_add_change(t) = (struct change){.type = CHANGE_CONTENT,
+		.ino = ino,
+		.content_flags = CONTENT_REPLACE,
+		.size = s->size,
+		.extents = &s->x,
+		.extent_count = 1};
 }
 
 /* Lock held. */
@@ -126,17 +146,25 @@ static int start_stage(struct txn *t, struct start *s)
 	if (!start_holds(e, s))
 		return -EAGAIN;
 	if (s->record && !S_ISREG(s->record->newest->attrs->mode))
-		return reason_set(&t->q->reason, -EEXIST, "barrier", "%s.yaml is where the record of the barrier %s belongs", s->name, s->name);
+		return reason_set(&t->q->reason, -EEXIST, "barrier",
+			"%s.yaml is where the record of the barrier %s belongs", s->name, s->name);
 	engine_inherit(dir, t->q, &mode, &gid);
 	s->b->dir_ino = tree_take_ino(e->tree);
-	*txn_add_change(t) = (struct change){.type = CHANGE_CREATE, .ino = s->b->dir_ino, .parent = dir->ino, .name = s->name,
-					     .name_len = (uint32_t)strlen(s->name), .mode = mode, .uid = t->q->uid, .gid = gid};
+	*txn_add_change(t) = (struct change){.type = CHANGE_CREATE,
+		.ino = s->b->dir_ino,
+		.parent = dir->ino,
+		.name = s->name,
+		.name_len = (uint32_t)strlen(s->name),
+		.mode = mode,
+		.uid = t->q->uid,
+		.gid = gid};
 	start_add_record(t, s, gid);
 	id_list_put(&s->b->first, false, &participants);
 	if (participants.error)
 		t->error = participants.error;
 	txn_add_event(t, EVENT_SYNC_STARTED, path);
-	txn_event_more(t, "\"sync_id\":\"%s\",\"participants\":%s", s->name, participants.error ? "[]" : participants.data);
+	txn_event_more(
+		t, "\"sync_id\":\"%s\",\"participants\":%s", s->name, participants.error ? "[]" : participants.data);
 	buf_release(&participants);
 	return txn_stage(t);
 }
@@ -182,16 +210,20 @@ static bool is_record_name(const char *name)
 	return len >= 5 && !strcmp(name + len - 5, ".yaml");
 }
 
-int barrier_start(struct engine *e, struct request *q, const char *session, const char *name, uint32_t mode, struct tree_attr *ret)
+int barrier_start(struct engine *e, struct request *q, const char *session, const char *name, uint32_t mode,
+	struct tree_attr *ret)
 {
 	int r = -EAGAIN;
 
 	q->seq = 0;
 	if (!id_valid(name, strlen(name)))
 		return reason_set(&q->reason, -EINVAL, "layout",
-			"%s: an id begins with a letter or digit and holds at most 128 letters, digits, '.', '_' and '-'", name);
+			"%s: an id begins with a letter or digit and holds at most 128 letters, digits, '.', '_' and "
+			"'-'",
+			name);
 	if (is_record_name(name))
-		return reason_set(&q->reason, -EINVAL, "barrier", "%s: a barrier's name cannot end in .yaml, which is how its record is called", name);
+		return reason_set(&q->reason, -EINVAL, "barrier",
+			"%s: a barrier's name cannot end in .yaml, which is how its record is called", name);
 	for (int tries = 0; tries < BARRIER_TRIES && r == -EAGAIN; tries++) {
 		struct start s = {.session = session, .name = name, .mode = S_IFDIR | (mode & 07777)};
 
@@ -208,7 +240,7 @@ struct removal {
 	const char *session, *name;
 	uint64_t dir_ino, changes; /* changes: of the barrier while it is in progress */
 	size_t entries;
-	bool fails; /* it is in progress */
+	bool fails;                /* it is in progress */
 	const struct node *record; /* NULL: none, or it says all already */
 	struct extent x;
 	uint64_t size;
@@ -266,8 +298,11 @@ static int removal_prepare(struct engine *e, struct removal *m, struct buf *text
 
 static void add_unlink(struct txn *t, const struct dentry *d)
 {
-	*txn_add_change(t) = (struct change){.type = CHANGE_UNLINK, .ino = d->node->ino, .parent = d->parent->ino, .name = d->name->text,
-					     .name_len = d->name->len};
+	*txn_add_change(t) = (struct change){.type = CHANGE_UNLINK,
+		.ino = d->node->ino,
+		.parent = d->parent->ino,
+		.name = d->name->text,
+		.name_len = d->name->len};
 }
 
 /* All that is in it goes with it. Lock held. */
@@ -300,8 +335,9 @@ static int removal_stage(struct txn *t, struct removal *m)
 
 	if (r)
 		return r;
-	if (d->node->ino != m->dir_ino || fails != m->fails || (fails && b->changes != m->changes) || d->node->dir->live_count > m->entries ||
-	    (fails && barrier_record_node(e, m->session, m->name, NULL) != m->record))
+	if (d->node->ino != m->dir_ino || fails != m->fails || (fails && b->changes != m->changes) ||
+		d->node->dir->live_count > m->entries ||
+		(fails && barrier_record_node(e, m->session, m->name, NULL) != m->record))
 		return -EAGAIN;
 	t->path = engine_child_path(t, d->parent, m->name);
 	if (!t->path)

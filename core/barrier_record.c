@@ -68,6 +68,15 @@ int id_list_copy(const struct id_list *from, struct id_list *ret)
 	return 0;
 }
 
+bool id_list_become(struct id_list *list, struct id_list *now)
+{
+	bool changed = !id_list_equal(list, now);
+
+	id_list_release(list);
+	*list = *now;
+	return changed;
+}
+
 bool id_list_equal(const struct id_list *a, const struct id_list *b)
 {
 	if (a->count != b->count)
@@ -123,7 +132,9 @@ void barrier_record_render(const struct barrier_record *r, const char *id, const
 	char time[TIME_TEXT_BYTES];
 
 	time_format(r->started_ns, time);
-	buf_printf(out, "synchronization: {id: \"%s\", session_id: \"%s\", trigger_agent: \"%s\", started_at: \"%s\"}\n", id, session, r->trigger_agent, time);
+	buf_printf(out,
+		"synchronization: {id: \"%s\", session_id: \"%s\", trigger_agent: \"%s\", started_at: \"%s\"}\n", id,
+		session, r->trigger_agent, time);
 	put_list(out, "participants", &r->participants);
 	buf_printf(out, "status: \"%s\"\n", barrier_status_name(r->status));
 	put_list(out, "acknowledged", &r->acknowledged);

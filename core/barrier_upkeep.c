@@ -27,6 +27,7 @@ struct job {
 	enum barrier_reason reason;
 	int64_t ended_ns;
 	size_t event_bytes;
+	uint64_t seq; /* of its transaction, when it is done */
 	const struct node *record; /* NULL: none to write */
 	struct buf text;
 	struct extent x;
@@ -53,11 +54,14 @@ static int64_t after_start_ns(const struct barrier *b, uint64_t seconds)
 	return b->started_mono_ns + (int64_t)seconds * NS_PER_S;
 }
 
-static enum barrier_status decide(struct engine *e, const struct barrier *b, int64_t now_ns, enum barrier_reason *ret_reason)
+static enum barrier_status decide(
+	struct engine *e, const struct barrier *b, int64_t now_ns, enum barrier_reason *ret_reason)
 {
 	*ret_reason = BARRIER_NO_REASON;
 	if (!b->record.missing.count)
-		return b->record.participants.count || now_ns >= after_start_ns(b, BARRIER_EMPTY_GRACE_S) ? BARRIER_COMPLETED : BARRIER_IN_PROGRESS;
+		return b->record.participants.count || now_ns >= after_start_ns(b, BARRIER_EMPTY_GRACE_S)
+			       ? BARRIER_COMPLETED
+			       : BARRIER_IN_PROGRESS;
 	if (anybody_dead(e, b))
 		*ret_reason = BARRIER_PARTICIPANT_DEAD;
 	else if (now_ns >= after_start_ns(b, b->record.timeout_s))
@@ -167,6 +171,7 @@ static void job_note(struct engine *e, const struct job *j, int64_t now_ns, int 
 		b->record.status = j->status;
 		b->record.reason = j->reason;
 		b->record.ended_ns = j->ended_ns;
+		b->unsafe = j->status != BARRIER_IN_PROGRESS;
 		b->stale = false;
 		b->record_due_ns = now_ns + BARRIER_RECORD_INTERVAL_NS;
 	}
@@ -192,13 +197,27 @@ static int job_do(struct engine *e, struct job *j, int64_t now_ns)
 		r = job_stage(&t, j); /* the barrier ends here */
 	job_note(e, j, now_ns, r);
 	engine_unlock(e);
+	j->seq = t.seq;
 	txn_finish(&t);
 	return r;
+}
+
+/* Ends are told once they are safe: who read "completed" acts on it. All of them were staged up to @seq. */
+static void ends_acknowledge(struct engine *e, uint64_t seq)
+{
+	if (engine_wait(e, seq, JOURNAL_ACKNOWLEDGED))
+		return; /* the journal is poisoned, and that is what readers hear */
+	engine_lock(e);
+	for (size_t i = 0; i < BARRIER_BUCKETS; i++)
+		for (struct barrier *b = e->barriers->buckets[i]; b; b = b->next)
+			b->unsafe = false;
+	engine_unlock(e);
 }
 
 int64_t barriers_upkeep(struct engine *e, int64_t now_ns)
 {
 	int64_t due_ns = INT64_MAX;
+	uint64_t ended_seq = 0;
 	bool found, tell = false;
 	int again = 0;
 
@@ -218,9 +237,12 @@ int64_t barriers_upkeep(struct engine *e, int64_t now_ns)
 			break;
 		r = job_do(e, &j, now_ns);
 		tell = tell || (r ? r != -EAGAIN : j.status != BARRIER_IN_PROGRESS);
+		ended_seq = !r && j.status != BARRIER_IN_PROGRESS ? j.seq : ended_seq;
 		again = r == -EAGAIN ? again + 1 : 0;
 		buf_release(&j.text);
 	} while (again < BARRIER_TRIES);
+	if (ended_seq)
+		ends_acknowledge(e, ended_seq);
 	if (tell)
 		barriers_tell(e);
 	engine_lock(e);

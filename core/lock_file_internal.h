@@ -16,9 +16,9 @@ enum release_why { RELEASE_NOT, RELEASE_PROCESS_ENDED, RELEASE_AGENT_DEAD, RELEA
 struct lock_file {
 	struct lock_file *next; /**< of its bucket */
 	uint64_t ino;
-	uint64_t token; /**< 0: nothing but `shared` is known yet */
+	uint64_t token;                /**< 0: nothing but `shared` is known yet */
 	const struct version *version; /**< whose content was looked at */
-	uint32_t pid;		       /**< in its content; 0: none that counts */
+	uint32_t pid;                  /**< in its content; 0: none that counts */
 	char named[ACTOR_ID_BYTES];    /**< in its content: perhaps an agent's id */
 	struct actor creator;
 	int64_t taken_ns;
@@ -33,7 +33,7 @@ struct lock_file {
 struct lock_files {
 	struct lock_file *buckets[LOCK_FILE_BUCKETS];
 	bool (*alive)(uint32_t pid); /**< set before anything changes */
-	int64_t retry_ns;    /**< monotonic, upkeep's own: nothing is released before */
+	int64_t retry_ns;            /**< monotonic, upkeep's own: nothing is released before */
 };
 
 /** The newest name of a regular file in state/.locks, newborn or not; NULL: it is no lock file. Lock held. */

@@ -13,9 +13,12 @@
 /* The barrier's directory. Lock held. */
 static struct node *directory_of(struct fs *fs, const struct vnode *v)
 {
-	cleanup_free char *dir = strndup(v->path, strlen(v->path) - strlen("/wait"));
-	struct node *n = dir ? tree_resolve(engine_tree(fs->engine), dir, engine_live_seq(fs->engine)) : NULL;
+	cleanup_buf struct buf dir = BUF_INIT;
+	struct node *n = NULL;
 
+	buf_append(&dir, v->path, strlen(v->path) - strlen("/wait"));
+	if (!dir.error)
+		n = tree_resolve(engine_tree(fs->engine), dir.data, engine_live_seq(fs->engine));
 	return n && S_ISDIR(n->newest->attrs->mode) ? n : NULL;
 }
 

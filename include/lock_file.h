@@ -30,13 +30,13 @@ enum lock_owner { LOCK_OWNER_PROCESS, LOCK_OWNER_AGENT, LOCK_OWNER_CREATOR };
 struct lock_info {
 	char *name;
 	enum lock_owner owner;
-	uint32_t pid;			/**< OWNER_PROCESS: written in it; else of its creator, 0 unknown */
-	char agent[ACTOR_ID_BYTES];	/**< OWNER_AGENT: that one; else its creator's, "" none */
-	char comm[ACTOR_COMM_BYTES];	/**< of its creator */
+	uint32_t pid;                /**< OWNER_PROCESS: written in it; else of its creator, 0 unknown */
+	char agent[ACTOR_ID_BYTES];  /**< OWNER_AGENT: that one; else its creator's, "" none */
+	char comm[ACTOR_COMM_BYTES]; /**< of its creator */
 	uint32_t uid;
 	uint64_t token;
 	int64_t taken_ns;
-	bool shared;			/**< locked by flock or fcntl: never released */
+	bool shared; /**< locked by flock or fcntl: never released */
 };
 void lock_info_release(struct lock_info *i);
 /** All, by name. Caller frees array and each. Takes the lock. 0 or -ENOMEM. */

@@ -176,8 +176,13 @@ static void test_timeout_file(void **state)
 
 static void test_record_comes_back(void **state)
 {
-	struct barrier_record r = {.trigger_agent = "lead", .started_ns = 1767225600000000000, .ended_ns = 1767225601500000000, .timeout_s = 30,
-				   .status = BARRIER_FAILED, .reason = BARRIER_TIMEOUT}, got;
+	struct barrier_record r = {.trigger_agent = "lead",
+				      .started_ns = 1767225600000000000,
+				      .ended_ns = 1767225601500000000,
+				      .timeout_s = 30,
+				      .status = BARRIER_FAILED,
+				      .reason = BARRIER_TIMEOUT},
+			      got;
 	struct buf text = BUF_INIT;
 
 	(void)state;
@@ -447,7 +452,10 @@ static void test_many_participants(void **state)
 	size_t len;
 
 	for (int i = 0; i < 1000; i++)
-		buf_printf(&list, "participant-%04d-of-the-thousand-whose-names-take-a-hundred-bytes-each-as-names-of-machines-may-do-abcdef\n", i);
+		buf_printf(&list,
+			"participant-%04d-of-the-thousand-whose-names-take-a-hundred-bytes-each-as-names-of-machines-"
+			"may-do-abcdef\n",
+			i);
 	assert_int_equal(fixture_mkdir(e, SYNC "many"), 0);
 	assert_int_equal(fixture_save(e, SYNC "many/participants", list.data, list.len), 0);
 	wait_s(state, e, 301);

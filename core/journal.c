@@ -21,6 +21,13 @@ static int check_options(const struct journal_options *opt, uint64_t *ret_bytes)
 	return 0;
 }
 
+/* The larger a frame may be, the more of each segment is kept free for it (invariant (I)): half is as far as that goes. */
+static uint32_t payload_max(uint64_t segment_bytes)
+{
+	_Static_assert(2 * (FRAME_BYTES(JOURNAL_PAYLOAD_MAX) + FORMAT_BLOCK_BYTES) + FORMAT_BLOCK_BYTES <= JOURNAL_SEGMENT_BYTES_DEFAULT, "two fit");
+	return segment_bytes >= JOURNAL_SEGMENT_BYTES_DEFAULT ? JOURNAL_PAYLOAD_MAX : (uint32_t)(segment_bytes / 4);
+}
+
 static void init_locks(struct journal *j)
 {
 	pthread_condattr_t monotonic;
@@ -80,10 +87,12 @@ int journal_open(struct store *store, const struct journal_options *opt, journal
 	j->store = store;
 	j->env = store->env;
 	j->segment_bytes = bytes;
-	j->payload_max = (uint32_t)MIN(JOURNAL_PAYLOAD_MAX, bytes / 4);
+	j->payload_max = payload_max(bytes);
 	j->read_only = opt->read_only;
 	j->before_sync = opt->before_sync;
 	j->before_sync_arg = opt->before_sync_arg;
+	j->poisoned = opt->poisoned;
+	j->poisoned_arg = opt->poisoned_arg;
 	j->queue_end = &j->queue;
 	j->waiters_end = &j->waiters;
 	j->append_offset = FORMAT_BLOCK_BYTES;

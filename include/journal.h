@@ -30,14 +30,14 @@
 
 #include "store.h"
 
-/** Largest payload of one frame. Larger content goes to the content store (arena.h). */
-#define JOURNAL_PAYLOAD_MAX (4u << 20)
+/** Largest payload of one frame, so that an empty segment of the default size has room for two. Larger content goes to the content store (arena.h). */
+#define JOURNAL_PAYLOAD_MAX ((16u << 20) - (64u << 10))
 #define JOURNAL_SEGMENT_BYTES_DEFAULT (32u << 20)
 
 struct journal;
 
 struct journal_options {
-	uint64_t segment_bytes; /**< 0: the default; at least 4 × JOURNAL_PAYLOAD_MAX but in tests, where 64 KiB is allowed (payloads then up to a quarter) */
+	uint64_t segment_bytes; /**< 0: the default; smaller ones, down to 64 KiB, are for tests: payloads are then up to a quarter of it */
 	bool read_only;		/**< no repair, no append; for fsck, export and log beside a live daemon */
 	/** Recovery starts at this frame (as an index snapshot remembered it); 0/0: at the beginning. When no valid frame
 	 *  with that sequence is there, journal_open() returns -ESTALE and the caller tries again with 0/0. The frame itself is not replayed. */
@@ -49,6 +49,9 @@ struct journal_options {
 	/** Called on the flushing thread before each fdatasync of the journal (with sync=commit before the frames are even written), so that what frames refer to is durable first. May be NULL. */
 	int (*before_sync)(void *arg);
 	void *before_sync_arg;
+	/** Called when the journal is poisoned, once or more, on any thread that reserves, appends or flushes; must only signal. May be NULL. */
+	void (*poisoned)(void *arg);
+	void *poisoned_arg;
 };
 
 /** One frame met during recovery. @payload is borrowed for the call. Non-zero stops the recovery with that error. */

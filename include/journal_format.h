@@ -71,7 +71,7 @@
  *
  * Frame (40 bytes, payload, zeros up to a multiple of 8)
  *	0	4	magic 0x314d464d, "MFM1"
- *	4	4	payload length in bytes, at most 4 MiB
+ *	4	4	payload length in bytes, at most 16 MiB - 64 KiB
  *	8	2	type (enum journal_frame_type)
  *	10	2	flags (JOURNAL_FRAME_…)
  *	12	4	header check: low 32 bits of X(bytes 0..31 with this field 0, s)
@@ -83,7 +83,7 @@
  * A frame is valid if and only if
  *	(1) its offset is a multiple of 8 and at least 4096,
  *	(2) magic and header check match,
- *	(3) the payload length is at most 4 MiB and frame and padding end inside the file,
+ *	(3) the payload length is at most 16 MiB - 64 KiB and frame and padding end inside the file,
  *	(4) 1 <= synced_before <= sequence number,
  *	(5) the checksum matches,
  *	(6) its number is greater than that of each valid frame before it.

@@ -118,6 +118,55 @@ static void test_limits(void **state)
 	env_mem_free(env);
 }
 
+static int largest_frame(void *arg, uint64_t seq, uint64_t position, const uint8_t *payload, size_t len)
+{
+	size_t *seen = arg;
+
+	assert_int_equal(seq, *seen + 1);
+	assert_true(position > 0);
+	assert_int_equal(len, seq % 2 ? JOURNAL_PAYLOAD_MAX : 10);
+	for (size_t i = 0; i < len; i += 4099)
+		assert_int_equal(payload[i], (uint8_t)(i / 4099 + seq));
+	(*seen)++;
+	return 0;
+}
+
+/* In segments of the default size, between small ones; also what another life finds. */
+static void test_largest_frames(void **state)
+{
+	struct env *env = env_mem_new(1);
+	struct journal_options opt = {.segment_bytes = 0};
+	struct journal_recovery recovery;
+	uint8_t *payload = malloc(JOURNAL_PAYLOAD_MAX);
+	struct journal_fixture f;
+	size_t seen = 0;
+
+	(void)state;
+	assert_non_null(payload);
+	assert_int_equal(store_open(env, STORE_CREATE, NULL, &f.store), 0);
+	assert_int_equal(journal_open(f.store, &opt, NULL, NULL, &recovery, &f.journal), 0);
+	assert_int_equal(journal_reserve(f.journal, JOURNAL_PAYLOAD_MAX + 1), -EFBIG);
+	for (uint64_t seq = 1; seq <= 6; seq++) {
+		struct iovec iov = {payload, seq % 2 ? JOURNAL_PAYLOAD_MAX : 10};
+
+		for (size_t i = 0; i < iov.iov_len; i += 4099)
+			payload[i] = (uint8_t)(i / 4099 + seq);
+		assert_int_equal(journal_reserve(f.journal, iov.iov_len), 0);
+		assert_int_equal(journal_append(f.journal, iov.iov_len, &iov, 1), seq);
+	}
+	assert_int_equal(journal_close(f.journal), 0);
+	journal_recovery_release(&recovery);
+	assert_int_equal(journal_open(f.store, &opt, largest_frame, &seen, &recovery, &f.journal), 0);
+	assert_int_equal(seen, 6);
+	assert_int_equal(recovery.torn_bytes, 0);
+	assert_int_equal(recovery.damage_count, 0);
+	assert_int_equal(journal_close(f.journal), 0);
+	journal_recovery_release(&recovery);
+	store_close(f.store);
+	free(payload);
+	env_mem_free(env);
+}
+
 /* All reservations first, then frames in sizes and flushes chosen to waste as much as possible. */
 static void test_reserved_space_suffices(void **state)
 {
@@ -536,6 +585,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_positions_and_reads),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_largest_frames),
 		cmocka_unit_test(test_reserved_space_suffices),
 		cmocka_unit_test(test_scan_and_start),
 		cmocka_unit_test(test_damage_everywhere),

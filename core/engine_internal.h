@@ -394,6 +394,8 @@ bool registry_is_change(enum operation op, const struct actor *actor);
 void upkeep_agent_lived(struct engine *e, struct agent *a, int64_t now_ns);
 void upkeep_agent_changed(struct engine *e, struct agent *a, enum agent_status before);
 void upkeep_session_changed(struct engine *e, struct session *s);
+/** Something that files do not say yet is to be written, at the next time for that. Lock held. */
+void upkeep_arm_files(struct engine *e);
 /** At the end of a mount: write what is pending, whenever it is due. No lock held, no other thread in upkeep. */
 void upkeep_finish(struct engine *e);
 /** Something in agents/.sync or in a barrier's directory changed: look again. Lock held. */

@@ -94,6 +94,7 @@ static void session_take(struct engine *e, struct session *s, struct loaded *l)
 	session_fields_release(&s->fields);
 	s->fields = l->session;
 	session_entry(s)->owned_hash = l->owned_hash;
+	session_entry(s)->stale = false; /* it was, perhaps, until this was read */
 	session_check_owned(e, s);
 	if (differ)
 		upkeep_wake(e);

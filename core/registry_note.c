@@ -44,12 +44,27 @@ static struct agent *agent_of_actor(struct engine *e, const struct actor *actor,
 	return a || !any || any->next_of_id ? a : any;
 }
 
-static bool is_refusal(const struct txn *t)
+static bool has_event(const struct txn *t, enum event_type type)
 {
-	for (size_t i = 0; t->operation == OPERATION_ROLLBACK && i < t->event_count; i++)
-		if (t->events[i].type == EVENT_COMMIT_REFUSED)
+	for (size_t i = 0; i < t->event_count; i++)
+		if (t->events[i].type == type)
 			return true;
 	return false;
+}
+
+static bool is_refusal(const struct txn *t)
+{
+	return t->operation == OPERATION_ROLLBACK && has_event(t, EVENT_COMMIT_REFUSED);
+}
+
+/* What the kernel closes for a process that is dead comes after its death. */
+static bool is_posthumous(const struct txn *t, const struct agent *a)
+{
+	uint32_t pid = t->q->actor.pid;
+
+	if (t->operation == OPERATION_ROLLBACK && has_event(t, EVENT_WRITER_KILLED))
+		return true;
+	return pid && (pid == a->ended_pid || (a->process_ended && pid == a->fields.pid));
 }
 
 static void note_agent(struct engine *e, const struct txn *t)
@@ -61,9 +76,12 @@ static void note_agent(struct engine *e, const struct txn *t)
 		return;
 	if (is_refusal(t))
 		a->errors_added++;
-	else
+	else if (t->operation != OPERATION_ROLLBACK)
 		a->operations_added++;
-	upkeep_agent_lived(e, a, e->last_time_ns);
+	a->dirty = true;
+	upkeep_arm_files(e);
+	if (!is_posthumous(t, a))
+		upkeep_agent_lived(e, a, e->last_time_ns);
 }
 
 static void note_sessions(struct engine *e, const struct txn *t)

@@ -189,6 +189,7 @@ static void look_agent(struct engine *e, struct session *s, const char *id, cons
 			return;
 		}
 		a->alive_ns = env_monotonic_ns(e->env);
+		upkeep_wake(e);
 		if (!r->scanning) {
 			a->heartbeat_ns = e->last_time_ns;
 			a->user_seq = e->head_seq;

@@ -41,8 +41,6 @@ int64_t upkeep_next(int64_t now_ns, int64_t interval_ns);
 int64_t upkeep_after(int64_t from_ns, uint64_t seconds);
 /** The daemon as the author of a transaction. */
 void upkeep_request(struct engine *e, struct request *q);
-/** Something is to be written: at the next time for that. Lock held. */
-void upkeep_arm_files(struct engine *e);
 
 /* ---- tasks: do what is due, return when to come again (monotonic); upkeep.c has the table ---- */
 int64_t upkeep_records(struct engine *e, int64_t now_ns);

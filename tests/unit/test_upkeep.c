@@ -526,6 +526,37 @@ static void test_a_process_ends(void **state)
 	assert_int_equal(engine_close(e), 0);
 }
 
+/* What the kernel closes for a process that was killed is no sign of its life, but counts; what its children do is. */
+static void test_the_dead_stay_dead(void **state)
+{
+	struct engine *e = open_with_session(state, NULL);
+	struct tree_attr attr;
+	struct request q;
+	struct draft *d;
+
+	assert_int_equal(fixture_save_text(e, A1, "agent: {pid: 77, status: active}\n"), 0);
+	assert_int_equal(fixture_save_text(e, S1 "/state/f", "x"), 0);
+	fixture_request(&q);
+	strcpy(q.actor.agent, "a");
+	q.actor.pid = 77;
+	assert_int_equal(draft_open(e, fixture_ino(e, S1 "/state/f"), DRAFT_WHOLE, &q.actor, &d), 0);
+	assert_int_equal(draft_write(d, &q.actor, 0, "half", 4), 0);
+	upkeep_process_ended(e, 77);
+	assert_int_equal(draft_rollback(d, &q, "killed"), 0);
+	draft_close(d);
+	(void)upkeep_run(e);
+	expect_status(e, "a", "dead");
+	assert_int_equal(engine_mkdir(e, &q, fixture_ino(e, S1 "/state"), "d1", 0755, &attr), 0);
+	pass(*state, e, 60);
+	expect_status(e, "a", "dead");
+	assert_int_equal(agent_ok(e, "a")->fields.operations_completed, 1);
+	q.actor.pid = 78;
+	assert_int_equal(engine_mkdir(e, &q, fixture_ino(e, S1 "/state"), "d2", 0755, &attr), 0);
+	(void)upkeep_run(e);
+	expect_status(e, "a", "active");
+	assert_int_equal(engine_close(e), 0);
+}
+
 /* The number belongs to another process by now: it started after its agent was last heard of. */
 static void test_a_number_is_used_again(void **state)
 {
@@ -771,6 +802,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_sessions_share_a_transaction, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_monitor_is_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_process_ends, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_dead_stay_dead, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_number_is_used_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_last_updated, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stale_lists, setup, teardown),

@@ -203,7 +203,7 @@ static int gather(struct gathering *g, const char *name, struct record_blocks *b
 	s = registry_session(g->e, g->session);
 	if (s && s->checkpoints_ino) {
 		g->status_before = s->fields.status;
-		r = pick_name(g->e, s, name, g->now_ns, g->id);
+		r = g->status && session_status_is_over(s->fields.status) ? -ESTALE : pick_name(g->e, s, name, g->now_ns, g->id);
 		if (!r)
 			r = gather_agents(g, s);
 	}

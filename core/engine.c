@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "engine_internal.h"
+#include "upkeep.h"
 
 #define BLOCK_CACHE_BYTES (16u << 20)
 
@@ -21,6 +22,12 @@ static int engine_before_sync(void *arg)
 	struct engine *e = arg;
 
 	return e->arena ? arena_content_sync(e->arena) : 0;
+}
+
+/* Who waits for something that only a transaction can end hears of it from upkeep. */
+static void engine_poisoned(void *arg)
+{
+	upkeep_wake(arg);
 }
 
 static struct engine *engine_new(struct env *env, const struct engine_options *opt)
@@ -106,6 +113,8 @@ static int engine_open_journal(struct engine *e, journal_replay_fn fn)
 		.read_only = e->options.read_only,
 		.before_sync = engine_before_sync,
 		.before_sync_arg = e,
+		.poisoned = engine_poisoned,
+		.poisoned_arg = e,
 	};
 	int r = -ENOENT;
 

@@ -64,6 +64,8 @@ int journal_poison(struct journal *j)
 	pthread_cond_broadcast(&j->prepare);
 	pthread_mutex_unlock(&j->lock);
 	tell(list, -EIO);
+	if (j->poisoned)
+		j->poisoned(j->poisoned_arg);
 	return -EIO;
 }
 

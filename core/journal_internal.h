@@ -62,6 +62,8 @@ struct journal {
 	bool read_only;
 	int (*before_sync)(void *arg);
 	void *before_sync_arg;
+	void (*poisoned)(void *arg);
+	void *poisoned_arg;
 
 	pthread_mutex_t prepare_lock;
 	pthread_mutex_t sync_lock;

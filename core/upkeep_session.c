@@ -160,7 +160,7 @@ static void expire(struct engine *e, const char *session, int64_t now_ns)
 
 	upkeep_request(e, &q);
 	r = checkpoint_create(e, &q, session, NULL, "expiry", session_status_name(SESSION_EXPIRED), NULL);
-	note_result(e, session, now_ns, r);
+	note_result(e, session, now_ns, r == -ESTALE ? 0 : r); /* somebody has ended it meanwhile */
 	engine_lock(e);
 	s = registry_session(e, session);
 	if (!r && s && s->file_ino && !session_status_is_over(s->fields.status)) /* its file cannot be edited: the checkpoint is all there is */

@@ -16,7 +16,7 @@
 /**
  * Take one. @name NULL: the daemon names it. @reason NULL: the name, or "manual" when the name begins with checkpoint-. @status NULL, or a status that
  * session.yaml gets in the same transaction (expiry). checkpoint.yaml, session.yaml's last_checkpoint and recovery_points, checkpoint_created: one transaction.
- * -EEXIST, -EINVAL (not an id), -ENOENT (no such session), -ENOSPC, -EROFS.
+ * -EEXIST, -EINVAL (not an id), -ENOENT (no such session), -ESTALE (@status, but it is over already), -ENOSPC, -EROFS.
  */
 int checkpoint_create(struct engine *e, struct request *q, const char *session, const char *name, const char *reason, const char *status,
 		      struct tree_attr *ret);

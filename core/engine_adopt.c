@@ -12,6 +12,7 @@
 #include <uthash.h>
 
 #include "engine_internal.h"
+#include "session.h"
 
 #define ADOPT_INLINE_FILE_MAX (64u << 10)
 #define ADOPT_INLINE_TOTAL_MAX (1u << 20)
@@ -250,6 +251,8 @@ int engine_adopt(struct engine *e, struct request *q, int (*next)(void *arg, str
 	txn_finish(&a.t);
 	adopting_forget_dirs(&a);
 	free(a.chunk);
+	if (!r)
+		r = sessions_complete(e, q); /* theirs are sessions like any other */
 	if (!r)
 		*ret_files = a.files_total;
 	return r;

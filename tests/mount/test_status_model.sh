@@ -374,6 +374,9 @@ test_health_name_of_what_is_adopted() {
 	[ -L "$M/state/active/old" ] || fail "not in active/"
 	eq older "$(key "$M/agents/status/ad-a.yaml" type)" "type of an adopted agent"
 	eq old "$(of_session type old)" "type of an adopted session"
+	[ -e "$X/events/session.jsonl" ] || fail "no events in an adopted session"
+	mkdir "$X/checkpoints/taken-over"
+	[ -e "$X/recovery/restore" ] || fail "no recovery/ in an adopted session"
 	rm -r "$X"
 	[ ! -e "$X" ] || fail "rm -r left it"
 	mnt_stop

@@ -754,6 +754,20 @@ static void test_poisoned(void **state)
 	(void)engine_close(e);
 }
 
+/* "completed" is acted upon: it is not said of an end that may be lost. */
+static void test_end_that_is_not_safe_is_not_told(void **state)
+{
+	struct engine *e = begin(state);
+
+	assert_int_equal(fixture_mkdir(e, SYNC "build"), 0);
+	assert_int_equal(touch(e, SYNC "build/a"), 0);
+	assert_int_equal(touch(e, SYNC "build/b"), 0);
+	env_mem_fail_syncs(*state, EIO);
+	(void)upkeep_run(e);
+	assert_string_equal(result(e, "build"), strerror(EIO));
+	(void)engine_close(e);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -786,6 +800,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_time_up_while_unmounted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restart_without_a_record, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_poisoned, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_end_that_is_not_safe_is_not_told, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -137,6 +137,8 @@ static const char *difference(struct check *c, const struct node *a, const struc
 	struct tree_attr x, y;
 	int same = 1;
 
+	if (v && v == w)
+		return S_ISDIR(v->attrs->mode) || same_links(c, a, b) ? NULL : "is not the same file as others any more";
 	if (tree_attr_at(c->e->tree, a, c->before, c->before_ns, &x) || tree_attr_at(c->e->tree, b, c->after, c->after_ns, &y))
 		return "is not there as it was";
 	if (x.mode != y.mode || x.uid != y.uid || x.gid != y.gid || x.rdev != y.rdev || v->attrs->xattrs != w->attrs->xattrs)
@@ -156,14 +158,7 @@ static const char *difference(struct check *c, const struct node *a, const struc
 	return same ? NULL : "holds something else than it did";
 }
 
-static int by_name(const void *a, const void *b)
-{
-	const struct dentry *const *x = a, *const *y = b;
-
-	return strcmp((*x)->name->text, (*y)->name->text);
-}
-
-/* Entries of a directory in a view, by name, without those a restore passes by. No lock held. */
+/* Entries of a directory in a view, without those a restore passes by. No lock held. */
 static size_t list(struct check *c, const struct node *dir, uint64_t seq, struct dentry ***ret)
 {
 	size_t count = 0, kept = 0;
@@ -172,32 +167,42 @@ static size_t list(struct check *c, const struct node *dir, uint64_t seq, struct
 	if (tree_list(c->e->tree, dir, seq, ret, &count))
 		c->error = -ENOMEM;
 	engine_unlock(c->e);
-	if (c->error)
-		return 0;
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; !c->error && i < count; i++)
 		if (!restore_skips(c->roots, (*ret)[i]))
 			(*ret)[kept++] = (*ret)[i];
-	qsort(*ret, kept, sizeof(**ret), by_name);
 	return kept;
 }
 
-/* Entries [from, to) of both lists. Lock held. */
-static void compare_some(struct check *c, struct dentry **a, struct dentry **b, size_t from, size_t to)
+/* The entry of @dir in the view @seq that has the name of @d, which may be that very entry. Lock held. */
+static const struct dentry *find(struct check *c, const struct node *dir, const struct dentry *d, uint64_t seq)
+{
+	if (d->parent == dir && d->born <= seq && seq < d->died)
+		return d;
+	return tree_lookup(c->e->tree, dir, d->name->text, d->name->len, seq);
+}
+
+/* Entries [from, to) of the directory after. Lock held. */
+static void compare_some(struct check *c, struct dir_pair p, struct dentry **after, size_t from, size_t to)
 {
 	for (size_t i = from; i < to && !c->error; i++) {
-		int order = strcmp(a[i]->name->text, b[i]->name->text);
-		const char *what;
+		const struct dentry *a = find(c, p.before, after[i], c->before), *b = after[i];
+		const char *what = a ? difference(c, a->node, b->node) : "was not there";
 
-		if (order) {
-			fail(c, order < 0 ? a[i] : b[i], order < 0 ? c->before : c->after, order < 0 ? "is missing" : "was not there");
-			return;
-		}
-		what = difference(c, a[i]->node, b[i]->node);
 		if (what)
-			fail(c, b[i], c->after, what);
-		else if (S_ISDIR(a[i]->node->newest->attrs->mode))
-			push(c, a[i]->node, b[i]->node);
+			fail(c, b, c->after, what);
+		else if (S_ISDIR(a->node->newest->attrs->mode))
+			push(c, a->node, b->node);
 	}
+}
+
+/* All that is there now was there then; is something that was there missing? */
+static void find_missing(struct check *c, struct dir_pair p, struct dentry **before, size_t count)
+{
+	engine_lock(c->e);
+	for (size_t i = 0; i < count && !c->error; i++)
+		if (!find(c, p.after, before[i], c->after))
+			fail(c, before[i], c->before, "is missing");
+	engine_unlock(c->e);
 }
 
 static void unreadable(struct check *c, const struct dentry *d)
@@ -212,40 +217,44 @@ static void unreadable(struct check *c, const struct dentry *d)
 	(void)reason_set(c->reason, -EIO, "restore", "%s was put back, but what it held is damaged in the store", path.data ? path.data : d->name->text);
 }
 
+/* What the transaction gave back of these files; NULL: nothing. Lock held. */
+static const struct version *given_back(struct check *c, const struct dentry *d)
+{
+	const struct version *w = S_ISREG(d->node->newest->attrs->mode) ? tree_version_at(d->node, c->after) : NULL;
+
+	return w && (w->born == c->after || d->born == c->after) ? w : NULL;
+}
+
 /* What the transaction gave back is read. No lock held. */
 static void read_some(struct check *c, struct dentry **b, size_t from, size_t to)
 {
-	for (size_t i = from; i < to && !c->error; i++) {
-		const struct version *w = NULL;
+	const struct version *w[ENTRIES_AT_ONCE];
 
-		engine_lock(c->e);
-		if (S_ISREG(b[i]->node->newest->attrs->mode))
-			w = tree_version_at(b[i]->node, c->after);
-		engine_unlock(c->e);
-		if (w && (w->born == c->after || b[i]->born == c->after) && !is_readable(c, w))
+	engine_lock(c->e);
+	for (size_t i = from; i < to; i++)
+		w[i - from] = given_back(c, b[i]);
+	engine_unlock(c->e);
+	for (size_t i = from; i < to && !c->error; i++)
+		if (w[i - from] && !is_readable(c, w[i - from]))
 			unreadable(c, b[i]);
-	}
 }
 
 static void compare_dirs(struct check *c, struct dir_pair p)
 {
-	cleanup_free struct dentry **a = NULL, **b = NULL;
-	size_t count = list(c, p.before, c->before, &a), others = list(c, p.after, c->after, &b);
+	cleanup_free struct dentry **before = NULL, **after = NULL;
+	size_t were = list(c, p.before, c->before, &before), are = list(c, p.after, c->after, &after);
 
-	for (size_t i = 0; i < MIN(count, others) && !c->error; i += ENTRIES_AT_ONCE) {
-		size_t end = MIN(i + ENTRIES_AT_ONCE, MIN(count, others));
+	for (size_t i = 0; i < are && !c->error; i += ENTRIES_AT_ONCE) {
+		size_t end = MIN(i + ENTRIES_AT_ONCE, are);
 
 		engine_lock(c->e);
-		compare_some(c, a, b, i, end);
+		compare_some(c, p, after, i, end);
 		engine_unlock(c->e);
 		if (!c->error)
-			read_some(c, b, i, end);
+			read_some(c, after, i, end);
 	}
-	if (!c->error && count != others) {
-		engine_lock(c->e);
-		fail(c, count > others ? a[others] : b[count], count > others ? c->before : c->after, count > others ? "is missing" : "was not there");
-		engine_unlock(c->e);
-	}
+	if (were != are)
+		find_missing(c, p, before, were);
 }
 
 static void check_roots(struct check *c)

@@ -10,8 +10,12 @@
 
 #include <errno.h>
 
+/* Up to so many changes of extended attributes are taken to be of one inode. */
+#define XATTRS_FEW 32
+
 struct demand {
-	size_t nodes, versions, dentries, dead, directories, attrs, blobs, xattrs, contents;
+	size_t nodes, versions, dentries, dead, directories, attrs, blobs, contents;
+	size_t xattrs_of_one; /* most changes of extended attributes that one inode has */
 	size_t text_bytes;
 };
 
@@ -37,11 +41,37 @@ static void demand_xattr(const struct tree *t, struct demand *d, const struct ch
 	size_t count = n ? xattrs_count(n->newest->attrs->xattrs) : 0;
 
 	if (c->value_len <= TREE_XATTR_VALUE_MAX && c->name_len <= 255)
-		d->text_bytes += tree_xattr_bytes(c->name_len, c->value_len, count + d->xattrs);
-	d->xattrs++;
+		d->text_bytes += tree_xattr_bytes(c->name_len, c->value_len, count + d->xattrs_of_one);
 	d->blobs += 2;
 	d->attrs++;
 	d->versions++;
+}
+
+/* Each of an inode's changes may make its set one larger than it was; so what they need together grows with the square of their number. */
+static int demand_xattrs_of_one(struct demand *d, const struct change *changes, size_t count)
+{
+	cleanup_free uint64_t *inos = NULL;
+	size_t n = 0, run = 0;
+
+	for (size_t i = 0; i < count; i++)
+		n += changes[i].type == CHANGE_XATTR;
+	d->xattrs_of_one = n;
+	if (n <= XATTRS_FEW)
+		return 0;
+	inos = malloc(n * sizeof(*inos));
+	if (!inos)
+		return -ENOMEM;
+	n = 0;
+	for (size_t i = 0; i < count; i++)
+		if (changes[i].type == CHANGE_XATTR)
+			inos[n++] = changes[i].ino;
+	qsort(inos, n, sizeof(*inos), compare_u64);
+	d->xattrs_of_one = 0;
+	for (size_t i = 0; i < n; i++) {
+		run = i && inos[i] == inos[i - 1] ? run + 1 : 1;
+		d->xattrs_of_one = MAX(d->xattrs_of_one, run);
+	}
+	return 0;
 }
 
 static int demand_change(struct tree *t, struct demand *d, const struct change *c)
@@ -165,6 +195,8 @@ int tree_reserve(struct tree *t, const struct change *changes, size_t count)
 
 	tree_spares_clear(t);
 	t->relink_count = 0;
+	if (demand_xattrs_of_one(&d, changes, count))
+		goto fail;
 	for (size_t i = 0; i < count; i++)
 		if (demand_change(t, &d, &changes[i]))
 			goto fail;

@@ -343,6 +343,61 @@ static void test_many_files(void **state)
 	assert_int_equal(engine_close(e), 0);
 }
 
+static int count_xattr(void *arg, const char *name, size_t len)
+{
+	size_t *n = arg;
+
+	(void)name;
+	(void)len;
+	(*n)++;
+	return 0;
+}
+
+static size_t xattrs_of(struct engine *e, const char *path)
+{
+	size_t n = 0;
+
+	engine_lock(e);
+	(void)tree_xattr_list(tree_resolve(engine_tree(e), path, SEQ_LIVE)->newest->attrs, count_xattr, &n);
+	engine_unlock(e);
+	return n;
+}
+
+static void test_many_xattrs(void **state)
+{
+	struct engine *e = open_with_session(*state);
+	struct restore_result result;
+	char path[100], name[24];
+
+	make_files(e, 100, "then\n");
+	for (int i = 0; i < 100; i++)
+		for (int k = 0; k < 5; k++) {
+			snprintf(path, sizeof(path), S1 "/state/file-%05d", i);
+			snprintf(name, sizeof(name), "user.%d-%d", i, k);
+			assert_int_equal(fixture_setxattr(e, path, name, path), 0);
+		}
+	assert_int_equal(fixture_mkdir(e, S1 "/checkpoints/good"), 0);
+	for (int i = 0; i < 100; i++) {
+		snprintf(path, sizeof(path), S1 "/state/file-%05d", i);
+		for (int k = 1; k < 5; k++) {
+			snprintf(name, sizeof(name), "user.%d-%d", i, k);
+			assert_int_equal(fixture_setxattr(e, path, name, NULL), 0);
+		}
+		assert_int_equal(fixture_setxattr(e, path, "user.new", "x"), 0);
+		snprintf(name, sizeof(name), "notes-%d", i);
+		if (i % 2) /* comes back as a copy */
+			assert_int_equal(fixture_rename(e, path, name, 0), 0);
+	}
+	assert_int_equal(restore(e, "good", &result), 0);
+	assert_int_equal(result.files_restored, 100);
+	assert_int_equal(events(e, "\"event_type\":\"xattr_changed\",\"agent_id\":\"system\",\"data\":{\"operation\":\"restore\""), 50);
+	for (int i = 0; i < 100; i++) {
+		snprintf(path, sizeof(path), S1 "/state/file-%05d", i);
+		assert_int_equal(xattrs_of(e, path), 5);
+	}
+	assert_int_equal(engine_close(e), 0);
+}
+
 static void test_too_many_files(void **state)
 {
 	struct engine *e = open_with_session(*state); /* whose frames hold at most 512 KiB */
@@ -487,6 +542,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_open_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pieces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_files, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many_xattrs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_many_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damage_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_while_others_write, setup, teardown),

@@ -218,6 +218,23 @@ test_a_dead_process() {
 	wait_for 2 is "$A/p.yaml" status dead
 }
 
+# An agent that is killed while it writes stays dead, although its files are closed after that.
+test_killed_while_writing() {
+	local pid
+	session killed
+	# shellcheck disable=SC2016
+	MILESTONES_AGENT=w MILESTONES_SESSION=killed "$BASH" -c 'exec 3>"$1/state/draft.txt" 4>>"$1/state/stream.log"; echo half >&3; echo line >&4; echo $$ >"$2"; read -r _' \
+		sh "$X" "$O/pid" < <(sleep 60) &
+	wait_for 5 test -s "$O/pid"
+	pid=$(cat "$O/pid")
+	printf 'agent:\n  pid: %s\n  status: "active"\n' "$pid" >"$A/w.yaml"
+	stays 0.3 is "$A/w.yaml" status active
+	kill -9 "$pid"
+	wait_for 2 is "$A/w.yaml" status dead
+	wait_for 2 has_event '.event_type == "writer_killed" and .session_id == "killed"'
+	stays 2 is "$A/w.yaml" status dead
+}
+
 # Who ended while nothing was mounted is found dead; whose number another process has by then, too.
 test_dead_when_mounted() {
 	local pid other

@@ -4,7 +4,7 @@
  *
  *   upkeep.c          the table of tasks, waking, processes that are watched
  *   upkeep_agents.c   signs of life, and what follows from them
- *   upkeep_records.c  what is due of agents and sessions, written in one transaction
+ *   upkeep_records.c  what is due of agents and sessions, written in one transaction (upkeep_gather.c: its first step)
  *   upkeep_health.c   lines of monitor.jsonl, as parts of that transaction
  *   upkeep_session.c  expiry, automatic checkpoints, retention
  */

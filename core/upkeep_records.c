@@ -7,196 +7,22 @@
  * In three steps: *gathered* under the lock (who is due, and what is known of him), *prepared* without it (files are read and edited), and
  * *staged* under it, if all that was gathered still holds; else it is gathered again. What is in memory follows only what was staged.
  *
- * Left to others: who is healthy (upkeep_agents.c), how a file is edited (model*.c).
+ * Left to others: gathering (upkeep_gather.c), who is healthy (upkeep_agents.c), how a file is edited (model*.c).
  *
  * Failure: nothing is staged and it is tried again later. A file that cannot be edited (from before there was a schema, or very large) is
  * left alone until somebody saves it; statuses and events do without.
  */
-#include "upkeep_private.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#define BATCH_AGENTS_MAX 1024
-#define BATCH_SESSIONS_MAX 256
-#define BATCH_TEXT_BYTES_MAX (1u << 20)
+#include "upkeep_batch.h"
+
 /* What a frame needs for an agent, or a session, beside the texts: changes, an event, paths. */
 #define AGENT_BYTES 1536
 #define SESSION_BYTES 1024
 #define BATCHES_MAX 64
 #define MOVED_RETRY_NS (100 * NS_PER_MS)
-#define INTERVAL_NS_MAX (INT64_MAX / 8)
-
-struct agent_work {
-	char id[ACTOR_ID_BYTES];
-	uint64_t ino;
-	enum agent_status from;
-	struct verdict verdict;
-	bool changes;		/* status or presence, an event */
-	bool writes, unwritable; /* its file is to be edited; it cannot be */
-	int64_t heartbeat_ns, registered_ns;
-	uint64_t operations, errors;
-	struct file_edit edit; /* base NULL: none */
-};
-
-struct session_work {
-	char id[ACTOR_ID_BYTES];
-	uint64_t file_ino;
-	size_t first, count; /* its agents */
-	bool lists, times;   /* session.yaml's lists may be other than they should be; its last_updated is */
-	bool unwritable;
-	uint64_t owned_hash; /* of the lists as they will be */
-	struct session_owned_text owned;
-	struct file_edit edit;
-	struct monitor_line line;
-};
-
-struct batch {
-	struct engine *e;
-	int64_t now_ns, time_ns; /* monotonic, wall clock */
-	uint64_t files;		 /* pending heartbeats, counts and times are due: number of this pass over them; 0: they are not */
-	bool ends;
-	size_t agents_max;
-	struct agent_work *agents;
-	struct session_work *sessions;
-	size_t agent_count, agent_capacity, session_count, session_capacity;
-	int64_t next_ns;
-	int error;
-	struct request q;
-	struct txn t;
-};
-
-/* ---- gathering; the lock is held ---- */
-
-static bool is_editable(const struct engine *e, uint64_t ino, uint64_t uneditable)
-{
-	const struct node *n = ino ? tree_node(e->tree, ino) : NULL;
-
-	return n && n->newest->born != uneditable;
-}
-
-static bool has_pending(const struct engine *e, const struct agent *a)
-{
-	return a->dirty && !a->removed_ns && is_editable(e, a->ino, a->uneditable);
-}
-
-/* False: there is no room for it in this batch. */
-static bool gather_agent(struct batch *b, struct agent *a, const struct judging *j)
-{
-	struct agent_work *w;
-	struct verdict v;
-	bool changes = agent_judge(a, j, &v);
-
-	if (a->removed_ns && !changes)
-		b->next_ns = MIN(b->next_ns, a->removed_ns + REMOVED_RECENTLY_NS);
-	if (!changes && !(b->files && a->written_pass != b->files && has_pending(b->e, a)))
-		return true;
-	if (b->agent_count >= b->agents_max)
-		return false;
-	if (array_reserve(&b->agents, &b->agent_capacity, b->agent_count + 1, sizeof(*b->agents))) {
-		b->error = -ENOMEM;
-		return false;
-	}
-	w = &b->agents[b->agent_count++];
-	*w = (struct agent_work){.ino = a->ino, .from = a->fields.status, .verdict = v, .changes = changes, .writes = !v.leaves,
-				 .heartbeat_ns = a->heartbeat_ns, .registered_ns = a->fields.registered_ns, .operations = a->operations_added,
-				 .errors = a->errors_added};
-	memcpy(w->id, a->id, sizeof(w->id));
-	return true;
-}
-
-/* Let the agents of a session's work have the statuses they are to get, or have them again. */
-static void swap_statuses(struct batch *b, const struct session_work *w, struct session *s)
-{
-	for (size_t i = w->first; i < w->first + w->count; i++) {
-		struct agent *a = registry_agent(s, b->agents[i].id);
-		enum agent_status other = b->agents[i].verdict.leaves ? AGENT_COMPLETED : b->agents[i].verdict.to;
-
-		if (!b->agents[i].changes || !a)
-			continue;
-		if (a->fields.status == other)
-			other = b->agents[i].from;
-		a->fields.status = other;
-	}
-}
-
-/* When its health is due: not at all while nobody is to be watched. */
-static bool health_is_due(struct batch *b, struct session *s, int64_t interval_ns)
-{
-	bool watched = false;
-
-	for (const struct agent *a = s->agents; a && !watched; a = a->next)
-		watched = agent_is_watched(a);
-	if (!watched || session_status_is_over(s->fields.status)) {
-		s->health_due_ns = 0;
-		return false;
-	}
-	if (!s->health_due_ns || s->health_due_ns - b->now_ns > interval_ns)
-		s->health_due_ns = upkeep_next(b->now_ns, interval_ns);
-	if (s->health_due_ns <= b->now_ns)
-		return true;
-	b->next_ns = MIN(b->next_ns, s->health_due_ns);
-	return false;
-}
-
-static bool times_are_due(const struct batch *b, const struct session *s)
-{
-	const struct node *n = b->files && s->file_ino ? tree_node(b->e->tree, s->file_ino) : NULL;
-
-	return n && s->changed_seq > n->newest->born && n->newest->born != s->uneditable;
-}
-
-/* last_updated stays when nothing but a stale list is put right. */
-static int fill_session(struct batch *b, struct session_work *w, struct session *s, bool line)
-{
-	uint64_t hash = session_owned_hash(s);
-	int r;
-
-	swap_statuses(b, w, s);
-	w->owned_hash = session_owned_hash(s);
-	w->lists = (session_entry(s)->stale || w->owned_hash != hash) && is_editable(b->e, s->file_ino, s->uneditable);
-	r = session_owned_fill(b->e, s, w->owned_hash != hash ? b->time_ns : w->times ? s->changed_ns : 0, &w->owned);
-	if (!r && line)
-		r = monitor_line_make(b->e, s, b->time_ns, &w->line);
-	swap_statuses(b, w, s);
-	return r;
-}
-
-static void gather_session(struct batch *b, struct session *s)
-{
-	uint64_t interval_s = s->fields.heartbeat_interval_s ? s->fields.heartbeat_interval_s : SESSION_HEARTBEAT_INTERVAL_S;
-	int64_t interval_ns = MIN(upkeep_after(0, interval_s), INTERVAL_NS_MAX);
-	bool due = health_is_due(b, s, interval_ns), all = true;
-	struct judging j = {.now_ns = b->now_ns, .interval_ns = interval_ns, .silence = due, .ends = b->ends};
-	struct session_work w = {.file_ino = s->file_ino, .first = b->agent_count};
-
-	for (struct agent *a = s->agents; a && all && !b->error; a = a->next)
-		all = gather_agent(b, a, &j);
-	w.count = b->agent_count - w.first;
-	w.times = times_are_due(b, s);
-	if (b->error || !(w.count || session_entry(s)->stale || w.times || (due && all)))
-		return;
-	memcpy(w.id, s->id, sizeof(w.id));
-	if (array_reserve(&b->sessions, &b->session_capacity, b->session_count + 1, sizeof(*b->sessions)) || fill_session(b, &w, s, due && all))
-		b->error = -ENOMEM;
-	else
-		b->sessions[b->session_count++] = w;
-}
-
-static void gather(struct batch *b)
-{
-	engine_lock(b->e);
-	b->now_ns = env_monotonic_ns(b->e->env);
-	b->time_ns = env_time_ns(b->e->env);
-	b->ends = b->e->upkeep->ends;
-	for (struct session *s = registry_first_session(b->e); s && !b->error; s = s->next) {
-		if (b->session_count == BATCH_SESSIONS_MAX || b->agent_count >= b->agents_max)
-			break; /* the rest is for the next batch */
-		gather_session(b, s);
-	}
-	engine_unlock(b->e);
-}
 
 /* ---- preparing; no lock is held ---- */
 
@@ -312,9 +138,9 @@ static bool batch_holds(struct batch *b)
 			holds = agent_holds(registry_agent(s, b->agents[k].id), &b->agents[k]);
 		if (!holds)
 			return false;
-		swap_statuses(b, w, s);
+		batch_swap_statuses(b, w, s);
 		holds = session_owned_hash(s) == w->owned_hash;
-		swap_statuses(b, w, s);
+		batch_swap_statuses(b, w, s);
 		if (!holds)
 			return false;
 	}
@@ -386,7 +212,7 @@ static void settle_agent(struct batch *b, struct agent *a, const struct agent_wo
 		a->fields.errors_encountered += w->errors;
 		a->dirty = a->operations_added || a->errors_added || a->heartbeat_ns > w->heartbeat_ns;
 	}
-	if (a->dirty && has_pending(b->e, a))
+	if (a->dirty && agent_has_pending(b->e, a))
 		upkeep_arm_files(b->e);
 	if (w->changes)
 		agent_become(b->e, a, &w->verdict, b->now_ns);
@@ -440,7 +266,7 @@ static int batch_run(struct batch *b)
 	struct engine *e = b->e;
 	int r;
 
-	gather(b);
+	batch_gather(b);
 	if (b->error || !b->session_count)
 		return b->error;
 	upkeep_request(e, &b->q);

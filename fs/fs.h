@@ -12,6 +12,7 @@
  *   last_close, process   who asks, and is this the last close
  *   inval            telling the kernel what changed
  *   waiters          reads that wait, parked
+ *   upkeep_thread    what is due by itself: sleeps until then
  *   hidden           what one process has removed though it stays: parts of a session, until the session goes
  *
  * Nothing here changes state but through engine.h and draft.h.

@@ -584,6 +584,7 @@ static void test_last_updated(void **state)
 {
 	struct engine *e = open_with_session(state, "# kept\nsession:\n  type: 'x' # and this\nconfiguration: {auto_checkpoint: false}\n");
 	char line[80], time[TIME_TEXT_BYTES];
+	int64_t mtime_ns, ctime_ns;
 	uint64_t head;
 
 	for (int i = 0; i < 5; i++)
@@ -591,9 +592,11 @@ static void test_last_updated(void **state)
 	time_format(session_ok(e)->changed_ns, time);
 	snprintf(line, sizeof(line), "last_updated: \"%s\"", time);
 	head = engine_head_seq(e);
+	mtime_ns = mtime_of(e, S1 "/session.yaml", &ctime_ns);
 	pass(*state, e, 31);
 	assert_int_equal(engine_head_seq(e), head + 1);
 	expect_says(e, S1 "/session.yaml", line);
+	assert_int_equal(mtime_of(e, S1 "/session.yaml", &ctime_ns), mtime_ns); /* nobody saved it */
 	expect_says(e, S1 "/session.yaml", "  type: 'x' # and this\n");
 	pass(*state, e, 600);
 	assert_int_equal(engine_head_seq(e), head + 1);

@@ -22,6 +22,7 @@ void draft_plan_release(struct draft_plan *p)
 	free(p->text);
 	extent_map_release(&p->rest);
 	model_save_free(p->model);
+	sha256_free(p->running); /* of a plan that was not staged */
 	*p = (struct draft_plan){0};
 }
 

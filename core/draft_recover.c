@@ -123,7 +123,8 @@ static int recover_truncate(struct draft *d, uint64_t size, uint64_t shift)
 	}
 	extent_map_insert(&d->map, &zero);
 	d->size = size;
-	d->size_set = d->written = true;
+	d->size_set = true;
+	d->written = true;
 	return 0;
 }
 

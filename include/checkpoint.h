@@ -16,7 +16,9 @@
 /**
  * Take one. @name NULL: the daemon names it. @reason NULL: the name, or "manual" when the name begins with checkpoint-. @status NULL, or a status that
  * session.yaml gets in the same transaction (expiry). checkpoint.yaml, session.yaml's last_checkpoint and recovery_points, checkpoint_created: one transaction.
- * -EEXIST, -EINVAL (not an id), -ENOENT (no such session), -ESTALE (@status, but it is over already), -ENOSPC, -EROFS.
+ * A session.yaml that is missing or cannot be edited stays as it is, its status too. What the daemon names belongs to the owner of the session, else to @q's.
+ * @ret: the directory; NULL allowed. -EEXIST, -EINVAL (not an id, or "latest"), -ENOENT (no such session), -ESTALE (@status, but it is over already), -EBUSY (it
+ * changed again and again meanwhile), -ENOSPC, -EROFS.
  */
 int checkpoint_create(struct engine *e, struct request *q, const char *session, const char *name, const char *reason, const char *status,
 		      struct tree_attr *ret);
@@ -32,7 +34,9 @@ struct restore_result {
 /**
  * Put state/ and agents/ of @session back to what they were at checkpoint @name ("latest": the newest): first a checkpoint of reason pre_recovery,
  * then one transaction: session_recovered and what differs; then it is validated: the two views must be equal and readable.
- * -ENOENT with reason, nothing changed; -EFBIG: more than one transaction can hold; -EIO: validation failed (reason).
+ * agents/.sync and agents/.health are history and stay. What is outside is never touched: a file that was moved or linked there comes back as a copy.
+ * An error while request.seq is 0: nothing changed but for the checkpoint: -ENOENT (reason lists what there is; no checkpoint either), -EFBIG (more than one transaction can
+ * hold), -EBUSY, -ENOSPC, -EROFS. An error with request.seq: restored (@ret is filled), but validation failed: -EIO with reason, or -ENOMEM.
  */
 int checkpoint_restore(struct engine *e, struct request *q, const char *session, const char *name, struct restore_result *ret);
 

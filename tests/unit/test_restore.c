@@ -464,6 +464,7 @@ struct writer {
 	struct engine *e;
 	unsigned number;
 	atomic_bool *stop;
+	atomic_uint *notes;
 	pthread_t thread;
 };
 
@@ -485,7 +486,8 @@ static void *write_all_the_time(void *arg)
 			(void)fixture_rename(w->e, path, other, 0);
 			break;
 		case 2:
-			(void)fixture_append(w->e, S1 "/session.yaml", "# a note\n", 9);
+			if (!fixture_append(w->e, S1 "/session.yaml", "# a note\n", 9))
+				atomic_fetch_add(w->notes, 1);
 			break;
 		default:
 			(void)fixture_save_text(w->e, path, path);
@@ -502,13 +504,15 @@ static void test_while_others_write(void **state)
 	struct engine_health health;
 	struct reason why = {0};
 	atomic_bool stop = false;
+	atomic_uint notes = 0;
 	struct request q;
 	struct engine *e;
+	unsigned found = 0;
 
 	assert_int_equal(engine_open(*state, &opt, &why, &e), 0);
 	assert_int_equal(fixture_mkdir(e, S1), 0);
 	for (unsigned i = 0; i < ARRAY_SIZE(writers); i++) {
-		writers[i] = (struct writer){.e = e, .number = i, .stop = &stop};
+		writers[i] = (struct writer){.e = e, .number = i, .stop = &stop, .notes = &notes};
 		assert_int_equal(pthread_create(&writers[i].thread, NULL, write_all_the_time, &writers[i]), 0);
 	}
 	for (int i = 0; i < 40; i++) {
@@ -528,6 +532,12 @@ static void test_while_others_write(void **state)
 	engine_get_health(e, &health);
 	assert_int_equal(health.status, ENGINE_HEALTHY);
 	buf_release(&health.why);
+	/* What was saved to session.yaml and what the daemon wrote there: neither is lost. */
+	for (const char *p = fixture_text(e, S1 "/session.yaml"); (p = strstr(p, "# a note\n")); p++)
+		found++;
+	assert_true(found > 0);
+	assert_int_equal(found, notes);
+	assert_non_null(strstr(fixture_text(e, S1 "/session.yaml"), result.pre_recovery));
 	assert_int_equal(engine_close(e), 0);
 }
 

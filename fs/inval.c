@@ -6,15 +6,24 @@
  *
  * Invariant: nobody calls the kernel with the queue's lock held, and no other lock of ours is held by any caller.
  *
+ * When the daemon is killed, the kernel may hold this thread for a directory's lock whose owner waits for our answer; that one is given up
+ * when /dev/fuse is closed, which this thread would keep open: both would wait for ever, and everybody who touches the mount.
+ * So it has a table of descriptors of its own, with nothing in it but another opening of the device (FUSE_DEV_IOC_CLONE): requests
+ * end with the opening they were read from.
+ *
  * Failure: without memory for a queue entry, or a kernel that does not know the node (ENOENT, the usual
  * case), nothing is to be done; what is cached ends with its timeout.
  */
 #include "inval.h"
 
+#include <fcntl.h>
 #include <linux/fuse.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "handle.h"
 #include "node_id.h"
@@ -44,10 +53,27 @@ static void inval_do(struct fs *fs, const struct inval_item *item)
 		(void)fuse_lowlevel_notify_inval_inode(fs->session, item->node_id, 0, 0);
 }
 
+/* Another opening of the device, alone in a table of this thread's own. Without it (an old kernel, no right to open the device) the shared one serves. */
+static int device_own(struct fs *fs)
+{
+	uint32_t shared = (uint32_t)fuse_session_fd(fs->session);
+	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0 || ioctl(fd, FUSE_DEV_IOC_CLONE, &shared) < 0 || unshare(CLONE_FILES) < 0) {
+		util_close_fd(&fd);
+		return -1;
+	}
+	if (fd > STDERR_FILENO + 1)
+		(void)close_range(STDERR_FILENO + 1, (unsigned)fd - 1, 0); /* cannot fail but for want of memory: then it holds more than it must */
+	(void)close_range((unsigned)fd + 1, ~0u, 0);
+	return fd;
+}
+
 static void *inval_main(void *arg)
 {
 	struct fs_inval *i = arg;
 
+	fs_session_write_through(device_own(i->fs));
 	pthread_mutex_lock(&i->lock);
 	while (!i->stop) {
 		struct inval_item *item = i->first;

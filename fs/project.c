@@ -90,8 +90,8 @@ static void unescape(char *s)
 	*to = '\0';
 }
 
-/* Is the topmost mount at exactly this path one of ours? */
-static bool mounted_at(const char *path)
+/* Is the topmost mount at exactly this path one of ours? Its device's minor number is its connection's. */
+static bool mounted_at(const char *path, unsigned *ret_device)
 {
 	FILE *f = fopen("/proc/self/mountinfo", "re");
 	char *line = NULL;
@@ -102,28 +102,43 @@ static bool mounted_at(const char *path)
 		return false;
 	while (getline(&line, &capacity, f) > 0) {
 		char *save = NULL, *word = strtok_r(line, " ", &save), *point = NULL;
+		unsigned device = 0;
 
-		for (int i = 1; word && i < 5; i++)
+		for (int i = 1; word && i < 5; i++) {
 			point = word = strtok_r(NULL, " ", &save);
+			if (i == 2 && word && sscanf(word, "0:%u", &device) != 1)
+				device = 0;
+		}
 		while (word && strcmp(word, "-") != 0)
 			word = strtok_r(NULL, " ", &save);
 		word = word ? strtok_r(NULL, " ", &save) : NULL;
 		if (!word || !point)
 			continue;
 		unescape(point);
-		if (!strcmp(point, path))
+		if (!strcmp(point, path)) {
 			ours = !strcmp(word, MOUNT_TYPE);
+			*ret_device = ours ? device : 0;
+		}
 	}
 	free(line);
 	(void)fclose(f);
 	return ours;
 }
 
+static unsigned mount_device(const char *path)
+{
+	unsigned device = 0;
+
+	(void)mounted_at(path, &device);
+	return device;
+}
+
 enum mount_state project_mount_state(const struct project *p)
 {
+	unsigned device;
 	struct statfs st; /* never answered from a cache, as attributes are */
 
-	if (!mounted_at(p->mount_path))
+	if (!mounted_at(p->mount_path, &device))
 		return MOUNT_NONE;
 	return statfs(p->mount_path, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED) ? MOUNT_DEAD : MOUNT_ALIVE;
 }
@@ -162,9 +177,26 @@ int project_unmount(const struct project *p, bool lazy, struct reason *reason)
 	return 0;
 }
 
+/* Whoever still waits for the dead daemon is let go. Only a daemon that is held up in the kernel while it dies leaves any. */
+static void connection_abort(const struct project *p)
+{
+	char path[64];
+	unsigned device = mount_device(p->mount_path);
+	cleanup_fd int fd = -1;
+
+	snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%u/abort", device);
+	if (device)
+		fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0 && write(fd, "1", 1) < 0)
+		return; /* it is gone already */
+}
+
 int project_clear_dead(const struct project *p, struct reason *reason)
 {
-	int r = project_unmount(p, true, reason);
+	int r;
+
+	connection_abort(p);
+	r = project_unmount(p, true, reason);
 
 	if (r)
 		return reason_set(reason, r, "mount",

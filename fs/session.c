@@ -53,6 +53,13 @@ static ssize_t write_amended(int fd, const struct iovec *iov, uint32_t offered)
 	return writev(fd, amended, 2);
 }
 
+static _Thread_local int own_device = -1;
+
+void fs_session_write_through(int fd)
+{
+	own_device = fd;
+}
+
 static ssize_t session_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
 	struct fs *fs = userdata;
@@ -67,7 +74,7 @@ static ssize_t session_writev(int fd, struct iovec *iov, int count, void *userda
 			return write_amended(fd, iov, atomic_load(&fs->loop->init_flags));
 		}
 	}
-	return writev(fd, iov, count);
+	return writev(own_device >= 0 ? own_device : fd, iov, count);
 }
 
 static const struct fuse_custom_io session_io = { .writev = session_writev, .read = session_read };

@@ -50,4 +50,8 @@ struct fs_session_request {
 };
 const struct fs_session_request *fs_session_request(void);
 
+/** What the calling thread writes goes through this opening of the device from now on; -1: the session's. For notifications only: a reply
+ *  belongs to the opening its request was read from. */
+void fs_session_write_through(int fd);
+
 #endif

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * The draft arena and the content store: append-only files of records
- * (journal_format.h). An appender takes its range under `lock` and writes it
- * without, so appenders do not wait for each other's pwrite.
+ * The draft arena: append-only files of records (journal_format.h), and what it shares with the content store (arena_content.c). An
+ * appender takes its range under `lock` and writes it without, so appenders do not wait for each other's pwrite.
  *
  * Invariants: a draft file holds room for one ARENA_DRAFT_END per live draft in
  * it, so each file tells by itself which of its drafts are over, whatever becomes of
  * the others; ends are written newest file first, so a crash between them
- * never shows a draft's beginning without its end. A content file is appended to only in the life that
- * made it, so bytes an acknowledged frame refers to are never overwritten.
+ * never shows a draft's beginning without its end.
  *
  * A failed write leaves a broken record, which costs its space and nothing else.
  */
@@ -22,7 +20,7 @@
 
 /* --- records ------------------------------------------------------------------ */
 
-static void record_build(uint8_t *out, const struct arena_record *r, uint64_t seed)
+void arena_record_build(uint8_t *out, const struct arena_record *r, uint64_t seed)
 {
 	const struct frame_header h = {
 		.magic = RECORD_MAGIC,
@@ -38,7 +36,7 @@ static void record_build(uint8_t *out, const struct arena_record *r, uint64_t se
 	codec_frame_seal(&h, seed, out);
 }
 
-static int record_write(struct arena *a, struct env_files *fds, uint32_t number, uint64_t offset, const uint8_t *record,
+int arena_record_write(struct arena *a, struct env_files *fds, uint32_t number, uint64_t offset, const uint8_t *record,
 			size_t len)
 {
 	struct env_file file;
@@ -51,13 +49,12 @@ static int record_write(struct arena *a, struct env_files *fds, uint32_t number,
 	return r;
 }
 
-static int space_error(int r)
+int arena_space_error(int r)
 {
 	return r == -ENOSPC || r == -EDQUOT || r == -EFBIG ? -ENOSPC : r == -ENOMEM ? -ENOMEM : -EIO;
 }
 
-/* Make file @number with its header and @bytes reserved (0: it grows). */
-static int file_make(struct arena *a, struct env_files *fds, const struct file_header *h)
+int arena_file_make(struct arena *a, struct env_files *fds, const struct file_header *h)
 {
 	uint8_t block[FORMAT_BLOCK_BYTES];
 	char path[ENV_FILES_PATH_BYTES];
@@ -66,7 +63,7 @@ static int file_make(struct arena *a, struct env_files *fds, const struct file_h
 	env_files_path(fds, h->number, path);
 	fd = env_open(a->env, path, ENV_WRITE | ENV_CREATE | ENV_EXCL);
 	if (fd < 0)
-		return space_error(fd);
+		return arena_space_error(fd);
 	if (h->bytes)
 		r = env_allocate(a->env, fd, 0, h->bytes);
 	if (r == -EOPNOTSUPP || r == -EINVAL)
@@ -77,7 +74,7 @@ static int file_make(struct arena *a, struct env_files *fds, const struct file_h
 	env_close(a->env, fd);
 	if (r < 0)
 		(void)env_unlink(a->env, path); /* best effort: an empty file is removed at the next open */
-	return r < 0 ? space_error(r) : 0;
+	return r < 0 ? arena_space_error(r) : 0;
 }
 
 /* --- drafts ------------------------------------------------------------------- */
@@ -179,7 +176,7 @@ static int rotate_drafts(struct arena *a, uint32_t *ret_remove)
 	if (!h.number)
 		return -ENOSPC;
 	a->draft_number_last = h.number; /* also after a failure: a rest may stand in the way */
-	r = file_make(a, a->draft_fds, &h);
+	r = arena_file_make(a, a->draft_fds, &h);
 	if (r < 0)
 		return r;
 	f = arena_file_add(a, h.number, h.seq_or_generation, h.bytes);
@@ -246,10 +243,10 @@ int arena_draft_append(struct arena *a, const struct arena_record *r, uint64_t *
 		arena_file_remove(a, remove);
 	if (e < 0)
 		return e;
-	record_build(record, r, draft_seed(a, &f, f.end));
-	e = record_write(a, a->draft_fds, f.number, f.end, record, bytes);
+	arena_record_build(record, r, draft_seed(a, &f, f.end));
+	e = arena_record_write(a, a->draft_fds, f.number, f.end, record, bytes);
 	if (e < 0)
-		return space_error(e);
+		return arena_space_error(e);
 	if (ret_position)
 		*ret_position = position_make(POSITION_DRAFT, f.number, f.end + FRAME_HEADER_BYTES);
 	return 0;
@@ -297,8 +294,8 @@ void arena_draft_end(struct arena *a, uint64_t draft_id)
 		write = leave_file(a, d->files[i - 1], &f, &remove);
 		pthread_mutex_unlock(&a->lock);
 		if (write) {
-			record_build(record, &end, draft_seed(a, &f, f.end));
-			(void)record_write(a, a->draft_fds, f.number, f.end, record, sizeof(record)); /* see the header */
+			arena_record_build(record, &end, draft_seed(a, &f, f.end));
+			(void)arena_record_write(a, a->draft_fds, f.number, f.end, record, sizeof(record)); /* see the header */
 		}
 		if (remove)
 			arena_file_remove(a, remove);
@@ -307,166 +304,9 @@ void arena_draft_end(struct arena *a, uint64_t draft_id)
 	free(d);
 }
 
-/* --- content ------------------------------------------------------------------ */
-
-static int rotate_content(struct arena *a)
-{
-	const struct file_header h = {
-		.magic = FILE_MAGIC_CONTENT,
-		.kind = POSITION_CONTENT,
-		.number = a->content_number_last + 1,
-	};
-	int r;
-
-	if (h.number > POSITION_FILE_MAX)
-		return -ENOSPC;
-	a->content_number_last = h.number; /* also after a failure: a rest may stand in the way */
-	r = file_make(a, a->content_fds, &h);
-	if (r < 0)
-		return r;
-	a->content_number = h.number;
-	a->content_end = a->content_allocated = FORMAT_BLOCK_BYTES;
-	a->content_dir_dirty = true;
-	a->content_files++;
-	a->content_bytes += FORMAT_BLOCK_BYTES;
-	return 0;
-}
-
-/* Under lock: have disk space up to @end of the current content file. */
-static int content_allocate(struct arena *a, uint64_t end)
-{
-	const uint64_t from = a->content_allocated;
-	uint64_t to = MIN(ALIGN_UP(end, ARENA_CONTENT_STEP_BYTES), ARENA_CONTENT_FILE_BYTES);
-	struct env_file file;
-	int r;
-
-	if (end <= from)
-		return 0;
-	r = env_files_get(a->content_fds, a->content_number, &file);
-	if (r < 0)
-		return r;
-	r = env_allocate(a->env, file.fd, from, to - from);
-	if (r == -ENOSPC || r == -EDQUOT) {
-		to = ALIGN_UP(end, FORMAT_BLOCK_BYTES);
-		r = env_allocate(a->env, file.fd, from, to - from);
-	}
-	env_files_put(a->content_fds, &file);
-	if (r == -EOPNOTSUPP || r == -EINVAL)
-		r = 0; /* then the write will say whether there is room */
-	if (!r)
-		a->content_allocated = to;
-	return r;
-}
-
-static int content_take_range(struct arena *a, uint64_t bytes, uint32_t *ret_number, uint64_t *ret_offset)
-{
-	int r = 0;
-
-	if (!a->content_number || a->content_end + bytes > ARENA_CONTENT_FILE_BYTES)
-		r = rotate_content(a);
-	if (!r)
-		r = content_allocate(a, a->content_end + bytes);
-	if (r < 0)
-		return space_error(r);
-	*ret_number = a->content_number;
-	*ret_offset = a->content_end;
-	a->content_end += bytes;
-	a->content_bytes += bytes;
-	return 0;
-}
-
-/* Under lock: @number has bytes that are not synced. */
-static void content_mark_dirty(struct arena *a, uint32_t number)
-{
-	for (size_t i = 0; i < a->dirty_count; i++)
-		if (a->dirty[i] == number)
-			return;
-	assert(a->dirty_count < ARRAY_SIZE(a->dirty));
-	a->dirty[a->dirty_count++] = number;
-}
-
-int arena_content_append(struct arena *a, uint64_t draft_id, const void *data, size_t len, uint64_t *ret_position)
-{
-	const struct arena_record r = {.draft_id = draft_id, .type = ARENA_CONTENT_BLOCK, .data = data, .len = len};
-	cleanup_free uint8_t *record = NULL;
-	uint64_t offset = 0;
-	uint32_t number = 0;
-	bool crowded;
-	int e;
-
-	if (a->read_only)
-		return -EROFS;
-	if (len > ARENA_RECORD_MAX)
-		return -EINVAL;
-	if (atomic_load(&a->content_error))
-		return -EIO;
-	record = malloc((size_t)FRAME_BYTES(len));
-	if (!record)
-		return -ENOMEM;
-	pthread_mutex_lock(&a->lock);
-	e = content_take_range(a, FRAME_BYTES(len), &number, &offset);
-	if (!e)
-		content_mark_dirty(a, number);
-	crowded = a->dirty_count >= ARENA_CONTENT_DIRTY_MAX;
-	pthread_mutex_unlock(&a->lock);
-	if (e < 0)
-		return e;
-	record_build(record, &r, codec_seed(a->store->seed, position_make(POSITION_CONTENT, number, offset), 0));
-	e = record_write(a, a->content_fds, number, offset, record, (size_t)FRAME_BYTES(len));
-	if (e < 0)
-		return space_error(e);
-	pthread_mutex_lock(&a->lock);
-	content_mark_dirty(a, number); /* again: a sync may have come before the write */
-	pthread_mutex_unlock(&a->lock);
-	if (crowded && arena_content_sync(a) < 0)
-		return -EIO;
-	*ret_position = position_make(POSITION_CONTENT, number, offset + FRAME_HEADER_BYTES);
-	return 0;
-}
-
-static int content_sync_files(struct arena *a, const uint32_t *numbers, size_t count, bool dir)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < count && !r; i++) {
-		struct env_file file;
-
-		r = env_files_get(a->content_fds, numbers[i], &file);
-		if (r < 0)
-			break;
-		r = env_fdatasync(a->env, file.fd);
-		env_files_put(a->content_fds, &file);
-	}
-	if (!r && dir)
-		r = env_dir_sync(a->env, "content");
-	return r;
-}
-
-int arena_content_sync(struct arena *a)
-{
-	uint32_t numbers[ARRAY_SIZE(a->dirty)];
-	size_t count;
-	bool dir;
-	int r;
-
-	pthread_mutex_lock(&a->sync_lock);
-	pthread_mutex_lock(&a->lock);
-	count = a->dirty_count;
-	memcpy(numbers, a->dirty, count * sizeof(*numbers));
-	dir = a->content_dir_dirty;
-	a->dirty_count = 0;
-	a->content_dir_dirty = false;
-	pthread_mutex_unlock(&a->lock);
-	if (!atomic_load(&a->content_error) && content_sync_files(a, numbers, count, dir) < 0)
-		atomic_store(&a->content_error, -EIO);
-	r = atomic_load(&a->content_error);
-	pthread_mutex_unlock(&a->sync_lock);
-	return r;
-}
-
 /* --- reading ------------------------------------------------------------------ */
 
-static int read_at(struct arena *a, struct env_files *fds, uint32_t number, uint64_t offset, void *buf, size_t len)
+int arena_read_at(struct arena *a, struct env_files *fds, uint32_t number, uint64_t offset, void *buf, size_t len)
 {
 	struct env_file file;
 	ssize_t n;
@@ -485,31 +325,7 @@ int arena_read(struct arena *a, uint64_t position, void *buf, size_t len)
 
 	if (position_kind(position) != POSITION_DRAFT && position_kind(position) != POSITION_CONTENT)
 		return -EINVAL;
-	return read_at(a, fds, position_file(position), position_offset(position), buf, len);
-}
-
-int arena_content_verify(struct arena *a, uint64_t position, size_t len)
-{
-	cleanup_free uint8_t *record = NULL;
-	struct frame_header h;
-	uint64_t offset, seed;
-	int r;
-
-	if (position_kind(position) != POSITION_CONTENT || len > ARENA_RECORD_MAX ||
-	    position_offset(position) < FORMAT_BLOCK_BYTES + FRAME_HEADER_BYTES)
-		return -EIO;
-	offset = position_offset(position) - FRAME_HEADER_BYTES;
-	record = malloc(FRAME_HEADER_BYTES + len);
-	if (!record)
-		return -ENOMEM;
-	r = read_at(a, a->content_fds, position_file(position), offset, record, FRAME_HEADER_BYTES + len);
-	if (r < 0)
-		return -EIO;
-	seed = codec_seed(a->store->seed, position_make(POSITION_CONTENT, position_file(position), offset), 0);
-	if (!codec_frame_decode(record, seed, RECORD_MAGIC, ARENA_RECORD_MAX, &h) || h.payload_len != len ||
-	    h.type != ARENA_CONTENT_BLOCK || !codec_frame_check(record, h.payload_len, seed))
-		return -EIO;
-	return 0;
+	return arena_read_at(a, fds, position_file(position), position_offset(position), buf, len);
 }
 
 /* --- life --------------------------------------------------------------------- */

@@ -67,6 +67,16 @@ struct arena {
 };
 
 /* arena.c */
+/** The bytes of record @r, FRAME_BYTES(r->len) of them, into @out. */
+void arena_record_build(uint8_t *out, const struct arena_record *r, uint64_t seed);
+int arena_record_write(struct arena *a, struct env_files *fds, uint32_t number, uint64_t offset, const uint8_t *record,
+		       size_t len);
+/** Exactly @len bytes: 0, -EIO when there are fewer, or another -errno. */
+int arena_read_at(struct arena *a, struct env_files *fds, uint32_t number, uint64_t offset, void *buf, size_t len);
+/** What an appender is told: -ENOSPC (also for quotas and limits), -ENOMEM, else -EIO. */
+int arena_space_error(int r);
+/** Make file h->number with its header and h->bytes reserved (0: it grows). */
+int arena_file_make(struct arena *a, struct env_files *fds, const struct file_header *h);
 struct draft_file *arena_file_add(struct arena *a, uint32_t number, uint64_t generation, uint64_t size);
 /** Note that @id has a record in @f. Under lock. 0 or -ENOMEM. */
 int arena_draft_touch(struct arena *a, uint64_t id, struct draft_file *f);

@@ -118,6 +118,9 @@ void process_fdinfo_drop(struct process_cache *cache, struct process *p, unsigne
  */
 int process_children_each(struct process *p, int (*visit)(void *arg, uint32_t pid), void *arg);
 
+/** What process_cache_new() was given. */
+const struct process_agents *process_cache_agents(const struct process_cache *cache);
+
 /** Does fstat() of /proc/PID/fd give the number of descriptors (Linux 6.2)? */
 bool process_cache_counts_fds(const struct process_cache *cache);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What env_mem.c (the calls) and env_mem_crash.c (what survives) share.
+ * What env_mem.c (files and the rest of the calls), env_mem_names.c (names), env_mem_knobs.c (what tests set) and env_mem_crash.c (what survives)
+ * share.
  * All fields are guarded by env_mem.lock.
  */
 #ifndef MILESTONEFS_TEST_ENV_MEM_PRIVATE_H
@@ -98,6 +99,42 @@ struct env_mem {
 	int64_t time_ns, monotonic_ns, step_ns;
 };
 
+enum mem_outcome {
+	OUT_DONE,
+	OUT_FAILED, /* an armed fault */
+	OUT_POWER,  /* the power goes during this operation */
+	OUT_KILLED, /* the process dies during this operation */
+	OUT_GONE,   /* the power or process went earlier */
+};
+
+/* env_mem.c */
+/** Takes the lock. */
+struct env_mem *mem_enter(struct env *env);
+/** Gives it back and returns @r. */
+int mem_leave(struct env_mem *m, int r);
+/** Power or process went. */
+bool mem_gone(const struct env_mem *m);
+/** Counts the operation and decides. *@ret_error is what the call returns unless OUT_DONE. */
+enum mem_outcome mem_op_begin(struct env_mem *m, bool is_sync, int *ret_error);
+/** NULL: not open. */
+struct mem_node *mem_fd_node(struct env_mem *m, int fd);
+void mem_fd_close(struct env_mem *m, int fd);
+uint64_t mem_used_bytes(const struct env_mem *m);
+
+/* env_mem_names.c */
+/** The node, with *@ret_parent and *@ret_name (its last component). 0 also when only the last component is missing (*@ret_node NULL). */
+int mem_path_find(struct env_mem *m, const char *path, struct mem_node **ret_parent, const char **ret_name,
+	struct mem_node **ret_node);
+/** 0, -ENOENT or another error of the path. */
+int mem_path_get(struct env_mem *m, const char *path, struct mem_node **ret_node);
+int mem_name_op_run(struct env_mem *m, struct mem_name_op op);
+int mem_rename(struct env *env, const char *from, const char *to);
+int mem_unlink(struct env *env, const char *path);
+int mem_mkdir(struct env *env, const char *path);
+int mem_dir_sync(struct env *env, const char *path);
+int mem_list(struct env *env, const char *path, env_list_fn fn, void *arg);
+
+/* env_mem_node.c */
 struct mem_node *mem_node_new(struct env_mem *m, bool is_dir);
 struct mem_node *mem_entries_get(const struct mem_entries *e, const char *name, size_t len);
 /** @node NULL removes. */

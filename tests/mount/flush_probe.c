@@ -14,6 +14,7 @@
 #include "../../fs/last_close.c"
 #include "../../fs/proc_read.c"
 #include "../../fs/process.c"
+#include "../../fs/process_actor.c"
 
 #include <linux/fuse.h>
 #include <signal.h>

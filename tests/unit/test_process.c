@@ -12,6 +12,7 @@
 
 #include "../../fs/proc_read.c"
 #include "../../fs/process.c"
+#include "../../fs/process_actor.c"
 
 #include <linux/sched.h>
 #include <signal.h>

@@ -216,6 +216,7 @@ static int first_reading(struct recovery *r)
 		r->at = &f;
 		r->a->generation_last = MAX(r->a->generation_last, f.generation);
 		e = each_record(r, note_end);
+		r->at = NULL;
 		if (e < 0)
 			return e;
 		r->files[kept++] = f;

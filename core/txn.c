@@ -214,8 +214,9 @@ static void txn_seal(struct txn *t, const struct event_context *ctx)
 		struct event_chain *session = event_logs_session_chain(t->e->logs, t->events[i].session);
 		int r;
 
+		assert(session); /* memory was reserved */
 		r = event_seal(&t->events[i], ctx, (uint32_t)i, session, global, &t->e->scratch);
-		assert(session && !r); /* memory was reserved */
+		assert(!r); /* as above */
 	}
 }
 

@@ -139,9 +139,10 @@ bool lock_drop(
 	struct lock_table *t, uint64_t ino, bool (*match)(const struct lock *l, const void *arg), const void *arg)
 {
 	struct lock_file *f = *file_place(t, ino);
+	struct lock *none = NULL, **at = f ? &f->first : &none;
 	bool dropped = false;
 
-	for (struct lock **at = f ? &f->first : NULL; at && *at;) {
+	while (*at) {
 		struct lock *l = *at;
 
 		if (!match(l, arg)) {

@@ -63,8 +63,9 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
 		return;
 	}
 	if (size > sizeof(small)) {
-		data = large = malloc(size);
-		if (!data) {
+		large = malloc(size);
+		data = large;
+		if (!large) {
 			reply_error(req, -ENOMEM);
 			return;
 		}

@@ -46,7 +46,7 @@ static bool put_path(struct fs *fs, const struct node *n, const struct journal_d
 static void put_paths(struct fs *fs, const struct journal_damage *d, struct buf *out)
 {
 	cleanup_buf struct buf paths = BUF_INIT;
-	uint64_t ino = TREE_ROOT_INO, end = ino;
+	uint64_t ino = TREE_ROOT_INO, end;
 	size_t found = 0;
 
 	do {

@@ -15,7 +15,7 @@
 
 #define PUT_BACK_EXTENTS_MAX 1024
 /* More than the UNLINK of an id takes in a record. */
-#define REMOVED_NAME_BYTES 256
+#define REMOVED_NAME_BYTES 160
 
 void engine_note_removed(struct engine *e, const char *path, uint64_t ino)
 {

@@ -142,7 +142,7 @@ static void test_the_daemons_own_goes_along(void **state)
 	assert_int_equal(fixture_rmdir(e, S1), -ENOTEMPTY);
 	assert_int_equal(fixture_rmdir(e, S1 "/checkpoints/mine"), 0);
 	fixture_request(&q);
-	for (int i = 0; i < 200; i++) /* more names than an ordinary transaction has room for */
+	for (int i = 0; i < 1000; i++) /* more names than an ordinary transaction has room for */
 		assert_int_equal(checkpoint_create(e, &q, "s1", NULL, "periodic", NULL, &attr), 0);
 	assert_int_equal(fixture_rmdir(e, S1), 0);
 	assert_int_equal(fixture_ino(e, S1), 0);

@@ -261,52 +261,63 @@ static const struct change *content_change(const struct record *r, uint64_t ino)
 	return NULL;
 }
 
-/* What a restore of a file of many pieces costs is what was changed of it. */
-static void test_pieces(void **state)
+static void make_pieces(struct engine *e, const char *path)
 {
-	struct engine *e = open_with_session(*state);
-	char line[200], *then, *now;
-	struct restore_result result;
-	const struct change *c;
-	size_t len, now_len;
-	struct record *r;
-	uint64_t ino;
+	char line[200];
 
 	for (int i = 0; i < 500; i++) {
 		snprintf(line, sizeof(line), "line %d of a log that grows and grows\n", i);
-		assert_int_equal(fixture_append(e, S1 "/state/log", line, strlen(line)), 0);
+		assert_int_equal(fixture_append(e, path, line, strlen(line)), 0);
 	}
-	ino = fixture_ino(e, S1 "/state/log");
-	assert_int_equal(fixture_read(e, S1 "/state/log", SEQ_LIVE, &then, &len), 0);
+}
+
+/* Restores the file of pieces and tells what of its content the transaction changed. */
+static void restore_pieces(struct engine *e, const char *path, const char *want, uint32_t *ret_extents)
+{
+	struct restore_result result;
+	const struct change *c;
+	struct record *r;
+	size_t len;
+	char *is;
+
+	assert_int_equal(restore(e, "good", &result), 0);
+	assert_int_equal(engine_load_record(e, engine_head_seq(e), &r), 0);
+	c = content_change(r, fixture_ino(e, path));
+	assert_non_null(c);
+	*ret_extents = c->extent_count;
+	record_free(r);
+	assert_int_equal(fixture_read(e, path, SEQ_LIVE, &is, &len), 0);
+	assert_int_equal(len, strlen(want));
+	assert_memory_equal(is, want, len);
+	free(is);
+}
+
+/* What a restore of a file of many pieces costs is what was changed of it. */
+static void test_pieces(void **state)
+{
+	static const char log[] = S1 "/state/log", table[] = S1 "/state/table";
+	struct engine *e = open_with_session(*state);
+	uint32_t extents;
+	size_t len;
+	char *then;
+
+	make_pieces(e, log);
+	make_pieces(e, table);
+	assert_int_equal(fixture_read(e, log, SEQ_LIVE, &then, &len), 0);
 	assert_int_equal(fixture_mkdir(e, S1 "/checkpoints/good"), 0);
 	for (int i = 0; i < 100; i++)
-		assert_int_equal(fixture_append(e, S1 "/state/log", "later\n", 6), 0);
-	assert_int_equal(restore(e, "good", &result), 0);
-	assert_int_equal(engine_load_record(e, engine_head_seq(e), &r), 0);
-	c = content_change(r, ino);
-	assert_int_equal(c->extent_count, 0); /* cut off */
-	assert_int_equal(c->size, len);
-	record_free(r);
-	assert_string_equal(fixture_text(e, S1 "/state/log"), then);
-	/* Written over in the middle, and cut: only those places come back. */
-	assert_int_equal(fixture_patch(e, S1 "/state/log", true, 1000, "PATCHED", 7), 0);
-	assert_int_equal(fixture_patch(e, S1 "/state/log", true, 30000, "BEHIND", 6), 0);
-	assert_int_equal(restore(e, "good", &result), 0);
-	assert_int_equal(engine_load_record(e, engine_head_seq(e), &r), 0);
-	c = content_change(r, ino);
-	assert_true(c->extent_count && c->extent_count < 4);
-	record_free(r);
-	assert_int_equal(fixture_read(e, S1 "/state/log", SEQ_LIVE, &now, &now_len), 0);
-	assert_int_equal(now_len, len);
-	assert_memory_equal(now, then, len);
-	free(now);
+		assert_int_equal(fixture_append(e, log, "later\n", 6), 0);
+	restore_pieces(e, log, then, &extents);
+	assert_int_equal(extents, 0); /* cut off */
+	/* Written over in places: only those come back. */
+	assert_int_equal(fixture_patch(e, table, true, 1000, "PATCHED", 7), 0);
+	assert_int_equal(fixture_patch(e, table, true, 30000, "BEHIND", 6), 0);
+	restore_pieces(e, table, then, &extents);
+	assert_true(extents && extents < 4);
 	/* Replaced whole: all of it. */
-	assert_int_equal(fixture_save_text(e, S1 "/state/log", "short\n"), 0);
-	assert_int_equal(restore(e, "good", &result), 0);
-	assert_int_equal(fixture_read(e, S1 "/state/log", SEQ_LIVE, &now, &now_len), 0);
-	assert_int_equal(now_len, len);
-	assert_memory_equal(now, then, len);
-	free(now);
+	assert_int_equal(fixture_save_text(e, table, "short\n"), 0);
+	restore_pieces(e, table, then, &extents);
+	assert_int_equal(extents, 500);
 	free(then);
 	assert_int_equal(engine_close(e), 0);
 }
@@ -376,7 +387,15 @@ static void test_many_xattrs(void **state)
 			snprintf(name, sizeof(name), "user.%d-%d", i, k);
 			assert_int_equal(fixture_setxattr(e, path, name, path), 0);
 		}
+	for (int k = 0; k < 300; k++) { /* and one that has many */
+		snprintf(name, sizeof(name), "user.%d", k);
+		assert_int_equal(fixture_setxattr(e, S1 "/state", name, "x"), 0);
+	}
 	assert_int_equal(fixture_mkdir(e, S1 "/checkpoints/good"), 0);
+	for (int k = 0; k < 300; k++) {
+		snprintf(name, sizeof(name), "user.%d", k);
+		assert_int_equal(fixture_setxattr(e, S1 "/state", name, NULL), 0);
+	}
 	for (int i = 0; i < 100; i++) {
 		snprintf(path, sizeof(path), S1 "/state/file-%05d", i);
 		for (int k = 1; k < 5; k++) {
@@ -395,6 +414,7 @@ static void test_many_xattrs(void **state)
 		snprintf(path, sizeof(path), S1 "/state/file-%05d", i);
 		assert_int_equal(xattrs_of(e, path), 5);
 	}
+	assert_int_equal(xattrs_of(e, S1 "/state"), 300);
 	assert_int_equal(engine_close(e), 0);
 }
 

@@ -5,6 +5,8 @@
  * writes continued, descriptors closed on exec, symbolic links in the last
  * component refused (-ELOOP): nothing in a store is one.
  *
+ * What root makes belongs to the directory's owner: who once mounts his project by sudo can go on without.
+ *
  * The object is immutable after env_posix_new(), hence thread-safe. After a
  * failed fdatasync nothing is retried here; the caller decides (env.h).
  */
@@ -29,6 +31,9 @@
 struct env_posix {
 	struct env env;
 	int dir_fd; /* borrowed */
+	bool gives; /* what is made is given to the directory's owner */
+	uid_t uid;
+	gid_t gid;
 };
 
 static int dir_of(struct env *env)
@@ -53,10 +58,16 @@ static int open_at(int dir_fd, const char *path, int flags)
 
 static int posix_open(struct env *env, const char *path, int flags)
 {
+	const struct env_posix *p = (struct env_posix *)env;
+	int fd;
+
 	assert(path[0] != '/');
-	return open_at(dir_of(env), path,
+	fd = open_at(p->dir_fd, path,
 		(flags & ENV_WRITE ? O_RDWR : O_RDONLY) | (flags & ENV_CREATE ? O_CREAT : 0) |
 			(flags & ENV_EXCL ? O_EXCL : 0));
+	if (fd >= 0 && flags & ENV_CREATE && p->gives)
+		(void)fchown(fd, p->uid, p->gid); /* a file system that cannot keeps it root's */
+	return fd;
 }
 
 static void posix_close(struct env *env, int fd)
@@ -178,7 +189,13 @@ static int posix_unlink(struct env *env, const char *path)
 
 static int posix_mkdir(struct env *env, const char *path)
 {
-	return mkdirat(dir_of(env), path, 0700) < 0 ? -errno : 0;
+	const struct env_posix *p = (struct env_posix *)env;
+
+	if (mkdirat(p->dir_fd, path, 0700) < 0)
+		return -errno;
+	if (p->gives)
+		(void)fchownat(p->dir_fd, path, p->uid, p->gid, AT_SYMLINK_NOFOLLOW); /* as above */
+	return 0;
 }
 
 static int posix_dir_sync(struct env *env, const char *path)
@@ -339,12 +356,18 @@ static const struct env_ops posix_ops = {
 
 struct env *env_posix_new(int dir_fd)
 {
-	struct env_posix *p = malloc(sizeof(*p));
+	struct env_posix *p = calloc(1, sizeof(*p));
+	struct stat st;
 
 	if (!p)
 		return NULL;
 	p->env.ops = &posix_ops;
 	p->dir_fd = dir_fd;
+	if (geteuid() == 0 && fstat(dir_fd, &st) == 0 && st.st_uid != 0) {
+		p->gives = true;
+		p->uid = st.st_uid;
+		p->gid = st.st_gid;
+	}
 	return &p->env;
 }
 

@@ -74,7 +74,7 @@ struct env {
 
 /**
  * The real one, rooted at the directory @dir_fd (kept, not closed by
- * env_posix_free). NULL when out of memory.
+ * env_posix_free). Where root works in somebody's directory, what is made is that user's. NULL when out of memory.
  */
 struct env *env_posix_new(int dir_fd);
 void env_posix_free(struct env *env);

@@ -408,13 +408,85 @@ test_ordinary_user() {
 		eq(b"mmap", others_see(p)[5:9], "shared mapping of an ordinary user's mount")
 	END
 	must_fail cat "$M/README.md" 2>/dev/null # root, without allow_other
+	grep -F " $M fuse.milestonefs " /proc/self/mounts >line
+	has line 'nosuid,nodev'
+	has line 'user_id=65534'
+	has line 'default_permissions'
+	must_fail grep -q allow_other line
 	kill -9 "$(cat "$PID_FILE")"
 	wait_for 5 gone "$(cat "$PID_FILE")"
 	as_nobody timeout 30 "$O/bin/milestonefs" mount "$P" >said 2>&1 || fail "mount over a dead mount: status $?: $(tr '\n' ' ' <said)"
 	as_nobody grep -qx 'a: 2' "$M/state/sessions/s1/state/f.yaml" || fail "the save is lost"
 	as_nobody sed -nE 's/^ *pid: *([0-9]+).*/\1/p' "$M/status/health.yaml" | head -n 1 >"$PID_FILE"
+	as_nobody "$O/bin/milestonefs" log -n 1 "$P" >/dev/null || fail "log, mounted: status $?"
 	as_nobody "$O/bin/milestonefs" umount "$P" || fail "umount: status $?"
 	! is_mounted || fail "still mounted"
+	# and all the rest without a mount, and with it again
+	as_nobody "$O/bin/milestonefs" fsck "$P" >said 2>&1 || fail "fsck: status $?: $(tr '\n' ' ' <said)"
+	as_nobody "$O/bin/milestonefs" log "$P" | grep -q 'state/f.yaml' || fail "log"
+	as_nobody "$O/bin/milestonefs" export "$P" "$O/out" >said 2>&1 || fail "export: status $?: $(tr '\n' ' ' <said)"
+	file_is out/state/sessions/s1/state/f.yaml 'a: 2'
+	eq 65534 "$(stat -c %u out/state/sessions/s1/state/f.yaml)" "owner of what was exported"
+	as_nobody timeout 30 "$O/bin/milestonefs" mount "$P" >said 2>&1 || fail "second mount: status $?: $(tr '\n' ' ' <said)"
+	as_nobody sed -nE 's/^ *pid: *([0-9]+).*/\1/p' "$M/status/health.yaml" | head -n 1 >"$PID_FILE"
+	as_nobody sh -c 'echo "a: 3" >"$1" && grep -qx "a: 3" "$1"' sh "$M/state/sessions/s1/state/f.yaml" || fail "a save after a remount"
+	as_nobody fusermount3 -u "$M"
+	wait_for 10 gone "$(cat "$PID_FILE")"
+	eq 0 "$(find "$M" ! -uid 65534 | wc -l)" "files of the store that are not its user's"
+}
+
+test_allow_other_only_when_asked() {
+	local conf=/etc/fuse.conf
+	need setpriv fusermount3
+	fuse_for_all
+	mkdir bin
+	cp "$MILESTONEFS" bin/milestonefs
+	chmod -R go+rX "$T"
+	# root's mount: nobody sees it, unless it was asked for
+	bg_mount
+	echo x >"$D/f.txt"
+	must_fail as_nobody cat "$D/f.txt" 2>/dev/null
+	bg_umount
+	timeout 30 "$MILESTONEFS" mount -o allow_other "$P" || fail "mount -o allow_other: status $?"
+	mnt_pid >"$PID_FILE"
+	eq x "$(as_nobody cat "$D/f.txt")" "another user's read with allow_other"
+	must_fail as_nobody sh -c 'echo y >"$1"' sh "$D/f.txt" 2>/dev/null # modes hold
+	chmod 0777 "$D"
+	chmod 0600 "$D/f.txt"
+	must_fail as_nobody cat "$D/f.txt" 2>/dev/null
+	as_nobody sh -c 'echo y >"$1"' sh "$D/theirs.txt" || fail "another user cannot write where he may"
+	eq 65534 "$(stat -c %u "$D/theirs.txt")" "owner"
+	events_grep '.data.path | tostring | endswith("theirs.txt")' | jq -e '.data.actor.uid == 65534' >/dev/null || fail "actor of another user's save"
+	bg_umount
+	# an ordinary user may not ask, unless the administrator said so
+	if grep -q '^user_allow_other' "$conf" 2>/dev/null; then
+		return
+	fi
+	project_new
+	chown 65534:65534 "$P"
+	fails_with 'user_allow_other' as_nobody timeout 20 "$O/bin/milestonefs" mount -o allow_other "$P"
+	! is_mounted || fail "mounted in spite of it"
+}
+
+# Who once mounts his project by sudo can go on without.
+test_root_mounts_a_users_project() {
+	need setpriv fusermount3
+	fuse_for_all
+	mkdir bin
+	cp "$MILESTONEFS" bin/milestonefs
+	chmod -R go+rX "$T"
+	chown 65534:65534 "$P"
+	as_nobody timeout 30 "$O/bin/milestonefs" mount "$P" >said 2>&1 || fail "mount: status $?: $(tr '\n' ' ' <said)"
+	as_nobody mkdir "$S"
+	as_nobody "$O/bin/milestonefs" umount "$P"
+	timeout 30 "$MILESTONEFS" mount "$P"
+	mnt_pid >"$PID_FILE"
+	head -c 1000000 /dev/urandom >"$S/state/large.bin"
+	bg_umount
+	eq 0 "$(find "$M" ! -uid 65534 | wc -l)" "files of the store that are not its user's: $(find "$M" ! -uid 65534 | head -n 3)"
+	as_nobody timeout 30 "$O/bin/milestonefs" mount "$P" >said 2>&1 || fail "the user's mount after root's: status $?: $(tr '\n' ' ' <said)"
+	as_nobody cat "$S/state/large.bin" >/dev/null || fail "the user cannot read what root wrote"
+	as_nobody "$O/bin/milestonefs" umount "$P"
 }
 
 test_no_dev_fuse_permission_is_explained() {

@@ -236,10 +236,37 @@ static void test_replace_and_read(void **state)
 	assert_int_equal(env_open(env, "d.tmp", ENV_READ), -ENOENT);
 }
 
+/* What root makes in somebody's directory is his. */
+static void test_owner(void **state)
+{
+	struct fixture *f = *state;
+	struct env *env;
+	struct stat st;
+	int fd;
+
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(fchown(f->dir_fd, 12345, 23456), 0);
+	env = env_posix_new(f->dir_fd);
+	assert_non_null(env);
+	fd = env_open(env, "file", ENV_WRITE | ENV_CREATE);
+	assert_true(fd >= 0);
+	env_close(env, fd);
+	assert_int_equal(env_mkdir(env, "dir"), 0);
+	assert_int_equal(env_replace_file(env, "", "replaced", "x", 1), 0);
+	for (const char *const *name = (const char *const[]){"file", "dir", "replaced", NULL}; *name; name++) {
+		assert_int_equal(fstatat(f->dir_fd, *name, &st, 0), 0);
+		assert_int_equal(st.st_uid, 12345);
+		assert_int_equal(st.st_gid, 23456);
+	}
+	env_posix_free(env);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_open, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_owner, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_read_write, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_short_write_is_continued, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_names, setup, teardown),

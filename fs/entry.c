@@ -13,6 +13,7 @@
 #include "layout.h"
 #include "node_id.h"
 #include "process.h"
+#include "registry.h"
 #include "upkeep.h"
 #include "view_slots.h"
 
@@ -111,9 +112,33 @@ static bool is_newborn(struct fs *fs, uint64_t ino)
 	return newborn;
 }
 
+bool entry_kept_by_us(struct fs *fs, uint64_t dir_ino)
+{
+	enum place_kind kind;
+
+	engine_lock(fs->engine);
+	kind = registry_place_of(fs->engine, dir_ino, NULL);
+	engine_unlock(fs->engine);
+	return kind == PLACE_LOCKS || kind == PLACE_CHECKPOINTS || kind == PLACE_SYNC || kind == PLACE_BARRIER || kind == PLACE_HEALTH;
+}
+
+/* By its newest name: a name in such a place is its inode's only one, or one that was just looked up. */
+static bool kept_by_us(struct fs *fs, uint64_t ino)
+{
+	const struct node *node;
+	uint64_t dir_ino = 0;
+
+	engine_lock(fs->engine);
+	node = tree_node(engine_tree(fs->engine), ino);
+	if (node && node->names)
+		dir_ino = node->names->parent->ino;
+	engine_unlock(fs->engine);
+	return dir_ino && entry_kept_by_us(fs, dir_ino);
+}
+
 void entry_fill_live(struct fs *fs, uint32_t tid, const struct tree_attr *a, struct fuse_entry_param *ret)
 {
-	*ret = (struct fuse_entry_param){.ino = a->ino, .entry_timeout = ENTRY_TIMEOUT_S};
+	*ret = (struct fuse_entry_param){.ino = a->ino, .entry_timeout = kept_by_us(fs, a->ino) ? 0 : ENTRY_TIMEOUT_S};
 	if (S_ISDIR(a->mode))
 		ret->generation = hidden_generation(fs->hidden, a->ino);
 	entry_stat_fill(a, a->ino, &ret->attr);

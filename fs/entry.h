@@ -5,6 +5,7 @@
  *
  * A file somebody has open for writing has attribute timeout 0: each process may see another size. So has an agent's: its times follow signs of life.
  * The name of a newborn has no entry timeout: it may vanish with its writer.
+ * Names in directories whose entries the daemon takes away by itself have none either.
  * Names below transactions/ have no entry timeout, nor has anything virtual that says so.
  */
 #ifndef MILESTONEFS_ENTRY_H
@@ -25,6 +26,9 @@ int entry_live_attr(struct fs *fs, uint64_t ino, struct tree_attr *ret);
 double entry_adjust_live(struct fs *fs, uint32_t tid, struct stat *st);
 /** A whole entry of a live inode. No lock held. */
 void entry_fill_live(struct fs *fs, uint32_t tid, const struct tree_attr *a, struct fuse_entry_param *ret);
+/** Is it a directory in which the daemon itself takes names away (locks, checkpoints, barriers)? Names in it have no entry timeout, so that the kernel
+ *  need not be told: a notification waits for the directory's lock. Takes the engine's lock. */
+bool entry_kept_by_us(struct fs *fs, uint64_t dir_ino);
 void entry_fill_virtual(struct fs *fs, const struct vnode *v, struct fuse_entry_param *ret);
 
 /** Attributes of any node for thread @tid. 0 or -ENOENT. */

@@ -25,6 +25,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "entry.h"
 #include "handle.h"
 #include "node_id.h"
 #include "session.h"
@@ -196,11 +197,6 @@ void fs_inval_data(struct fs *fs, uint64_t node_id)
 	inval_queue(fs->inval, node_id, "", 0);
 }
 
-void fs_inval_entry(struct fs *fs, uint64_t parent_id, const char *name)
-{
-	inval_queue(fs->inval, parent_id, name, strlen(name));
-}
-
 /*
  * Does the kernel know of this change of a name because it asked for it? Not: what a refusal puts back, what a control file or a recovered
  * draft brings about, a newborn that nobody wrote and that vanishes with its last RELEASE.
@@ -249,7 +245,8 @@ void fs_observe(void *arg, uint64_t seq, const struct change *changes, size_t co
 		if (!entry && c->ino != asked->node_id)
 			fs_inval_attr(fs, c->ino);
 		if (entry && (!seq || !entry_known(asked, c, changes, count))) { /* seq 0: a newborn is gone */
-			inval_queue(fs->inval, c->parent, c->name, c->name_len);
+			if (!entry_kept_by_us(fs, c->parent)) /* there the kernel remembers nothing */
+				inval_queue(fs->inval, c->parent, c->name, c->name_len);
 			fs_inval_attr(fs, c->parent);
 			if (c->type != CHANGE_CREATE)
 				fs_inval_attr(fs, c->ino); /* its links */

@@ -21,8 +21,6 @@ void fs_inval_free(struct fs_inval *i);
 void fs_inval_attr(struct fs *fs, uint64_t node_id);
 /** Pages of a node (mappings): soon. */
 void fs_inval_data(struct fs *fs, uint64_t node_id);
-/** A directory entry: soon. @name is copied. */
-void fs_inval_entry(struct fs *fs, uint64_t parent_id, const char *name);
 
 /**
  * Wait until the kernel has forgotten what was queued so far: for requests that change what they do not name (control files). Not for operations in a

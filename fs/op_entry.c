@@ -66,7 +66,7 @@ static void lookup_live(fuse_req_t req, uint64_t parent, const char *name, bool 
 		reply_error(req, -ENOENT);
 		return;
 	}
-	if (!cached)
+	if (!cached || (r < 0 && entry_kept_by_us(fs, parent)))
 		e.entry_timeout = 0;
 	(void)fuse_reply_entry(req, &e);
 }

@@ -184,6 +184,9 @@ static void connection_abort(const struct project *p)
 	unsigned device = mount_device(p->mount_path);
 	cleanup_fd int fd = -1;
 
+	if (geteuid() == 0)
+		(void)umount2(p->mount_path, MNT_FORCE | UMOUNT_NOFOLLOW); /* busy or not, it ends the connection */
+
 	snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%u/abort", device);
 	if (device)
 		fd = open(path, O_WRONLY | O_CLOEXEC);

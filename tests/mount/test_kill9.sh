@@ -48,6 +48,31 @@ test_acknowledged_saves_survive() {
 	mnt_start
 }
 
+# The kernel may be telling a directory about a lock that was taken back, for which it waits for whoever works in that directory, who
+# waits for the daemon, just when that is killed.
+test_nobody_hangs_when_it_is_killed() {
+	local round w n pids i
+	for round in $(seq "${MOUNT_KILL_ROUNDS:-10}"); do
+		pids=()
+		for w in 1 2 3; do
+			(n=0; while :; do
+				n=$((n + 1))
+				sh -c "echo \$\$ >'$M/state/.locks/L$w-$n'" || exit
+				touch "$M/state/.locks/X$w-$n" && rm "$M/state/.locks/X$w-$n" || exit
+			done 2>/dev/null) &
+			pids+=($!)
+		done
+		sleep "0.$((RANDOM % 7 + 2))"
+		mnt_kill9
+		for i in "${pids[@]}"; do
+			wait_for 10 eval '! kill -0 '"$i"' 2>/dev/null' || fail "round $round: somebody still waits for the dead daemon"
+			wait "$i" || true
+		done
+		mnt_start
+		rm -f "$M"/state/.locks/*
+	done
+}
+
 test_acknowledged_appends_survive() {
 	local tool round p pids i
 	tool=$(helper selfcheck)

@@ -182,8 +182,8 @@ asan: ## build with AddressSanitizer and UBSan in build-asan and run all tests w
 tsan: ## the same with ThreadSanitizer in build-tsan
 	@ENGINE_CRASH_STEP=$${ENGINE_CRASH_STEP:-20} ENGINE_PROP_RUNS=$${ENGINE_PROP_RUNS:-3} $(MAKE) --no-print-directory test BUILD=build-tsan SANITIZE=thread TEST_WRAPPER="-w 'setarch -R'"
 
-valgrind: ## unit tests under valgrind
-	@$(MAKE) --no-print-directory run-tests KINDS=unit \
+valgrind: ## unit tests under valgrind (a quarter of an hour)
+	@TEST_TIME_FACTOR=20 $(MAKE) --no-print-directory run-tests KINDS=unit TEST_TIMEOUT=1200 \
 		TEST_WRAPPER="-w 'valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite'"
 
 fuzz: ## build the libFuzzer harnesses with clang in build-fuzz and run each FUZZ_SECONDS

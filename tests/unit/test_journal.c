@@ -137,7 +137,7 @@ static void test_largest_frames(void **state)
 	struct env *env = env_mem_new(1);
 	struct journal_options opt = {.segment_bytes = 0};
 	struct journal_recovery recovery;
-	uint8_t *payload = malloc(JOURNAL_PAYLOAD_MAX);
+	uint8_t *payload = calloc(1, JOURNAL_PAYLOAD_MAX);
 	struct journal_fixture f;
 	size_t seen = 0;
 

@@ -177,29 +177,26 @@ int project_unmount(const struct project *p, bool lazy, struct reason *reason)
 	return 0;
 }
 
-/* Whoever still waits for the dead daemon is let go. Only a daemon that is held up in the kernel while it dies leaves any. */
-static void connection_abort(const struct project *p)
+/* Whoever still waits for the dead daemon is let go: only one that is held up in the kernel while it dies leaves any. True: it is unmounted, too. */
+static bool connection_abort(const struct project *p)
 {
 	char path[64];
 	unsigned device = mount_device(p->mount_path);
 	cleanup_fd int fd = -1;
 
-	if (geteuid() == 0)
-		(void)umount2(p->mount_path, MNT_FORCE | UMOUNT_NOFOLLOW); /* busy or not, it ends the connection */
-
+	if (geteuid() == 0 && umount2(p->mount_path, MNT_FORCE | UMOUNT_NOFOLLOW) == 0)
+		return true;
 	snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%u/abort", device);
 	if (device)
 		fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd >= 0 && write(fd, "1", 1) < 0)
-		return; /* it is gone already */
+		return false; /* it is gone already */
+	return false;
 }
 
 int project_clear_dead(const struct project *p, struct reason *reason)
 {
-	int r;
-
-	connection_abort(p);
-	r = project_unmount(p, true, reason);
+	int r = connection_abort(p) ? 0 : project_unmount(p, true, reason);
 
 	if (r)
 		return reason_set(reason, r, "mount",

@@ -53,6 +53,7 @@ static struct draft *draft_new(struct engine *e, struct node *n, enum draft_kind
 	d->kind = kind;
 	d->holders = 1;
 	d->actor = *actor;
+	d->writer_pid = actor->pid;
 	d->started_ns = env_time_ns(e->env);
 	d->base = n->newest;
 	d->created = n->flags & NODE_NEWBORN;
@@ -262,7 +263,7 @@ void drafts_note_unlinked(struct engine *e, const struct node *n, uint32_t pid)
 
 		if (d->node != n)
 			continue;
-		if (d->actor.pid == pid)
+		if (d->writer_pid == pid)
 			d->unlinked_by_own = true;
 		draft_last_path(d, &path); /* a newborn takes its name with it */
 		free(d->lost_path);

@@ -78,8 +78,10 @@ static void recent_keep(struct draft *d, uint64_t offset, const void *data, size
 
 static void draft_touch(struct draft *d, const struct actor *actor)
 {
-	if (actor->pid)
+	if (actor->pid) {
 		d->actor = *actor;
+		d->writer_pid = actor->pid;
+	}
 	d->mtime_ns = env_time_ns(d->e->env);
 	d->dirty = d->written = true;
 	d->refused = false;

@@ -253,6 +253,7 @@ struct draft {
 	/* under draft.lock */
 	_Atomic uint64_t id; /**< 0: no bytes in the arena yet; the engine lock suffices to read it */
 	struct actor actor;
+	_Atomic uint32_t writer_pid; /**< actor.pid; the engine lock suffices to read it */
 	int64_t started_ns, mtime_ns;
 	struct extent_map map; /**< what was written; EXTENT_ZERO covers zeros. APPEND: offsets from the end of the base */
 	uint64_t size;	       /**< WHOLE: the file's; PATCH, SHARED: end of what was written or set; APPEND: bytes */

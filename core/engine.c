@@ -221,6 +221,9 @@ struct tree *engine_tree(struct engine *e)
 
 struct event_logs *engine_event_logs(struct engine *e)
 {
+	uint64_t shown = engine_shown_seq(e);
+
+	event_logs_show_before(e->logs, shown < e->head_seq ? e->txns[shown].position : UINT64_MAX);
 	return e->logs;
 }
 
@@ -244,6 +247,11 @@ uint64_t engine_head_seq(struct engine *e)
 	return __atomic_load_n(&e->head_seq, __ATOMIC_ACQUIRE);
 }
 
+uint64_t engine_shown_seq(struct engine *e)
+{
+	return MIN(engine_live_seq(e), engine_head_seq(e));
+}
+
 int64_t engine_seq_time(struct engine *e, uint64_t seq)
 {
 	if (seq == SEQ_LIVE || seq > e->head_seq)
@@ -253,7 +261,7 @@ int64_t engine_seq_time(struct engine *e, uint64_t seq)
 
 uint64_t engine_seq_at_time(struct engine *e, int64_t time_ns)
 {
-	uint64_t low = 0, high = e->head_seq; /* the answer is in [low, high] */
+	uint64_t low = 0, high = engine_shown_seq(e); /* the answer is in [low, high] */
 
 	while (low < high) {
 		uint64_t mid = low + (high - low + 1) / 2;
@@ -336,8 +344,7 @@ size_t engine_list_transactions(struct engine *e, bool rollbacks, uint64_t befor
 {
 	size_t found = 0, r = e->rollbacks.count;
 
-	if (!before || before > e->head_seq + 1)
-		before = e->head_seq + 1;
+	before = before ? MIN(before, engine_shown_seq(e) + 1) : engine_shown_seq(e) + 1;
 	while (r && e->rollbacks.seqs[r - 1] >= before)
 		r--;
 	if (rollbacks) {
@@ -358,7 +365,8 @@ size_t engine_list_restores(struct engine *e, uint64_t before, uint64_t *out, si
 {
 	size_t found = 0, r = e->restores.count;
 
-	while (r && before && e->restores.seqs[r - 1] >= before)
+	before = before ? MIN(before, engine_shown_seq(e) + 1) : engine_shown_seq(e) + 1;
+	while (r && e->restores.seqs[r - 1] >= before)
 		r--;
 	while (r && found < max)
 		out[found++] = e->restores.seqs[--r];

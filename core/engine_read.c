@@ -122,7 +122,7 @@ int engine_load_record(struct engine *e, uint64_t seq, struct record **ret)
 	uint64_t position = 0;
 
 	engine_lock(e);
-	if (seq && seq <= e->head_seq && !engine_seq_lost(e, seq))
+	if (seq && seq <= engine_shown_seq(e) && !engine_seq_lost(e, seq))
 		position = e->txns[seq - 1].position;
 	engine_unlock(e);
 	return position ? record_load_at(e, position, seq, ret) : -ENOENT;
@@ -224,7 +224,7 @@ int engine_read_events(struct engine *e, const struct event_log_key *key, uint64
 		int r;
 
 		engine_lock(e);
-		run.count = event_log_slice(e->logs, key, offset, want - (at - start), refs, ARRAY_SIZE(refs), &skip);
+		run.count = event_log_slice(engine_event_logs(e), key, offset, want - (at - start), refs, ARRAY_SIZE(refs), &skip);
 		engine_unlock(e);
 		if (!run.count)
 			break;

@@ -202,6 +202,23 @@ void event_logs_add(struct event_logs *l, const struct event *e, uint64_t frame_
 
 /* ---- reading ---- */
 
+void event_logs_show_before(struct event_logs *l, uint64_t frame_position)
+{
+	size_t low = 0, high = l->count;
+
+	if (frame_position == UINT64_MAX)
+		low = high;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (l->entries[middle].frame_position < frame_position)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	l->hidden = l->count - low;
+}
+
 /* A log as a range of an array of events. */
 struct range {
 	const struct event_log_entry *entries;
@@ -244,29 +261,48 @@ static bool day_range(const struct event_logs *l, const char *text, struct range
 	return true;
 }
 
+static const struct event_log_entry *range_entry(const struct range *r, size_t i)
+{
+	return &r->entries[r->events ? r->events[i] : i];
+}
+
+/* Leave out what readers do not see: its newest events. */
+static void range_clip(const struct event_logs *l, struct range *r)
+{
+	size_t seen = l->count - l->hidden;
+
+	while (r->end > r->first && (r->events ? r->events[r->end - 1] : r->end - 1) >= seen)
+		r->bytes -= range_entry(r, --r->end)->line_bytes;
+}
+
+static struct range session_range(const struct event_logs *l, const struct event_log_session *s)
+{
+	struct range r = {.entries = l->entries, .events = s->events, .sums = s->sums.items, .end = s->count, .bytes = s->bytes};
+
+	range_clip(l, &r);
+	return r;
+}
+
 /* False when there is no such log, or nothing in it. */
 static bool log_range(struct event_logs *l, const struct event_log_key *key, struct range *ret)
 {
 	const struct event_log_session *s;
 
 	assert(!key->session || !key->day);
-	if (key->day)
-		return day_range(l, key->day, ret);
-	if (!key->session) {
+	if (key->day) {
+		if (!day_range(l, key->day, ret))
+			return false;
+		range_clip(l, ret);
+	} else if (!key->session) {
 		*ret = (struct range){.entries = l->entries, .sums = l->sums.items, .end = l->count, .bytes = l->bytes};
-		return l->count > 0;
+		range_clip(l, ret);
+	} else {
+		s = session_find(l, key->session);
+		if (!s)
+			return false;
+		*ret = session_range(l, s);
 	}
-	s = session_find(l, key->session);
-	if (!s || !s->count)
-		return false;
-	*ret = (struct range){
-		.entries = l->entries, .events = s->events, .sums = s->sums.items, .end = s->count, .bytes = s->bytes};
-	return true;
-}
-
-static const struct event_log_entry *range_entry(const struct range *r, size_t i)
-{
-	return &r->entries[r->events ? r->events[i] : i];
+	return ret->end > ret->first;
 }
 
 /* The event whose line holds byte @offset < r->bytes of the log; *@ret_skip: how many of its bytes come before. */
@@ -306,26 +342,37 @@ void event_log_size(struct event_logs *l, const struct event_log_key *key, uint6
 void event_log_session_counts(struct event_logs *l, const char *session, uint64_t *ret_transactions, uint64_t *ret_events)
 {
 	const struct event_log_session *s = session_find(l, session);
+	struct range r;
 
-	*ret_transactions = s ? s->transactions : 0;
-	*ret_events = s ? s->chain.sequence_number : 0;
+	*ret_transactions = *ret_events = 0;
+	if (!s)
+		return;
+	r = session_range(l, s);
+	*ret_transactions = s->transactions;
+	*ret_events = s->chain.sequence_number - (s->count - r.end);
+	for (size_t i = s->count; i > r.end; i--)
+		*ret_transactions -= i == 1 || range_entry(&r, i - 1)->frame_position != range_entry(&r, i - 2)->frame_position;
 }
 
 bool event_log_last(struct event_logs *l, const char *session, size_t back, struct event_ref *ret)
 {
 	const struct event_log_session *s = session_find(l, session);
 	const struct event_log_entry *e;
+	struct range r;
 
-	if (!s || back >= s->count)
+	if (!s)
 		return false;
-	e = &l->entries[s->events[s->count - 1 - back]];
+	r = session_range(l, s);
+	if (back >= r.end)
+		return false;
+	e = range_entry(&r, r.end - 1 - back);
 	*ret = (struct event_ref){.frame_position = e->frame_position, .ordinal = e->ordinal};
 	return true;
 }
 
 int event_logs_days(struct event_logs *l, int (*fn)(void *arg, const char *day), void *arg)
 {
-	for (size_t i = 0; i < l->day_count; i++) {
+	for (size_t i = 0; i < l->day_count && l->days[i].first < l->count - l->hidden; i++) {
 		char text[TIME_TEXT_BYTES];
 		int stop;
 

@@ -56,6 +56,7 @@ struct event_logs {
 	struct event_log_session *sessions; /**< hash by id */
 	struct event_log_session *recent;   /**< asked for last; most events are of the session of the one before */
 	uint64_t seq_last;                  /**< newest transaction with an event */
+	size_t hidden;                      /**< how many of the newest entries readers do not see */
 };
 
 /** Make all logs empty, keeping @l itself. */

@@ -88,7 +88,7 @@ uint64_t registry_operation_count(struct engine *e, const struct session *s)
 {
 	uint64_t transactions, events;
 
-	event_log_session_counts(e->logs, s->id, &transactions, &events);
+	event_log_session_counts(engine_event_logs(e), s->id, &transactions, &events);
 	return transactions;
 }
 
@@ -96,7 +96,7 @@ uint64_t registry_event_count(struct engine *e, const struct session *s)
 {
 	uint64_t transactions, events;
 
-	event_log_session_counts(e->logs, s->id, &transactions, &events);
+	event_log_session_counts(engine_event_logs(e), s->id, &transactions, &events);
 	return events;
 }
 

@@ -254,7 +254,7 @@ static void find_changed(struct engine *e, struct session *s)
 	uint64_t from = s->newest_checkpoint ? s->newest_checkpoint->seq : 0, before = 0;
 	struct event_ref ref;
 
-	for (size_t back = 0; back < CHANGED_EVENTS_MAX && event_log_last(e->logs, s->id, back, &ref); back++) {
+	for (size_t back = 0; back < CHANGED_EVENTS_MAX && event_log_last(engine_event_logs(e), s->id, back, &ref); back++) {
 		uint64_t seq = engine_event_seq(e, &ref);
 		struct record *rec;
 

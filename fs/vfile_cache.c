@@ -34,7 +34,7 @@ static void sums_release(struct sums *s)
 /* The newest moment that no newborn is part of. Lock held. */
 static uint64_t moment(struct fs *fs)
 {
-	return MIN(engine_live_seq(fs->engine), engine_head_seq(fs->engine));
+	return engine_shown_seq(fs->engine);
 }
 
 static int walk(struct fs *fs, const struct node *dir, uint64_t seq, struct buf *path, struct sums *s);

@@ -12,7 +12,7 @@ bool replay_view(struct fs *fs, const struct vnode *v, struct view *ret)
 	int64_t time_ns;
 
 	engine_lock(fs->engine);
-	newest = MIN(engine_live_seq(fs->engine), engine_head_seq(fs->engine));
+	newest = engine_shown_seq(fs->engine);
 	if (parse_u64(v->params[0], &seq))
 		seq = time_parse(v->params[0], &time_ns) || time_ns >= env_time_ns(engine_env(fs->engine)) ? 0 : engine_seq_at_time(fs->engine, time_ns);
 	engine_unlock(fs->engine);

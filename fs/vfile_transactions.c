@@ -68,7 +68,7 @@ static uint64_t seq_of_name(struct fs *fs, const char *name, const char *suffix,
 	char id[TX_ID_BYTES];
 	bool found;
 
-	if (!seq || seq > engine_head_seq(fs->engine))
+	if (!seq || seq > engine_shown_seq(fs->engine))
 		return 0;
 	engine_lock(fs->engine);
 	found = engine_list_transactions(fs->engine, rollback, seq + 1, &newest, 1) && newest == seq;
@@ -141,7 +141,7 @@ int64_t transaction_time(struct fs *fs, const struct vnode *v)
 	int64_t time_ns = fs->started_ns;
 
 	engine_lock(fs->engine);
-	if (seq && seq <= engine_head_seq(fs->engine))
+	if (seq && seq <= engine_shown_seq(fs->engine))
 		time_ns = engine_seq_time(fs->engine, seq);
 	engine_unlock(fs->engine);
 	return time_ns;

@@ -58,12 +58,15 @@ void engine_lock(struct engine *e);
 void engine_unlock(struct engine *e);
 /** Under the lock; for reading only. */
 struct tree *engine_tree(struct engine *e);
+/** As far as they are shown: up to engine_shown_seq(). Ask for them anew each time. */
 struct event_logs *engine_event_logs(struct engine *e);
 const struct config *engine_config(struct engine *e);
 /** The sequence number of the live view: SEQ_LIVE, or the last durable one once the journal is poisoned. Under the lock. */
 uint64_t engine_live_seq(struct engine *e);
 /** Newest transaction applied. */
 uint64_t engine_head_seq(struct engine *e);
+/** Newest transaction that readers see: the newest applied, or the last durable one once the journal is poisoned. */
+uint64_t engine_shown_seq(struct engine *e);
 /** Commit time of a transaction; and the newest transaction at or before a time (0: none). Under the lock. */
 int64_t engine_seq_time(struct engine *e, uint64_t seq);
 uint64_t engine_seq_at_time(struct engine *e, int64_t time_ns);
@@ -76,7 +79,7 @@ struct env *engine_env(struct engine *e);
 ssize_t engine_read(struct engine *e, const struct version *v, struct version_extents *scratch, uint64_t offset, void *buf, size_t len);
 /** SHA-256 of a version's whole content, cached per version. 0, -EIO, -ENOMEM. Takes the lock; reads without it. */
 int engine_content_sha(struct engine *e, const struct node *node, const struct version *v, struct sha256 *ret);
-/** Load the record of a transaction. 0, -ENOENT, -EIO, -ENOMEM. Takes the lock briefly. */
+/** Load the record of a transaction that is shown. 0, -ENOENT, -EIO, -ENOMEM. Takes the lock briefly. */
 int engine_load_record(struct engine *e, uint64_t seq, struct record **ret);
 /** Render bytes [offset, offset+len) of an event log into @out (appended). Takes the lock for the slice. 0 or -errno. What comes before an event that
  *  cannot be read is given, and then less than @len though there is more; -EIO when @offset lies in it. */

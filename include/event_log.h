@@ -34,6 +34,9 @@ struct event_chain *event_logs_session_chain(struct event_logs *l, const char *s
 /** Enter a sealed event: its frame's payload position, its ordinal in the frame, its time. Moves no chain. Needs a reservation. */
 void event_logs_add(struct event_logs *l, const struct event *e, uint64_t frame_position, uint64_t tx_seq, uint32_t ordinal, int64_t time_ns);
 
+/** From now on readers (all below up to the index snapshot) see only events of frames before @frame_position; UINT64_MAX: all of them. */
+void event_logs_show_before(struct event_logs *l, uint64_t frame_position);
+
 /** Which log: session NULL and day NULL: everything; a session's ("" is the global one's own); or a day "2026-11-22". */
 struct event_log_key {
 	const char *session;

@@ -198,6 +198,51 @@ static void test_newborns(void **state)
 	assert_int_equal(engine_close(e), 0);
 }
 
+static size_t events_bytes(struct engine *e, const char *session)
+{
+	uint64_t bytes, events;
+
+	engine_lock(e);
+	event_log_size(engine_event_logs(e), &(struct event_log_key){.session = session}, &bytes, &events);
+	engine_unlock(e);
+	return bytes;
+}
+
+/* Once the journal is poisoned, readers see the last durable transaction in every way: tree, event logs, transactions, replay. */
+static void test_poisoned_shows_what_is_durable(void **state)
+{
+	struct engine *e = fixture_open_ok(*state);
+	uint64_t durable, newest = 0;
+	size_t len, len_after, session_len;
+	char *before, *after;
+
+	assert_int_equal(fixture_mkdir(e, "state/sessions/s1"), 0);
+	assert_int_equal(fixture_save_text(e, "state/sessions/s1/state/a", "one\n"), 0);
+	assert_int_equal(engine_sync(e), 0);
+	durable = engine_head_seq(e);
+	assert_int_equal(engine_shown_seq(e), durable);
+	before = fixture_events(e, &len);
+	session_len = events_bytes(e, "s1");
+	env_mem_fail_syncs(*state, EIO);
+	assert_int_equal(fixture_save_text(e, "state/sessions/s1/state/a", "two\n"), -EIO);
+	assert_true(engine_head_seq(e) > durable);
+	assert_int_equal(engine_shown_seq(e), durable);
+	after = fixture_events(e, &len_after);
+	assert_int_equal(len_after, len);
+	assert_memory_equal(before, after, len);
+	assert_int_equal(events_bytes(e, "s1"), session_len);
+	assert_int_equal(events_bytes(e, NULL), len);
+	engine_lock(e);
+	assert_int_equal(engine_list_transactions(e, false, 0, &newest, 1), 1);
+	assert_int_equal(newest, durable);
+	assert_int_equal(engine_seq_at_time(e, INT64_MAX), durable);
+	engine_unlock(e);
+	assert_int_equal(engine_load_record(e, durable + 1, &(struct record *){NULL}), -ENOENT);
+	free(before);
+	free(after);
+	assert_int_equal(engine_close(e), -EIO);
+}
+
 static void test_fixed_places_stay(void **state)
 {
 	struct engine *e = fixture_open_ok(*state);
@@ -220,6 +265,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_events_survive, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_draft_left_by_a_dead_daemon, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_newborns, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_poisoned_shows_what_is_durable, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fixed_places_stay, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

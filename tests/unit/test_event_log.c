@@ -173,6 +173,27 @@ static void same_as_model(struct event_logs *l, struct model *m, int rounds)
 		random_slices(l, m, &(struct event_log_key){.day = list.days[i]}, rounds / 5);
 }
 
+/* How many transactions have events of the session, and which event is its last. */
+static void same_counts(struct event_logs *l, struct model *m, const char *session)
+{
+	uint64_t transactions, events, model_transactions = 0, before = 0;
+	struct event_ref last = {0}, model_last = {0};
+	bool found = false;
+
+	for (size_t i = 0; i < m->count; i++) {
+		if (strcmp(m->events[i].session, session))
+			continue;
+		model_transactions += !found || m->events[i].tx_seq != before;
+		before = m->events[i].tx_seq;
+		model_last = m->events[i].ref;
+		found = true;
+	}
+	event_log_session_counts(l, session, &transactions, &events);
+	rng_assert(&m->g, transactions == model_transactions);
+	rng_assert(&m->g, event_log_last(l, session, 0, &last) == found);
+	rng_assert(&m->g, last.frame_position == model_last.frame_position && last.ordinal == model_last.ordinal);
+}
+
 static void test_slices(void **state)
 {
 	static const size_t sizes[] = {0, 1, 2, 10, 11, 12, 13, 30, 1000};
@@ -183,6 +204,36 @@ static void test_slices(void **state)
 		struct event_logs *l = fill(&m, 10 + i, sizes[i]);
 
 		same_as_model(l, &m, sizes[i] > 100 ? 500 : 200);
+		event_logs_free(l);
+		free(m.events);
+	}
+}
+
+/* The newest transactions are hidden: as if they had not been. What comes after that, too, until the next look. */
+static void test_hidden(void **state)
+{
+	static const size_t sizes[] = {0, 1, 2, 12, 40, 1000};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct model m;
+		struct event_logs *l = fill(&m, 50 + i, sizes[i]);
+
+		for (int round = 0; round < 8; round++) {
+			size_t all = m.count, seen = rng_below(&m.g, all + 1);
+			uint64_t before = seen < all ? m.events[seen].ref.frame_position : UINT64_MAX;
+
+			while (seen && seen < all && m.events[seen - 1].ref.frame_position == before)
+				seen--;
+			event_logs_show_before(l, before);
+			m.count = seen;
+			same_as_model(l, &m, 50);
+			for (size_t s = 0; s < ARRAY_SIZE(session_names); s++)
+				same_counts(l, &m, session_names[s]);
+			m.count = all;
+			event_logs_show_before(l, UINT64_MAX);
+			same_as_model(l, &m, 10);
+		}
 		event_logs_free(l);
 		free(m.events);
 	}
@@ -467,6 +518,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_slices),
+		cmocka_unit_test(test_hidden),
 		cmocka_unit_test(test_days),
 		cmocka_unit_test(test_chains),
 		cmocka_unit_test(test_dump_and_load),

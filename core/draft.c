@@ -5,6 +5,9 @@
  *
  * A draft is on the list of its inode while it has holders. A newborn whose last draft closes without having been committed
  * loses its name: nobody wrote it.
+ *
+ * A newborn that lost its name while open is an orphan: it will never be published, and only those who have a descriptor come by it, so it
+ * has one draft, which is the file to all of them.
  */
 #include <assert.h>
 #include <errno.h>
@@ -32,12 +35,20 @@ void draft_free(struct draft *d)
 	free(d);
 }
 
-static struct draft *draft_find_shared(struct engine *e, uint64_t ino)
+static bool is_orphan(const struct node *n)
 {
+	return n->flags & NODE_NEWBORN && !n->nlink;
+}
+
+/* The draft that everybody has a part in who opens the inode: the shared one; an orphan's (there may be several from before it was one). */
+static struct draft *draft_find_common(struct engine *e, uint64_t ino)
+{
+	struct draft *found = NULL;
+
 	for (struct draft *d = *draft_bucket(e, ino); d; d = d->next)
-		if (d->ino == ino && d->kind == DRAFT_SHARED)
-			return d;
-	return NULL;
+		if (d->ino == ino && (d->kind == DRAFT_SHARED || is_orphan(d->node)) && (!found || (d->written && !found->written)))
+			found = d;
+	return found;
 }
 
 static struct draft *draft_new(struct engine *e, struct node *n, enum draft_kind kind, const struct actor *actor)
@@ -62,21 +73,35 @@ static struct draft *draft_new(struct engine *e, struct node *n, enum draft_kind
 	return d;
 }
 
+/* Several handles write into it now, and each says where. */
+static int orphan_join(struct draft *d, enum draft_kind kind, const struct actor *actor)
+{
+	pthread_mutex_lock(&d->lock);
+	d->append = false;
+	if (d->kind == DRAFT_APPEND)
+		d->kind = DRAFT_PATCH; /* an orphan's base is empty, so everything is where it was */
+	pthread_mutex_unlock(&d->lock);
+	return kind == DRAFT_WHOLE ? draft_truncate(d, actor, 0) : 0;
+}
+
 int draft_open(struct engine *e, uint64_t ino, enum draft_kind kind, const struct actor *actor, struct draft **ret)
 {
 	struct draft *d;
 	struct node *n;
+	bool orphan = false;
 	int r = 0;
 
 	engine_lock(e);
 	n = tree_node(e->tree, ino);
+	if (n)
+		orphan = is_orphan(n);
 	if (!n || !S_ISREG(n->newest->attrs->mode)) {
 		r = -ENOENT;
-	} else if (n->flags & NODE_NEWBORN && !n->nlink) {
-		r = -ESTALE; /* its name was taken back; whoever came by it must look again */
-	} else if (kind == DRAFT_SHARED && (d = draft_find_shared(e, ino))) {
+	} else if ((orphan || kind == DRAFT_SHARED) && (d = draft_find_common(e, ino))) {
 		d->holders++;
 		*ret = d;
+	} else if (orphan) {
+		r = -ESTALE; /* its name was taken back; whoever came by it must look again */
 	} else if (!(d = draft_new(e, n, kind, actor))) {
 		r = -ENOMEM;
 	} else {
@@ -86,6 +111,11 @@ int draft_open(struct engine *e, uint64_t ino, enum draft_kind kind, const struc
 		*ret = d;
 	}
 	engine_unlock(e);
+	if (r || !orphan)
+		return r;
+	r = orphan_join(d, kind, actor);
+	if (r)
+		draft_unref(d);
 	return r;
 }
 
@@ -179,7 +209,7 @@ void draft_unref(struct draft *d)
 	if (name && e->observer)
 		e->observer(e->observer_arg, 0, &gone, 1);
 	if (over)
-		arena_draft_end(e->arena, d->id);
+		draft_end(e, d->id);
 	draft_free(d);
 }
 
@@ -220,7 +250,9 @@ bool draft_is_dirty(struct draft *d)
 void draft_set_append(struct draft *d)
 {
 	pthread_mutex_lock(&d->lock);
-	d->append = true;
+	engine_lock(d->e);
+	d->append = !is_orphan(d->node);
+	engine_unlock(d->e);
 	pthread_mutex_unlock(&d->lock);
 }
 
@@ -291,23 +323,45 @@ bool draft_exists(struct engine *e, uint64_t ino)
 	return found;
 }
 
-bool draft_shared_size(struct engine *e, uint64_t ino, uint64_t *ret_size, int64_t *ret_mtime_ns)
+/* With a holder, or NULL. */
+static struct draft *common_draft(struct engine *e, uint64_t ino, bool orphans_only)
 {
 	struct draft *d;
 
 	if (!__atomic_load_n(&e->draft_count, __ATOMIC_RELAXED))
-		return false;
+		return NULL;
 	engine_lock(e);
-	d = draft_find_shared(e, ino);
+	d = draft_find_common(e, ino);
+	if (d && orphans_only && !is_orphan(d->node))
+		d = NULL;
 	if (d)
 		d->holders++;
 	engine_unlock(e);
+	return d;
+}
+
+bool draft_shared_size(struct engine *e, uint64_t ino, uint64_t *ret_size, int64_t *ret_mtime_ns)
+{
+	struct draft *d = common_draft(e, ino, false);
+
 	if (!d)
 		return false;
 	*ret_size = draft_size(d);
 	*ret_mtime_ns = draft_mtime(d);
 	draft_unref(d);
 	return true;
+}
+
+ssize_t draft_read_orphan(struct engine *e, uint64_t ino, uint64_t offset, void *buf, size_t len)
+{
+	struct draft *d = common_draft(e, ino, true);
+	ssize_t n;
+
+	if (!d)
+		return -ENOENT;
+	n = draft_read(d, offset, buf, len);
+	draft_unref(d);
+	return n;
 }
 
 /* ---- listing ---- */

@@ -152,7 +152,7 @@ void draft_unsplit(struct draft *d, struct draft_plan *p)
 	if (!p->rest_id)
 		return;
 	if (d->id)
-		arena_draft_end(d->e->arena, d->id);
+		draft_end(d->e, d->id);
 	d->id = p->rest_id;
 	d->split_id = p->rest_id = 0;
 }

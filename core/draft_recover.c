@@ -4,7 +4,8 @@
  * safe. After a restart: which drafts were left behind; they are listed in transactions/pending/ and published or discarded by the user.
  *
  * A draft is over when the arena says so (END), or when a replayed transaction names it; the END is written only after that
- * transaction is durable, so between both there is always one of the two.
+ * transaction is durable, so between both there is always one of the two. A draft that ends without a transaction of its own (a temporary file's,
+ * a refused one's, of which there is a copy) is named by the next one: the arena is never synced, and power loss takes its ENDs.
  */
 #include <errno.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 
 #define BEGIN_FIXED_BYTES (2 + 3 * 8 + 3 * 4 + 2 * 4 + ACTOR_ID_BYTES + ACTOR_COMM_BYTES)
 #define REAP_MAX 64
+#define OVER_MAX 4096
 
 void draft_note_ended(struct engine *e, uint64_t id, uint64_t seq)
 {
@@ -20,6 +22,31 @@ void draft_note_ended(struct engine *e, uint64_t id, uint64_t seq)
 	if (array_reserve(&e->ended, &e->ended_capacity, e->ended_count + 1, sizeof(*e->ended)))
 		return; /* its space in the arena is held until the next start, no more */
 	e->ended[e->ended_count++] = (struct ended_draft){id, seq};
+}
+
+void draft_end(struct engine *e, uint64_t id)
+{
+	struct seq_list *l = &e->over;
+
+	engine_lock(e);
+	if (l->count < OVER_MAX && !array_reserve(&l->seqs, &l->capacity, l->count + 1, sizeof(*l->seqs)))
+		l->seqs[l->count++] = id; /* else power loss may show it as left behind, no more */
+	engine_unlock(e);
+	arena_draft_end(e->arena, id);
+}
+
+uint32_t drafts_over(const struct engine *e, const uint64_t **ret_ids)
+{
+	*ret_ids = e->over.seqs;
+	return (uint32_t)MIN(e->over.count, (size_t)RECORD_DRAFTS_OVER_MAX);
+}
+
+void drafts_over_said(struct engine *e, uint32_t count)
+{
+	if (!count)
+		return;
+	e->over.count -= count;
+	memmove(e->over.seqs, e->over.seqs + count, e->over.count * sizeof(*e->over.seqs));
 }
 
 static size_t reap_some(struct engine *e)

@@ -94,6 +94,7 @@ static void engine_free(struct engine *e)
 	free(e->txns);
 	free(e->rollbacks.seqs);
 	free(e->restores.seqs);
+	free(e->over.seqs);
 	free(e->damage);
 	free(e->ended);
 	for (size_t i = 0; i < COMMIT_LOCKS; i++)

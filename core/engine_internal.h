@@ -107,6 +107,7 @@ struct engine {
 	uint64_t recovered_id_min; /**< none that was found has a lower id */
 	struct ended_draft *ended; /**< drafts published by transactions not yet known to be safe */
 	size_t ended_first, ended_count, ended_capacity; /**< entries before ended_first are done with */
+	struct seq_list over; /**< ids of drafts that ended otherwise; the next transaction says so */
 	struct removed_name removed[REMOVED_RECENTLY_MAX];
 	size_t removed_next;
 	struct buf problems; /**< sentences for health, from recovery */
@@ -349,6 +350,12 @@ void drafts_note_utimens(struct engine *e, const struct node *n);
 /** Publish transactions' drafts as ended once they are safe. */
 void drafts_reap(struct engine *e);
 void draft_note_ended(struct engine *e, uint64_t id, uint64_t seq);
+/** A draft that no transaction publishes or keeps ends: the arena may give its bytes up, and the next transaction names it, since the arena's word
+ *  does not survive power loss. No engine lock held. */
+void draft_end(struct engine *e, uint64_t id);
+/** Ids for the transaction being staged, at most RECORD_DRAFTS_OVER_MAX, until they are taken off: it is staged. Engine lock held. */
+uint32_t drafts_over(const struct engine *e, const uint64_t **ret_ids);
+void drafts_over_said(struct engine *e, uint32_t count);
 /** Arena recovery: collects drafts left behind. */
 int draft_recover_record(void *arg, const struct arena_record *r, uint64_t position);
 void drafts_forget_consumed(struct engine *e, uint64_t draft_id);

@@ -74,8 +74,10 @@ void engine_note_record(struct engine *e, const struct record *r, uint64_t posit
 		e->restores.seqs[e->restores.count++] = r->seq;
 	for (uint32_t i = 0; i < r->event_count; i++)
 		event_logs_add(e->logs, &r->events[i], position, r->seq, i, r->time_ns);
-	if (r->draft_id >= e->next_draft_id)
-		e->next_draft_id = r->draft_id + 1;
+	/* What history calls over is never begun again. */
+	e->next_draft_id = MAX(e->next_draft_id, r->draft_id + 1);
+	for (uint32_t i = 0; i < r->drafts_over_count; i++)
+		e->next_draft_id = MAX(e->next_draft_id, r->drafts_over[i] + 1);
 	e->last_time_ns = r->time_ns;
 	__atomic_store_n(&e->head_seq, r->seq, __ATOMIC_RELEASE);
 }
@@ -105,6 +107,8 @@ static int replay_apply(struct engine *e, struct record *r, uint64_t position)
 	engine_note_record(e, r, position);
 	if (r->draft_id)
 		drafts_forget_consumed(e, r->draft_id);
+	for (uint32_t i = 0; i < r->drafts_over_count; i++)
+		drafts_forget_consumed(e, r->drafts_over[i]);
 	e->replayed++;
 	return 0;
 }

@@ -5,7 +5,7 @@
  * The counts in the header bound the memory before anything is allocated: each counted thing takes at least so many
  * bytes of the meta area. One piece of memory then holds, in this order,
  *
- *   struct record | struct record_rollback | changes | events | extents | text
+ *   struct record | struct record_rollback | changes | events | extents | ids of drafts | text
  *
  * where text takes at most the meta area's size (each text stored is preceded by two bytes or more, which pay for its NUL) and one session's
  * name. Reading is through a cursor with a sticky error, so that a part is read straight down and checked once.
@@ -204,7 +204,7 @@ static void get_rollback(struct reader *r, struct record_rollback *b)
 struct header {
 	uint8_t flags;
 	uint16_t bytes;
-	uint32_t meta_bytes, change_count, event_count, extent_count;
+	uint32_t meta_bytes, change_count, event_count, extent_count, over_count;
 };
 
 static bool operation_known(unsigned operation)
@@ -248,6 +248,13 @@ static int header_check(const uint8_t *p, size_t len, struct header *ret)
 		(uint64_t)h.extent_count * RECORD_EXTENT_BYTES;
 	if (least > h.meta_bytes - h.bytes)
 		return -EBADMSG;
+	if (h.bytes >= RECORD_HEADER_BYTES + 8) {
+		uint64_t over = get_le64(p + RECORD_HEADER_BYTES);
+
+		if (over > (h.bytes - RECORD_HEADER_BYTES - 8u) / 8)
+			return -EBADMSG;
+		h.over_count = (uint32_t)over;
+	}
 	if ((h.flags & RECORD_HAS_BASE_SHA && h.flags & RECORD_BASE_SHA_OF_EVENT) ||
 		(operation == OPERATION_ROLLBACK) != !!(h.flags & RECORD_HAS_ROLLBACK))
 		return -EBADMSG;
@@ -259,14 +266,15 @@ static size_t memory_bytes(const struct header *h)
 {
 	return sizeof(struct record) + (h->flags & RECORD_HAS_ROLLBACK ? sizeof(struct record_rollback) : 0) +
 	       (size_t)h->change_count * sizeof(struct change) + (size_t)h->event_count * sizeof(struct event) +
-	       (size_t)h->extent_count * sizeof(struct extent) + h->meta_bytes + RECORD_SESSION_BYTES_MAX + 1;
+	       (size_t)h->extent_count * sizeof(struct extent) + (size_t)h->over_count * 8 + h->meta_bytes + RECORD_SESSION_BYTES_MAX + 1;
 }
 
-/* Deal out @memory among the parts (its order: top of this file). */
+/* Deal out @memory among the parts (its order: top of this file). @r is at the header. */
 static struct record *lay_out(void *memory, const struct header *h, struct reader *r)
 {
 	struct record *rec = memory;
 	char *next = (char *)(rec + 1);
+	uint64_t *over;
 
 	memset(rec, 0, sizeof(*rec));
 	if (h->flags & RECORD_HAS_ROLLBACK) {
@@ -280,11 +288,16 @@ static struct record *lay_out(void *memory, const struct header *h, struct reade
 	rec->events = (struct event *)(void *)(rec->changes + h->change_count);
 	r->extents = (struct extent *)(void *)(rec->events + h->event_count);
 	r->extents_left = h->extent_count;
-	r->text = (char *)(r->extents + h->extent_count);
+	over = (uint64_t *)(void *)(r->extents + h->extent_count);
+	for (uint32_t i = 0; i < h->over_count; i++)
+		over[i] = get_le64(r->p + RECORD_HEADER_BYTES + 8 + 8 * (size_t)i);
+	rec->drafts_over = over;
+	rec->drafts_over_count = h->over_count;
+	r->text = (char *)(over + h->over_count);
 	return rec;
 }
 _Static_assert(sizeof(struct record) % 8 == 0 && sizeof(struct record_rollback) % 8 == 0 &&
-		       sizeof(struct change) % 8 == 0 && sizeof(struct event) % 8 == 0 && _Alignof(struct record) <= 8,
+		       sizeof(struct change) % 8 == 0 && sizeof(struct event) % 8 == 0 && sizeof(struct extent) % 8 == 0 && _Alignof(struct record) <= 8,
 	"the parts lie one behind the other");
 
 static void get_header(struct reader *r, const struct header *h, struct record *rec)

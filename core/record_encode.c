@@ -141,6 +141,8 @@ static size_t meta_bytes_max(const struct record *r)
 	size_t bytes = RECORD_HEADER_BYTES + SHA256_BYTES + 4 * 6 + strlen(r->actor.agent) + strlen(r->actor.session) +
 		       strlen(r->actor.comm) + strlen(r->path);
 
+	if (r->drafts_over_count)
+		bytes += 8 + 8 * (size_t)r->drafts_over_count;
 	for (uint32_t i = 0; i < r->change_count; i++)
 		bytes += change_bytes_max(&r->changes[i]);
 	for (uint32_t i = 0; i < r->event_count; i++)
@@ -385,7 +387,7 @@ static void put_header(struct writer *w, const struct record *r, uint8_t flags)
 {
 	put8(w, RECORD_VERSION);
 	put8(w, flags);
-	put16(w, RECORD_HEADER_BYTES);
+	put16(w, (uint16_t)(RECORD_HEADER_BYTES + (r->drafts_over_count ? 8 + 8 * r->drafts_over_count : 0)));
 	put32(w, 0); /* meta_bytes, known at the end */
 	put64(w, (uint64_t)r->time_ns);
 	put64(w, (uint64_t)r->started_ns);
@@ -401,6 +403,10 @@ static void put_header(struct writer *w, const struct record *r, uint8_t flags)
 	put32(w, r->change_count);
 	put32(w, r->event_count);
 	put32(w, 0); /* extent_count, known at the end */
+	if (r->drafts_over_count)
+		put64(w, r->drafts_over_count);
+	for (uint32_t i = 0; i < r->drafts_over_count; i++)
+		put64(w, r->drafts_over[i]);
 	put_text(w, r->actor.agent);
 	put_text(w, r->actor.session);
 	put_text(w, r->actor.comm);
@@ -416,6 +422,7 @@ int record_encode(const struct record *r, const struct record_blocks *blocks, st
 	uint8_t *start;
 
 	assert((r->operation == OPERATION_ROLLBACK) == (r->rollback != NULL));
+	assert(r->drafts_over_count <= RECORD_DRAFTS_OVER_MAX);
 	if (buf_reserve(out, room))
 		return -ENOMEM;
 	start = w.p = (uint8_t *)out->data + out->len;

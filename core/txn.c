@@ -183,7 +183,7 @@ size_t txn_bytes_max(const struct txn *t)
 	return record_encoded_bytes_max(&r, &t->blocks);
 }
 
-static int txn_reserve_memory(struct txn *t, const struct record *r, const struct event_context *ctx)
+static int txn_reserve_memory(struct txn *t, struct record *r, const struct event_context *ctx)
 {
 	struct engine *e = t->e;
 	size_t bytes_max = record_encoded_bytes_max(r, &t->blocks);
@@ -191,6 +191,10 @@ static int txn_reserve_memory(struct txn *t, const struct record *r, const struc
 
 	if (t->error)
 		return t->error;
+	if (bytes_max > t->reserved_bytes && r->drafts_over_count) { /* the next one has room for them */
+		r->drafts_over_count = 0;
+		bytes_max = record_encoded_bytes_max(r, &t->blocks);
+	}
 	if (bytes_max > t->reserved_bytes)
 		return -ENOSPC;
 	err = engine_reserve_refs(e, ctx->tx_seq);
@@ -233,6 +237,7 @@ int txn_stage(struct txn *t)
 
 	assert(t->reserved && !t->staged);
 	txn_fill_record(t, time_ns, &r);
+	r.drafts_over_count = drafts_over(e, &r.drafts_over);
 	err = txn_reserve_memory(t, &r, &ctx);
 	if (err)
 		return err;
@@ -256,6 +261,7 @@ int txn_stage(struct txn *t)
 		assert(!err);
 	}
 	engine_note_record(e, &r, position);
+	drafts_over_said(e, r.drafts_over_count);
 	e->commits++;
 	t->seq = t->q->seq = seq;
 	registry_note_transaction(e, t);

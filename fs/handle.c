@@ -142,8 +142,8 @@ static size_t bucket_share(struct bucket *b, const struct handle *h, bool mark)
 {
 	size_t count = 0;
 
-	for (struct handle *o = b->first; o && h->shared; o = o->next) {
-		if (o == h || o->kind != HANDLE_WRITE || o->left || !o->shared || o->draft != h->draft)
+	for (struct handle *o = b->first; o && h->draft; o = o->next) {
+		if (o == h || o->kind != HANDLE_WRITE || o->left || o->draft != h->draft)
 			continue;
 		count++;
 		if (mark)

@@ -72,7 +72,6 @@ struct handle {
 	/** Only a hint that there may be something to publish: set before and after each change, cleared before each commit.
 	 *  Who must be sure asks handle_has_unpublished(). */
 	atomic_bool unsettled;
-	bool shared;         /**< its draft is the inode's DRAFT_SHARED; fixed at open */
 	atomic_bool newborn; /**< its file was not in the journal yet: closing may take the name away */
 	bool left;           /**< its RELEASE has begun: it will take nobody's bytes over; under the registry's lock */
 	atomic_bool held;    /**< ftruncate(0) began a whole save: not to be published before close or fsync */
@@ -106,7 +105,7 @@ void handle_unref(struct fs *fs, struct handle *h);
 void handles_add(struct fs_handles *t, struct handle *h);
 void handles_remove(struct fs *fs, struct handle *h);
 
-/** How many other handles, whose RELEASE has not begun, have the same shared draft as @h? 0 for a private one. */
+/** How many other handles, whose RELEASE has not begun, have the same draft as @h? 0 for a private one. */
 size_t handles_sharing(struct fs_handles *t, struct handle *h);
 /**
  * The RELEASE of @h begins. The handles that share its draft are marked unsettled if @unpublished, in the same moment, so of several

@@ -181,6 +181,10 @@ static ssize_t read_page(struct fs *fs, uint64_t ino, uint64_t offset, void *buf
 		}
 		handle_list_release(fs, &l);
 	}
+	if (!done && handles_writing(fs->handles, ino)) {
+		n = draft_read_orphan(fs->engine, ino, offset, buf, len);
+		done = n != -ENOENT;
+	}
 	if (done)
 		return n;
 	v = handle_live_version(fs, ino);
@@ -190,14 +194,14 @@ static ssize_t read_page(struct fs *fs, uint64_t ino, uint64_t offset, void *buf
 	return n;
 }
 
-/* -ENOENT: its process has no draft of the file. */
+/* -ENOENT: its process has no draft of the file, and the file's name was not taken back while it was being written. */
 static ssize_t read_own_draft(struct fs *fs, uint64_t ino, uint32_t tid, uint64_t offset, void *buf, size_t len)
 {
 	struct handle *h = handles_own_draft(fs, ino, tid);
 	ssize_t n = -ENOENT;
 
 	if (!h)
-		return n;
+		return handles_writing(fs->handles, ino) ? draft_read_orphan(fs->engine, ino, offset, buf, len) : n;
 	pthread_mutex_lock(&h->lock);
 	if (h->draft)
 		n = draft_read(h->draft, offset, buf, len);

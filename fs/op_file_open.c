@@ -131,7 +131,6 @@ static int open_write(
 		handle_unref(fs, h);
 		return r;
 	}
-	h->shared = kind == DRAFT_SHARED;
 	if (flags & O_APPEND)
 		draft_set_append(h->draft); /* with O_TRUNC it begins as a whole file */
 	handles_add(fs->handles, h);

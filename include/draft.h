@@ -29,8 +29,9 @@ enum draft_kind { DRAFT_WHOLE, DRAFT_PATCH, DRAFT_APPEND, DRAFT_SHARED };
 
 struct draft;
 
-/** Open a draft on a live regular file. DRAFT_SHARED joins the inode's one if there is one (each open needs a close). 0, -ENOENT, -ENOMEM;
- *  -ESTALE: a newborn whose name was taken back. */
+/** Open a draft on a live regular file. DRAFT_SHARED joins the inode's one if there is one (each open needs a close). A newborn
+ *  without a name, still open elsewhere, is one file for all who have it: its draft is joined whatever @kind says, and DRAFT_WHOLE truncates it.
+ *  0, -ENOENT, -ENOMEM, -ENOSPC, -EIO; -ESTALE: a newborn whose name was taken back, and nobody has it open for writing. */
 int draft_open(struct engine *e, uint64_t ino, enum draft_kind kind, const struct actor *actor, struct draft **ret);
 /** Let go. When it was the last holder, written bytes that nobody committed or kept aside stay as a pending draft (so: commit first, or give it to rollbacks).
  *  A refused one ends when its copy is safe: waits for that, if nobody did. */
@@ -74,8 +75,10 @@ int draft_commit(struct draft *d, struct request *q, int flags);
 /** Keep the bytes under rollbacks/ with @text as the reason (a killed writer) and become CLEAN. A clean or unwritten draft leaves no record. */
 int draft_rollback(struct draft *d, struct request *q, const char *text);
 
-/** The inode's live draft sizes for getattr: the shared draft's size, if there is one. true when so. */
+/** The inode's live draft sizes for getattr: the size of the shared draft, or of a nameless newborn's, if there is one. true when so. */
 bool draft_shared_size(struct engine *e, uint64_t ino, uint64_t *ret_size, int64_t *ret_mtime_ns);
+/** As draft_read() from the draft of a newborn without a name, which is the file to everybody who has it open; -ENOENT: it is no such inode. */
+ssize_t draft_read_orphan(struct engine *e, uint64_t ino, uint64_t offset, void *buf, size_t len);
 /** Is any draft open on the inode (attributes must not be cached then)? */
 bool draft_exists(struct engine *e, uint64_t ino);
 

@@ -81,7 +81,10 @@ struct record {
 	struct event *events;
 	uint32_t event_count;
 	struct record_rollback *rollback; /**< OPERATION_ROLLBACK only, else NULL */
+	const uint64_t *drafts_over; /**< drafts that ended without a transaction of their own (never published, or a copy is kept), by their ids */
+	uint32_t drafts_over_count;  /**< at most RECORD_DRAFTS_OVER_MAX */
 };
+#define RECORD_DRAFTS_OVER_MAX 64
 
 /**
  * Encoding in two steps, since positions are only known when the frame has its place: blocks (content that lies in this frame) are
@@ -159,7 +162,9 @@ int record_block_read(const void *stored, size_t stored_len, size_t raw_len, voi
  *   68 le32 change_count
  *   72 le32 event_count
  *   76 le32 extent_count: of all changes and the rollback together
- *   80 (header_bytes) text agent (<= 128 bytes), text session (<= 128), text comm (<= 16), text path
+ *   80 le64 drafts_over_count: when header_bytes is 88 or more, else there are none
+ *   88 le64 draft id × drafts_over_count
+ *   header_bytes: text agent (<= 128 bytes), text session (<= 128), text comm (<= 16), text path
  *      [32 bytes base_sha]
  *
  * Rollback: le16 wanted, le32 error (signed), le32 line, le32 column, le64 draft_size, le32 draft_extents, extent × draft_extents,
@@ -189,7 +194,8 @@ int record_block_read(const void *stored, size_t stored_len, size_t raw_len, voi
  * A payload is valid if and only if
  *  (1) version is 1, no unknown flag or bit is set, the operation and all change types are known, the zero field is 0
  *      (else: a newer writer's, -EPROTONOSUPPORT);
- *  (2) header_bytes <= meta_bytes <= the payload's length, and its parts fill the meta area exactly;
+ *  (2) header_bytes <= meta_bytes <= the payload's length, its parts fill the meta area exactly,
+ *      and drafts_over, if it is there, lies within header_bytes;
  *  (3) flags 1 and 2 are not both set, and 2 only when the first event has an old_sha; flag 4 is set exactly for OPERATION_ROLLBACK;
  *  (4) the extents of all changes and the rollback are extent_count; each ends at or before 2^64-1, and unless it is a hole, skip + len <= raw_len,
  *      0 < stored_len <= raw_len, and a block of this frame, its checksum included, lies within the block area;

@@ -343,4 +343,42 @@ test_unlinked_file_by_its_descriptor() {
 	END
 }
 
+# A file without a name that was never committed: one file for every descriptor, whoever reopened it by /proc.
+test_unlinked_newborn_by_its_descriptor() {
+	local before
+	before=$(ls "$M/transactions/pending" "$M/transactions/rollbacks")
+	py "$D" <<-'END'
+		import os, subprocess, sys
+		from mt import *
+		for name in "t.txt", "t.json":
+		    for first in (os.O_RDWR, os.O_WRONLY, os.O_WRONLY | os.O_APPEND):
+		        p = os.path.join(sys.argv[1], name)
+		        fd = os.open(p, first | os.O_CREAT | os.O_EXCL)
+		        os.write(fd, b"one")
+		        os.unlink(p)
+		        path = f"/proc/self/fd/{fd}"
+		        r = os.open(path, os.O_RDONLY)
+		        eq(b"one", os.pread(r, 10, 0), "read by another descriptor")
+		        w = os.open(path, os.O_RDWR)
+		        eq(b"one", os.pread(w, 10, 0), "and by a writing one")
+		        os.pwrite(w, b"O", 0)
+		        eq(b"One", os.pread(r, 10, 0), "what it wrote")
+		        eq(3, os.fstat(r).st_size, "size")
+		        a = os.open(path, os.O_WRONLY | os.O_APPEND)
+		        os.write(a, b"+")
+		        os.pwrite(w, b"T", 1)
+		        os.close(w)
+		        os.close(a)
+		        eq(b"OTe+", os.pread(r, 10, 0), "appended")
+		        eq(b"OTe+", subprocess.run(["cat"], stdin=open(f"/proc/self/fd/{r}"), capture_output=True).stdout, "in a child")
+		        with open(path, "w") as t:
+		            t.write("new")
+		        eq(b"new", os.pread(r, 10, 0), "truncated and written")
+		        check(not os.path.exists(p), "no name")
+		        os.close(fd)
+		        os.close(r)
+	END
+	eq "$before" "$(ls "$M/transactions/pending" "$M/transactions/rollbacks")" "pending and rolled back"
+}
+
 run_tests "$@"

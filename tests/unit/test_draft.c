@@ -4,6 +4,7 @@
  * death of the daemon. One scenario a test; renames with open drafts are test_draft_rename.c's.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cmocka_all.h"
@@ -188,6 +189,54 @@ static void test_open_after_the_name_was_taken_back(void **state)
 	assert_int_equal(fixture_ino(w->e, "f"), 0);
 	assert_int_equal(draft_open(w->e, ino, DRAFT_WHOLE, &w->q.actor, &late), -ESTALE);
 	assert_int_equal(draft_open(w->e, ino, DRAFT_SHARED, &w->q.actor, &late), -ESTALE);
+}
+
+static void assert_orphan(struct world *w, uint64_t ino, const char *text)
+{
+	char got[64] = "";
+	uint64_t size = 0;
+	int64_t mtime;
+
+	assert_int_equal(draft_read_orphan(w->e, ino, 0, got, sizeof(got) - 1), strlen(text));
+	assert_string_equal(got, text);
+	assert_true(draft_shared_size(w->e, ino, &size, &mtime));
+	assert_int_equal(size, strlen(text));
+}
+
+/* A newborn that was unlinked while open is one file for all who have it, as anywhere else; it ends with the last of them. */
+static void test_orphan_is_one_file(void **state)
+{
+	static const enum draft_kind kinds[] = {DRAFT_WHOLE, DRAFT_PATCH, DRAFT_APPEND, DRAFT_SHARED};
+	struct world *w = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		struct draft *a = create(w, "f", kinds[i]), *b, *c;
+		uint64_t ino = fixture_ino(w->e, "f");
+
+		put(w, a, 0, "first");
+		assert_int_equal(draft_read_orphan(w->e, ino, 0, &(char){0}, 1), -ENOENT); /* not yet */
+		assert_int_equal(engine_unlink(w->e, &w->q, TREE_ROOT_INO, "f"), 0);
+		assert_int_equal(draft_open(w->e, ino, DRAFT_SHARED, &w->q.actor, &b), 0);
+		assert_orphan(w, ino, "first");
+		put(w, b, 0, "F");
+		put(w, a, 5, "+");
+		assert_orphan(w, ino, "First+");
+		assert_int_equal(draft_open(w->e, ino, DRAFT_APPEND, &w->q.actor, &c), 0);
+		draft_set_append(c);
+		put(w, a, 0, "f");
+		assert_orphan(w, ino, "first+");
+		draft_close(a);
+		assert_int_equal(commit_and_close(w, c), 0);
+		assert_orphan(w, ino, "first+");
+		assert_int_equal(draft_open(w->e, ino, DRAFT_WHOLE, &w->q.actor, &c), 0);
+		assert_orphan(w, ino, "");
+		put(w, c, 0, "new");
+		assert_orphan(w, ino, "new");
+		draft_close(b);
+		draft_close(c);
+		assert_int_equal(draft_open(w->e, ino, DRAFT_SHARED, &w->q.actor, &b), -ESTALE);
+		assert_int_equal(pending_count(w), 0);
+	}
 }
 
 /* ---- refused ---- */
@@ -655,6 +704,62 @@ static void test_no_phantom_after_a_snapshot(void **state)
 	}
 }
 
+/* Drafts that ended without a transaction of their own: one refused, and one of a temporary file. */
+static void end_without_publishing(struct world *w)
+{
+	char line[6000];
+	struct draft *d = refused(w);
+
+	fill(line, sizeof(line) - 1);
+	line[sizeof(line) - 1] = '\0';
+	draft_close(d);
+	d = create(w, "tmp", DRAFT_WHOLE);
+	put(w, d, 0, line);
+	assert_int_equal(engine_unlink(w->e, &w->q, TREE_ROOT_INO, "tmp"), 0);
+	assert_int_equal(commit_and_close(w, d), 0);
+}
+
+static int remove_index(void *arg, const char *name, bool is_dir)
+{
+	char path[64];
+
+	(void)is_dir;
+	snprintf(path, sizeof(path), "index/%s", name);
+	return env_unlink(arg, path);
+}
+
+/* No index, and power loss has taken the ends of drafts but not the drafts: history says that they are over. */
+static void test_no_phantom_without_an_index(void **state)
+{
+	size_t open_ones = 0;
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 400; seed++) {
+		struct env *env = env_mem_new(seed), *after;
+		struct world w = {.env = env, .e = fixture_open_ok(env)};
+		struct draft *d;
+
+		end_without_publishing(&w);
+		d = create(&w, "open", DRAFT_WHOLE);
+		put(&w, d, 0, "written, not published");
+		assert_int_equal(fixture_save_text(w.e, "next", "x"), 0);
+		after = env_mem_power_cycle(env, ENV_MEM_RANDOM, seed);
+		fixture_kill(env, w.e);
+		env_mem_free(env);
+		(void)env_list(after, "index", remove_index, after);
+		w.env = after;
+		w.e = fixture_open_ok(after);
+		assert_in_range(pending_count(&w), 0, 1);
+		if (pending_count(&w)) {
+			(void)assert_pending(&w, "open", "written, not published");
+			open_ones++;
+		}
+		assert_int_equal(engine_close(w.e), 0);
+		env_mem_free(after);
+	}
+	assert_true(open_ones > 0); /* what was open is told from them */
+}
+
 /* It died between the snapshot and the end of the draft. */
 static void test_no_phantom_after_a_snapshot_and_death(void **state)
 {
@@ -742,6 +847,7 @@ int main(void)
 		TEST(test_two_savers_of_a_new_file_each_replace_it),
 		TEST(test_unwritten_second_opener_of_a_new_file_changes_nothing),
 		TEST(test_open_after_the_name_was_taken_back),
+		TEST(test_orphan_is_one_file),
 		TEST(test_refused_and_completed),
 		TEST(test_refused_append_and_completed),
 		TEST(test_refused_and_killed_at_once),
@@ -765,6 +871,7 @@ int main(void)
 		TEST(test_shared_draft_of_the_dead_and_of_the_living),
 		cmocka_unit_test(test_no_phantom_after_a_snapshot),
 		TEST(test_no_phantom_after_a_snapshot_and_death),
+		cmocka_unit_test(test_no_phantom_without_an_index),
 		TEST(test_bytes_for_a_file_removed_before_are_kept_under_its_path),
 		TEST(test_bytes_of_a_removed_file_are_kept_under_its_path),
 		TEST(test_bytes_of_a_removed_newborn_are_kept_under_its_path),

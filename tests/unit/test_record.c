@@ -195,6 +195,14 @@ static void random_record(
 	r->events = pool_take(p, (r->event_count + 1) * sizeof(*r->events));
 	for (uint32_t i = 0; i < r->event_count; i++)
 		random_event(g, p, r, &r->events[i]);
+	if (rng_coin(g)) {
+		uint64_t *over = pool_take(p, RECORD_DRAFTS_OVER_MAX * sizeof(*over));
+
+		r->drafts_over = over;
+		r->drafts_over_count = (uint32_t)rng_below(g, RECORD_DRAFTS_OVER_MAX + 1);
+		for (uint32_t i = 0; i < r->drafts_over_count; i++)
+			over[i] = rng_next(g);
+	}
 	if (operation == OPERATION_ROLLBACK)
 		random_rollback(g, p, blocks, r);
 }
@@ -281,6 +289,9 @@ static void same_record(const struct record *a, const struct record *b)
 	assert_int_equal(a->event_count, b->event_count);
 	for (uint32_t i = 0; i < a->event_count; i++)
 		same_event(&a->events[i], &b->events[i]);
+	assert_int_equal(a->drafts_over_count, b->drafts_over_count);
+	for (uint32_t i = 0; i < a->drafts_over_count; i++)
+		assert_int_equal(a->drafts_over[i], b->drafts_over[i]);
 	assert_int_equal(!a->rollback, !b->rollback);
 	if (!a->rollback)
 		return;
@@ -627,27 +638,43 @@ static void test_meta_area_is_full(void **state)
 	assert_int_equal(record_decode((uint8_t *)payload.data, payload.len, PAYLOAD_POSITION, 9, &decoded), -EBADMSG);
 }
 
-/* A later version's longer header is skipped. */
-static void test_longer_header(void **state)
+/* A later version's longer header is skipped, with and without the part that follows the fixed one. */
+static void longer_header(const uint64_t *over, uint32_t over_count)
 {
 	cleanup_buf struct buf payload = BUF_INIT, longer = BUF_INIT;
 	struct record *decoded;
+	size_t meta, header;
 	struct save s;
-	size_t meta;
 
-	(void)state;
 	save_make(&s, 100);
+	s.record.drafts_over = over;
+	s.record.drafts_over_count = over_count;
 	encode(&s.record, &s.blocks, &payload, &meta);
-	buf_append(&longer, payload.data, RECORD_HEADER_BYTES);
+	header = get_le16(payload.data + 2);
+	assert_int_equal(header, RECORD_HEADER_BYTES + (over_count ? 8 + 8 * over_count : 0));
+	buf_append(&longer, payload.data, header);
 	buf_append(&longer, "later", 5);
-	buf_append(&longer, payload.data + RECORD_HEADER_BYTES, payload.len - RECORD_HEADER_BYTES);
-	put_le16(longer.data + 2, RECORD_HEADER_BYTES + 5);
+	buf_append(&longer, payload.data + header, payload.len - header);
+	put_le16(longer.data + 2, (uint16_t)(header + 5));
 	put_le32(longer.data + 4, (uint32_t)meta + 5);
 	assert_int_equal(record_decode((uint8_t *)longer.data, longer.len, PAYLOAD_POSITION, 9, &decoded), 0);
 	record_fix_positions(&s.record, PAYLOAD_POSITION + meta + 5);
 	same_record(&s.record, decoded);
 	record_free(decoded);
+	if (over_count) { /* more than there is room for */
+		put_le64(longer.data + RECORD_HEADER_BYTES, over_count + 1);
+		assert_int_equal(record_decode((uint8_t *)longer.data, longer.len, PAYLOAD_POSITION, 9, &decoded), -EBADMSG);
+		put_le64(longer.data + RECORD_HEADER_BYTES, UINT64_MAX);
+		assert_int_equal(record_decode((uint8_t *)longer.data, longer.len, PAYLOAD_POSITION, 9, &decoded), -EBADMSG);
+	}
 	save_release(&s);
+}
+
+static void test_longer_header(void **state)
+{
+	(void)state;
+	longer_header(NULL, 0);
+	longer_header((const uint64_t[]){7, UINT64_MAX}, 2);
 }
 
 static void test_blocks(void **state)

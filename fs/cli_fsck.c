@@ -61,11 +61,24 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-/* A directory that holds a FORMAT, such as a copy of a store; else a project. */
+static int open_project(const struct project *p, const struct arguments *a, struct reason *reason)
+{
+	switch (a->force ? MOUNT_NONE : project_mount_state(p)) {
+	case MOUNT_ALIVE:
+		return reason_set(reason, -EBUSY, "fsck", "%s is mounted (daemon %ld); unmount it first: milestonefs umount '%s'", p->mount_path,
+				  (long)project_daemon_pid(p), p->path);
+	case MOUNT_SILENT:
+		return project_silent(p, "fsck", reason);
+	default:
+		return project_open_store(p, reason);
+	}
+}
+
+/* A directory that holds a FORMAT, such as a copy of a store; else a project. What may be a mount is not touched. */
 static int open_place(const struct arguments *a, struct reason *reason)
 {
 	struct project p;
-	int fd = open(a->place, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+	int fd = project_names_mount(a->place) ? -1 : open(a->place, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
 
 	if (fd >= 0 && faccessat(fd, "FORMAT", F_OK, 0) == 0)
 		return fd;
@@ -74,11 +87,7 @@ static int open_place(const struct arguments *a, struct reason *reason)
 	r = project_find(a->place, reason, &p);
 	if (r)
 		return r;
-	if (project_mount_state(&p) == MOUNT_ALIVE && !a->force)
-		r = reason_set(reason, -EBUSY, "fsck", "%s is mounted (daemon %ld); unmount it first: milestonefs umount '%s'", p.mount_path,
-			       (long)project_daemon_pid(&p), p.path);
-	else
-		r = project_open_store(&p, reason);
+	r = open_project(&p, a, reason);
 	project_release(&p);
 	return r;
 }

@@ -280,6 +280,8 @@ static int read_ended(const struct project *p, const struct output *o, const cha
 		return 0;
 	case MOUNT_DEAD:
 		return reason_set(reason, -ENOTCONN, "log", "the daemon of %s has died; run: milestonefs mount '%s'", p->mount_path, p->path);
+	case MOUNT_SILENT:
+		return project_silent(p, "log", reason);
 	case MOUNT_ALIVE:
 		break;
 	}
@@ -328,6 +330,20 @@ static int read_store(const struct project *p, struct output *o, struct reason *
 	return r;
 }
 
+/* Is the mount there to be read? Without following the store will do where the mount is of no use: its daemon does not answer, or it is another user's. */
+static int read_project(const struct project *p, struct output *o, struct reason *reason)
+{
+	enum mount_state state = project_mount_state(p);
+
+	if (state == MOUNT_ALIVE && (o->a->follow || access(p->mount_path, X_OK) == 0))
+		return read_mounted(p, o, reason);
+	if (!o->a->follow)
+		return read_store(p, o, reason);
+	if (state == MOUNT_SILENT)
+		return project_silent(p, "log", reason);
+	return reason_set(reason, -ENOTCONN, "log", "%s is not mounted, so nothing will happen there to follow", p->mount_path);
+}
+
 static int log_project(const struct project *p, const struct arguments *a, struct reason *reason)
 {
 	struct output o = { .a = a, .ring = a->last ? calloc(a->last, sizeof(*o.ring)) : NULL };
@@ -335,12 +351,7 @@ static int log_project(const struct project *p, const struct arguments *a, struc
 
 	if (a->last && !o.ring)
 		return -ENOMEM;
-	if (project_mount_state(p) == MOUNT_ALIVE)
-		r = read_mounted(p, &o, reason);
-	else if (a->follow)
-		r = reason_set(reason, -ENOTCONN, "log", "%s is not mounted, so nothing will happen there to follow", p->mount_path);
-	else
-		r = read_store(p, &o, reason);
+	r = read_project(p, &o, reason);
 	output_flush_ring(&o);
 	buf_release(&o.rest);
 	if (!r && (fflush(stdout) || ferror(stdout)))

@@ -165,6 +165,10 @@ static int umount_project(const struct project *p, const struct arguments *a)
 			return cli_fail(&reason, r);
 		log_info("%s was the mount of a daemon that has died; cleared", p->mount_path);
 		return 0;
+	case MOUNT_SILENT:
+		if (!a->lazy)
+			return cli_fail(&reason, project_silent(p, "umount", &reason));
+		break;
 	case MOUNT_ALIVE:
 		break;
 	}

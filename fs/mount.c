@@ -57,6 +57,8 @@ int mount_check(const struct project *p, struct reason *reason)
 	case MOUNT_ALIVE:
 		return reason_set(reason, -EBUSY, "mount", "%s is already mounted (daemon %ld); milestonefs umount '%s' ends it", p->mount_path,
 				  (long)project_daemon_pid(p), p->path);
+	case MOUNT_SILENT:
+		return project_silent(p, "mount", reason);
 	case MOUNT_DEAD:
 		fd = project_clear_dead(p, reason);
 		if (fd < 0)

@@ -177,6 +177,9 @@ int proc_fdinfo_parse(const char *text, size_t len, struct proc_fdinfo *ret_info
 	p = line_find(copy, "ino:");
 	if (p && proc_number_next(&p, end, &v))
 		info.ino = v;
+	p = line_find(copy, "fuse_connection:");
+	if (p && proc_number_next(&p, end, &v))
+		info.fuse_connection = (uint32_t)v;
 	*ret_info = info;
 	return 0;
 }

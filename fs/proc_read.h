@@ -63,9 +63,10 @@ bool proc_environ_id(const char *block, size_t len, const char *name, char out[A
 
 /** What is used of /proc/PID/fdinfo/N. */
 struct proc_fdinfo {
-	uint32_t flags;  /**< open flags, O_ACCMODE in them */
-	uint32_t mnt_id; /**< 0 unknown */
-	uint64_t ino;    /**< 0 unknown: kernels before 5.14 */
+	uint32_t flags;           /**< open flags, O_ACCMODE in them */
+	uint32_t mnt_id;          /**< 0 unknown */
+	uint64_t ino;             /**< 0 unknown: kernels before 5.14 */
+	uint32_t fuse_connection; /**< of an opening of /dev/fuse: its number; 0 unknown: kernels before 6.16 */
 };
 
 /** Parse @len bytes of an fdinfo file. Returns 0, or -EINVAL without a "flags:" line. */

@@ -1,31 +1,31 @@
 /* SPDX-License-Identifier: MIT
  *
- * Projects, mount points and stores, as the commands see them. Knows mounts from /proc/self/mountinfo, so it
- * asks nothing of a daemon that may be dead, and never trusts a path below a mount it has not looked at.
+ * Projects, mount points and stores, as the commands see them. What is mounted, and whether
+ * that answers, is mount_probe.c's to find out; no path below a mount is touched before.
  *
  * The store of a live mount lies under it: the daemon's own descriptor of it, in /proc/PID/fd, leads there.
  */
 #include "project.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "mount_probe.h"
+#include "proc_read.h"
 
 void project_release(struct project *p)
 {
 	free(p->path);
 	free(p->mount_path);
-	*p = (struct project){ 0 };
+	*p = (struct project){0};
 }
 
 static char *strip_slashes(const char *s)
@@ -38,23 +38,35 @@ static char *strip_slashes(const char *s)
 	return copy;
 }
 
+/* The last component of a path without slashes at its end; NULL: another than .milestones. */
+static char *mount_name(char *plain)
+{
+	char *slash = strrchr(plain, '/'), *name = slash ? slash + 1 : plain;
+
+	return strcmp(name, MILESTONES_DIR) ? NULL : name;
+}
+
+bool project_names_mount(const char *argument)
+{
+	cleanup_free char *plain = strip_slashes(argument);
+
+	return plain && mount_name(plain);
+}
+
 int project_find(const char *argument, struct reason *reason, struct project *ret)
 {
 	cleanup_free char *plain = strip_slashes(argument);
-	struct project p = { 0 };
+	struct project p = {0};
 	struct stat st;
-	char *slash;
+	char *name;
 
 	if (!plain)
 		return -ENOMEM;
-	slash = strrchr(plain, '/');
-	if (!strcmp(slash ? slash + 1 : plain, MILESTONES_DIR)) {
-		/* not looked at: it may be a dead mount */
-		if (!slash)
-			strcpy(plain, ".");
-		else
-			slash[slash == plain] = '\0';
-	}
+	name = mount_name(plain);
+	if (name == plain)
+		strcpy(plain, ".");
+	else if (name) /* not looked at: it may be a dead mount */
+		name[name - 1 == plain ? 0 : -1] = '\0';
 	p.path = realpath(plain, NULL);
 	if (!p.path || stat(p.path, &st) < 0) {
 		int e = -errno;
@@ -74,78 +86,46 @@ int project_find(const char *argument, struct reason *reason, struct project *re
 	return 0;
 }
 
-/* mountinfo writes blanks, newlines and backslashes as three octal digits. */
-static void unescape(char *s)
+static enum mount_state state_of(const struct project *p, const struct mount_point *m)
 {
-	char *to = s;
-
-	for (; *s; s++) {
-		if (s[0] == '\\' && s[1] && s[2] && s[3]) {
-			*to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
-			s += 3;
-		} else {
-			*to++ = *s;
-		}
+	switch (mount_point_ask(p->mount_path, m)) {
+	case -ENOTCONN:
+		return MOUNT_DEAD;
+	case -ETIMEDOUT:
+		return MOUNT_SILENT;
+	default:
+		return MOUNT_ALIVE;
 	}
-	*to = '\0';
-}
-
-/* Is the topmost mount at exactly this path one of ours? Its device's minor number is its connection's. */
-static bool mounted_at(const char *path, unsigned *ret_device)
-{
-	FILE *f = fopen("/proc/self/mountinfo", "re");
-	char *line = NULL;
-	size_t capacity = 0;
-	bool ours = false;
-
-	if (!f)
-		return false;
-	while (getline(&line, &capacity, f) > 0) {
-		char *save = NULL, *word = strtok_r(line, " ", &save), *point = NULL;
-		unsigned device = 0;
-
-		for (int i = 1; word && i < 5; i++) {
-			point = word = strtok_r(NULL, " ", &save);
-			if (i == 2 && word && sscanf(word, "0:%u", &device) != 1)
-				device = 0;
-		}
-		while (word && strcmp(word, "-") != 0)
-			word = strtok_r(NULL, " ", &save);
-		word = word ? strtok_r(NULL, " ", &save) : NULL;
-		if (!word || !point)
-			continue;
-		unescape(point);
-		if (!strcmp(point, path)) {
-			ours = !strcmp(word, MOUNT_TYPE);
-			*ret_device = ours ? device : 0;
-		}
-	}
-	free(line);
-	(void)fclose(f);
-	return ours;
-}
-
-static unsigned mount_device(const char *path)
-{
-	unsigned device = 0;
-
-	(void)mounted_at(path, &device);
-	return device;
 }
 
 enum mount_state project_mount_state(const struct project *p)
 {
-	unsigned device;
-	struct statfs st; /* never answered from a cache, as attributes are */
+	struct mount_point m;
 
-	if (!mounted_at(p->mount_path, &device))
-		return MOUNT_NONE;
-	return statfs(p->mount_path, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED) ? MOUNT_DEAD : MOUNT_ALIVE;
+	return mount_point_find(p->mount_path, &m) ? state_of(p, &m) : MOUNT_NONE;
+}
+
+int project_silent(const struct project *p, const char *rule, struct reason *reason)
+{
+	struct proc_stat st = {0};
+	long pid = project_daemon_pid(p);
+
+	if (!pid)
+		return reason_set(reason, -EBUSY, rule,
+			"%s is mounted, but its daemon does not answer; which process that is, is for the user who mounted it to see, or for root",
+			p->mount_path);
+	if (proc_stat_read_pid((uint32_t)pid, &st) == 0 && (st.state == 'T' || st.state == 't'))
+		return reason_set(reason, -EBUSY, rule, "%s is mounted, but its daemon (pid %ld) does not answer: it is stopped; kill -CONT %ld lets it go on",
+			p->mount_path, pid, pid);
+	return reason_set(reason, -EBUSY, rule,
+		"%s is mounted, but its daemon (pid %ld) does not answer; kill -9 %ld ends it, keeping what was acknowledged, and milestonefs mount '%s' "
+		"starts anew",
+		p->mount_path, pid, pid, p->path);
 }
 
 static int run_fusermount(const char *path, bool lazy, struct reason *reason)
 {
-	char *const argv[] = { "fusermount3", "-u", lazy ? "-qz" : "-q", "--", (char *)path, NULL };
+	char *const argv[] = {"fusermount3", "-u", lazy ? "-qz" : "-q", "--", (char *)path, NULL};
 	int status;
 	pid_t pid = fork();
 
@@ -180,14 +160,15 @@ int project_unmount(const struct project *p, bool lazy, struct reason *reason)
 /* Whoever still waits for the dead daemon is let go: only one that is held up in the kernel while it dies leaves any. True: it is unmounted, too. */
 static bool connection_abort(const struct project *p)
 {
+	struct mount_point m = {0};
 	char path[64];
-	unsigned device = mount_device(p->mount_path);
 	cleanup_fd int fd = -1;
 
 	if (geteuid() == 0 && umount2(p->mount_path, MNT_FORCE | UMOUNT_NOFOLLOW) == 0)
 		return true;
-	snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%u/abort", device);
-	if (device)
+	(void)mount_point_find(p->mount_path, &m);
+	snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%u/abort", m.device);
+	if (m.device)
 		fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd >= 0 && write(fd, "1", 1) < 0)
 		return false; /* it is gone already */
@@ -200,27 +181,16 @@ int project_clear_dead(const struct project *p, struct reason *reason)
 
 	if (r)
 		return reason_set(reason, r, "mount",
-				  "%s is the mount of a daemon that has died, and clearing it failed; run: fusermount3 -u -z '%s' (or umount -l as root)",
-				  p->mount_path, p->mount_path);
+			"%s is the mount of a daemon that has died, and clearing it failed; run: fusermount3 -u -z '%s' (or umount -l as root)", p->mount_path,
+			p->mount_path);
 	return 0;
 }
 
 pid_t project_daemon_pid(const struct project *p)
 {
-	cleanup_free char *path = NULL;
-	char line[256];
-	long pid = 0;
-	FILE *f;
+	struct mount_point m;
 
-	if (asprintf(&path, "%s/status/health.yaml", p->mount_path) < 0)
-		return 0;
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "pid: %ld", &pid) == 1)
-			break;
-	if (f)
-		(void)fclose(f);
-	return pid > 1 ? (pid_t)pid : 0;
+	return mount_point_find(p->mount_path, &m) ? mount_point_daemon(p->mount_path, &m, NULL) : 0;
 }
 
 pid_t store_lock_pid(int dir_fd)
@@ -240,55 +210,39 @@ bool store_is_locked(int dir_fd)
 	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 }
 
-/* The daemon's descriptor of the store: a directory that holds a FORMAT. */
-static int open_store_of(pid_t pid, const char *mount_path)
+/* The store under a mount, as its daemon has it open. */
+static int open_mounted_store(const struct project *p, const struct mount_point *m, struct reason *reason)
 {
-	char path[64];
-	DIR *dir;
-	int found = -ENOENT;
+	int fd;
+	pid_t pid = mount_point_daemon(p->mount_path, m, &fd);
 
-	snprintf(path, sizeof(path), "/proc/%ld/fd", (long)pid);
-	dir = opendir(path);
-	if (!dir)
-		return -errno;
-	for (struct dirent *e; found == -ENOENT && (e = readdir(dir));) {
-		char target[PATH_MAX];
-		ssize_t n = readlinkat(dirfd(dir), e->d_name, target, sizeof(target) - 1);
-		int fd;
-
-		if (n <= 0)
-			continue;
-		target[n] = '\0';
-		if (strcmp(target, mount_path) != 0)
-			continue;
-		fd = openat(dirfd(dir), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (fd >= 0 && faccessat(fd, "FORMAT", F_OK, AT_EACCESS) == 0)
-			found = fd;
-		else if (fd >= 0)
-			(void)close(fd);
+	if (fd >= 0)
+		return fd;
+	switch (state_of(p, m)) {
+	case MOUNT_DEAD:
+		return reason_set(
+			reason, -ENOTCONN, "store", "the daemon of %s has died; run: milestonefs umount '%s', then try again", p->mount_path, p->path);
+	case MOUNT_SILENT:
+		return project_silent(p, "store", reason);
+	default:
+		break;
 	}
-	(void)closedir(dir);
-	return found;
+	if (!pid)
+		return reason_set(reason, fd, "store",
+			"the store under the live mount %s is reached through its daemon, which is not to be seen from here; use the user who mounted it, or "
+			"root",
+			p->mount_path);
+	return reason_set(reason, fd, "store", "the store under the live mount %s cannot be reached through its daemon (pid %ld): %s", p->mount_path, (long)pid,
+		strerror(-fd));
 }
 
 int project_open_store(const struct project *p, struct reason *reason)
 {
-	enum mount_state state = project_mount_state(p);
-	pid_t pid;
+	struct mount_point m;
 	int fd;
 
-	if (state == MOUNT_DEAD)
-		return reason_set(reason, -ENOTCONN, "store", "the daemon of %s has died; run: milestonefs umount '%s', then try again", p->mount_path,
-				  p->path);
-	if (state == MOUNT_ALIVE) {
-		pid = project_daemon_pid(p);
-		fd = pid ? open_store_of(pid, p->mount_path) : -ESRCH;
-		if (fd < 0)
-			return reason_set(reason, fd, "store",
-					  "the store under the live mount %s cannot be reached through its daemon (pid %ld): %s; use the user who mounted it, or root",
-					  p->mount_path, (long)pid, strerror(-fd));
-		return fd;
-	}
+	if (mount_point_find(p->mount_path, &m))
+		return open_mounted_store(p, &m, reason);
 	fd = open(p->mount_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0) {
 		fd = -errno;
@@ -299,7 +253,7 @@ int project_open_store(const struct project *p, struct reason *reason)
 
 int store_reader_open(const struct project *p, const struct engine_options *options, struct reason *reason, struct store_reader *ret)
 {
-	struct store_reader s = { .dir_fd = project_open_store(p, reason) };
+	struct store_reader s = {.dir_fd = project_open_store(p, reason)};
 	int r;
 
 	if (s.dir_fd < 0)

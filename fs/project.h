@@ -11,17 +11,17 @@
 #include "engine.h"
 
 #define MILESTONES_DIR ".milestones"
-#define MOUNT_TYPE "fuse.milestonefs"
 
 struct project {
-	char *path;	  /**< absolute, without symbolic links */
+	char *path;       /**< absolute, without symbolic links */
 	char *mount_path; /**< path/.milestones */
 };
 
 enum mount_state {
-	MOUNT_NONE,  /**< nothing of ours */
-	MOUNT_ALIVE, /**< a milestonefs serves there */
-	MOUNT_DEAD,  /**< its daemon died; ENOTCONN */
+	MOUNT_NONE,   /**< nothing of ours */
+	MOUNT_ALIVE,  /**< a milestonefs serves there */
+	MOUNT_DEAD,   /**< its daemon died; ENOTCONN */
+	MOUNT_SILENT, /**< its daemon does not answer: whoever touches the mount waits for it */
 };
 
 /**
@@ -30,14 +30,19 @@ enum mount_state {
  */
 int project_find(const char *argument, struct reason *reason, struct project *ret);
 void project_release(struct project *p);
+/** Is @argument a path of some .milestones, which may be a mount that is better not touched? */
+bool project_names_mount(const char *argument);
 
+/** Waits for an answer of the mount's daemon MOUNT_ANSWER_MS at most. */
 enum mount_state project_mount_state(const struct project *p);
+/** What is to be said about a silent mount, and what to do: fills @reason and returns -EBUSY. */
+int project_silent(const struct project *p, const char *rule, struct reason *reason);
 /** Take a dead mount away. 0 or -errno with @reason. */
 int project_clear_dead(const struct project *p, struct reason *reason);
 /** Unmount: as root by umount2(2), else by fusermount3. @lazy: even if busy. 0, -EBUSY, … with @reason. */
 int project_unmount(const struct project *p, bool lazy, struct reason *reason);
 
-/** The daemon that serves the mount, as status/health.yaml says; 0 unknown. */
+/** The daemon that serves the mount; 0: this user cannot see it. Does not touch the mount. */
 pid_t project_daemon_pid(const struct project *p);
 /** The process LOCK names; 0 unknown. */
 pid_t store_lock_pid(int dir_fd);
@@ -46,7 +51,7 @@ bool store_is_locked(int dir_fd);
 
 /**
  * A descriptor of the store's directory for reading: the directory itself, or, while mounted, what lies under the mount, through the
- * daemon's /proc. -ENOENT no store, -EACCES … with @reason.
+ * daemon's /proc. Nothing is asked of the daemon when it can be seen. -ENOENT no store, -EACCES … with @reason.
  */
 int project_open_store(const struct project *p, struct reason *reason);
 

@@ -68,6 +68,10 @@ static void test_fdinfo(void **state)
 	assert_int_equal(info.flags & O_ACCMODE, O_WRONLY);
 	assert_int_equal(info.mnt_id, 29);
 	assert_true(info.ino == 1234567890123);
+	assert_int_equal(info.fuse_connection, 0);
+	static const char device[] = "pos:\t0\nflags:\t02104002\nmnt_id:\t24\nino:\t90\nfuse_connection:\t41\n";
+	assert_int_equal(proc_fdinfo_parse(device, strlen(device), &info), 0);
+	assert_int_equal(info.fuse_connection, 41);
 	assert_int_equal(proc_fdinfo_parse("pos:\t0\n", 7, &info), -EINVAL);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Lock files in memory: whom each belongs to, so that it can be released with its owner. Derived from the tree, the content and the record
- * of the transaction that gave the file its name, so it is found again at the next mount.
+ * of the transaction that gave the file its name, so it is found again at the next mount, agents that have left since included.
  *
  * Leaves to others: taking (an O_EXCL create like any other), knowing which processes live (upkeep thread, through lock_files_process_ended()),
  * who has a file open (fs/), releasing (lock_file_upkeep.c).
@@ -11,6 +11,7 @@
  * Failure: a lock that cannot be read (no memory, damage) has no owner that could die: it stays until somebody unlinks it.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -253,19 +254,23 @@ static bool agent_lives(struct engine *e, const char *agent, const char *session
 	return false;
 }
 
-/* @agent of @session has died; both NULL: has anybody? */
+static void owner_died(struct lock_file *l, const char *agent)
+{
+	l->due = RELEASE_AGENT_DEAD;
+	memcpy(l->due_agent, agent, strlen(agent) + 1);
+}
+
+/* @agent of @session has died. */
 static void agent_check(struct engine *e, struct lock_file *l, const char *session, const char *agent)
 {
 	const char *of, *owner = owning_agent(e, l, agent, &of);
 
-	if (!owner || (agent && strcmp(owner, agent) != 0))
+	if (!owner || strcmp(owner, agent) != 0)
 		return;
-	if (of && !(session && !strcmp(of, session)) && !registered_in(e, owner, of))
+	if (of && strcmp(of, session) != 0 && !registered_in(e, owner, of))
 		of = NULL; /* the session its creator named knows no such agent */
-	if (agent_lives(e, owner, of, session))
-		return;
-	l->due = RELEASE_AGENT_DEAD;
-	memcpy(l->due_agent, owner, strlen(owner) + 1);
+	if (!agent_lives(e, owner, of, session))
+		owner_died(l, owner);
 }
 
 void lock_files_agent_died(struct engine *e, const char *session, const char *agent)
@@ -336,6 +341,64 @@ void lock_files_set_probe(struct engine *e, bool (*alive)(uint32_t pid))
 
 /* ---- the start ---- */
 
+/* Had this session's directory, whenever it was, an agent of that id at @seq or later? */
+static bool was_agent_in(struct engine *e, const struct node *session, const char *id, uint64_t seq)
+{
+	const struct dentry *d = session->dir ? tree_lookup_since(e->tree, session, "agents", strlen("agents"), seq) : NULL;
+	char name[ACTOR_ID_BYTES + sizeof(".yaml")];
+	int len = snprintf(name, sizeof(name), "%s.yaml", id);
+
+	d = d && S_ISDIR(d->node->newest->attrs->mode) ? tree_lookup_since(e->tree, d->node, name, (size_t)len, seq) : NULL;
+	return d && S_ISREG(d->node->newest->attrs->mode);
+}
+
+/* Was an agent of that id registered at @seq or later, in @session (NULL: in any)? Sessions that were removed count. */
+static bool was_agent(struct engine *e, const char *id, const char *session, uint64_t seq)
+{
+	const struct node *sessions = tree_resolve(e->tree, "state/sessions", SEQ_LIVE);
+	const struct directory *dir = sessions ? sessions->dir : NULL;
+	bool found = false;
+
+	if (!dir || !id[0])
+		return false;
+	for (const struct dentry *d = dir->first; d && !found; d = d->next)
+		found = (!session || !strcmp(d->name->text, session)) && S_ISDIR(d->node->newest->attrs->mode) && was_agent_in(e, d->node, id, seq);
+	for (const struct dentry *d = dir->dead; d && !found; d = d->hash_next)
+		found = d->died > seq && (!session || !strcmp(d->name->text, session)) && S_ISDIR(d->node->newest->attrs->mode) &&
+			was_agent_in(e, d->node, id, seq);
+	return found;
+}
+
+/* Since when it says what it says. */
+static uint64_t written_seq(const struct lock_file *l)
+{
+	const struct version *v = l->version;
+
+	while (v->older && tree_version_same_content(v->older, v))
+		v = v->older;
+	return MAX(v->born, l->token);
+}
+
+/*
+ * An owner that had left when the last mount ended, with its session perhaps, is in no registry: history knows that it was an agent.
+ */
+static void start_check(struct engine *e, struct lock_file *l)
+{
+	const struct actor *c = &l->creator;
+	const char *owner = NULL, *of = NULL;
+
+	if (l->pid)
+		return;
+	if (was_agent(e, l->named, NULL, written_seq(l))) {
+		owner = l->named;
+	} else if (was_agent(e, c->agent, NULL, l->token)) {
+		owner = c->agent;
+		of = c->session[0] && was_agent(e, owner, c->session, l->token) ? c->session : NULL;
+	}
+	if (owner && !agent_lives(e, owner, of, NULL))
+		owner_died(l, owner);
+}
+
 int lock_files_start(struct engine *e)
 {
 	const struct node *dir = tree_resolve(e->tree, "state/.locks", SEQ_LIVE);
@@ -349,6 +412,6 @@ int lock_files_start(struct engine *e)
 			lock_look(e, d->node->ino, false);
 	for (size_t i = 0; i < LOCK_FILE_BUCKETS; i++)
 		for (struct lock_file *l = e->lock_files->buckets[i]; l; l = l->next)
-			agent_check(e, l, NULL, NULL);
+			start_check(e, l);
 	return 0;
 }

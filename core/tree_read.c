@@ -33,6 +33,19 @@ struct dentry *tree_lookup(const struct tree *t, const struct node *parent, cons
 	return d && holds(d, seq) ? d : NULL;
 }
 
+struct dentry *tree_lookup_since(const struct tree *t, const struct node *parent, const char *name, size_t len, uint64_t seq)
+{
+	struct dentry *d;
+
+	if (len > TREE_NAME_MAX)
+		return NULL;
+	d = tree_live_find(t, parent, name, len);
+	if (d && d->born != SEQ_NEWBORN)
+		return d;
+	d = tree_tomb_find(t, parent, name, len); /* the newest dead one */
+	return d && d->died > seq ? d : NULL;
+}
+
 struct version *tree_version_at(const struct node *node, uint64_t seq)
 {
 	struct version *v = node->newest;

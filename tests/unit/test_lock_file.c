@@ -467,6 +467,46 @@ static void test_agent_died_before_the_mount_ended(void **state)
 	end(e);
 }
 
+/* Owners that had left when the mount ended, before their locks were released: no registry knows them any more. */
+static void test_agent_left_before_the_mount_ended(void **state)
+{
+	struct engine *e = begin(state);
+
+	assert_int_equal(fixture_mkdir(e, "state/sessions/s2"), 0);
+	assert_int_equal(fixture_mkdir(e, "state/sessions/s3"), 0);
+	put(e, "state/sessions/s3/agents/early.yaml", "");
+	assert_int_equal(fixture_unlink(e, "state/sessions/s3/agents/early.yaml"), 0);
+	put(e, S1 "/agents/coder.yaml", "");
+	put(e, "state/sessions/s2/agents/coder.yaml", "");
+	put(e, "state/sessions/s2/agents/single.yaml", "");
+	put(e, "state/sessions/s3/agents/leaver.yaml", "");
+	put_as(e, "naming", "single\n", OWN_PID, "coder", "s1");
+	put_as(e, "written-by", "", OWN_PID, "single", "");
+	put_as(e, "of-s2", "", OWN_PID, "coder", "s2");
+	put_as(e, "of-s1", "", OWN_PID, "coder", "s1");
+	put(e, LOCKS "of-either", "coder\n");
+	put(e, LOCKS "left", "leaver\n");
+	put(e, LOCKS "left-before", "early\n"); /* no agent any more when it was written */
+	put(e, LOCKS "stranger", "nobody\n");
+	assert_int_equal(fixture_unlink(e, "state/sessions/s3/agents/leaver.yaml"), 0);
+	assert_int_equal(fixture_unlink(e, "state/sessions/s2/agents/single.yaml"), 0);
+	assert_int_equal(fixture_unlink(e, "state/sessions/s2/agents/coder.yaml"), 0);
+	assert_int_equal(fixture_rmdir(e, "state/sessions/s2"), 0);
+	assert_true(held(e, "naming")); /* before upkeep's turn the daemon is killed */
+	fixture_kill(*state, e);
+	e = begin(state);
+	(void)upkeep_run(e);
+	assert_false(held(e, "naming"));
+	assert_false(held(e, "written-by"));
+	assert_false(held(e, "of-s2"));
+	assert_false(held(e, "left"));
+	assert_true(held(e, "of-s1"));
+	assert_true(held(e, "of-either"));
+	assert_true(held(e, "left-before"));
+	assert_true(held(e, "stranger"));
+	end(e);
+}
+
 /* ---- creators ---- */
 
 static void test_creator_that_dies_with_it_open(void **state)
@@ -603,6 +643,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_agent_that_leaves, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_same_id_in_two_sessions, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_agent_died_before_the_mount_ended, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_agent_left_before_the_mount_ended, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_creator_that_dies_with_it_open, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_used_with_flock, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tokens_grow, setup, teardown),

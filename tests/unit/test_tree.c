@@ -82,6 +82,22 @@ static void test_entry_of_one_transaction_is_invisible(void **state)
 	assert_null(tree_node(t, 2)->names);
 }
 
+static void test_newest_entry_since(void **state)
+{
+	struct tree *t = *state;
+	const struct node *root = tree_node(t, 1);
+
+	assert_int_equal(one(t, 1, fix_create(2, 1, "f", S_IFREG)), 0);
+	assert_int_equal(one(t, 3, fix_name(CHANGE_UNLINK, 2, 1, "f")), 0);
+	assert_int_equal(one(t, 5, fix_create(3, 1, "f", S_IFREG)), 0);
+	assert_int_equal(tree_lookup_since(t, root, "f", 1, 2)->node->ino, 3); /* live */
+	assert_int_equal(one(t, 7, fix_name(CHANGE_UNLINK, 3, 1, "f")), 0);
+	assert_int_equal(tree_lookup_since(t, root, "f", 1, 2)->node->ino, 3);
+	assert_int_equal(tree_lookup_since(t, root, "f", 1, 6)->node->ino, 3);
+	assert_null(tree_lookup_since(t, root, "f", 1, 7));
+	assert_null(tree_lookup_since(t, root, "g", 1, 0));
+}
+
 static void test_directory_moves(void **state)
 {
 	struct tree *t = *state;
@@ -325,6 +341,7 @@ int main(void)
 		TEST(test_root),
 		TEST(test_names_have_limits),
 		TEST(test_entry_of_one_transaction_is_invisible),
+		TEST(test_newest_entry_since),
 		TEST(test_directory_moves),
 		TEST(test_mtime_tells_versions_apart),
 		TEST(test_shrink_and_grow_reads_zeros),

@@ -1,25 +1,29 @@
 /* SPDX-License-Identifier: MIT
  *
- * Telling the kernel what changed. Attributes are made invalid at once: the kernel takes no inode lock for that. Entries and
- * pages wait in a queue for a thread of their own, because the kernel takes the directory's or the
- * pages' lock, which a request that is being served may hold until it is answered.
+ * Telling the kernel what changed. Attributes are made invalid at once: the kernel takes no inode lock for that. Of entries
+ * it is told at once, too, that all it knows is to be looked up again (the epoch of the connection, Linux 6.16), which takes no lock either.
+ * Pages, and on older kernels entries, wait in a queue for a thread of their own, because the kernel takes the pages' or the
+ * directory's lock, which a request that is being served may hold until it is answered.
  *
  * Invariant: nobody calls the kernel with the queue's lock held, and no other lock of ours is held by any caller.
  *
  * When the daemon is killed, the kernel may hold this thread for a directory's lock whose owner waits for our answer; that one is given up
  * when /dev/fuse is closed, which this thread would keep open: both would wait for ever, and everybody who touches the mount.
  * So it has a table of descriptors of its own, with nothing in it but another opening of the device (FUSE_DEV_IOC_CLONE): requests
- * end with the opening they were read from.
+ * end with the opening they were read from. (Not those that nobody has read: several processes that work in one directory can still hold each other
+ * up until the next mount clears it. That is why entries are told of by the epoch, where there is one.)
  *
  * Failure: without memory for a queue entry, or a kernel that does not know the node (ENOENT, the usual
  * case), nothing is to be done; what is cached ends with its timeout.
  */
 #include "inval.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -44,7 +48,11 @@ struct fs_inval {
 	struct inval_item *first, **end; /* under lock */
 	uint64_t queued, done;           /* under lock: items so far */
 	bool stop;                       /* under lock */
+	atomic_bool no_epoch;            /* the kernel knows none */
 };
+
+/* Not in the headers of older kernels. */
+#define NOTIFY_INC_EPOCH 8
 
 static void inval_do(struct fs *fs, const struct inval_item *item)
 {
@@ -197,6 +205,18 @@ void fs_inval_data(struct fs *fs, uint64_t node_id)
 	inval_queue(fs->inval, node_id, "", 0);
 }
 
+/* Whatever entry the kernel remembers, and whatever answer about one is under way, it asks about again. False: it cannot be told so. */
+static bool entries_forget(struct fs *fs)
+{
+	const struct fuse_out_header h = {.len = sizeof(h), .error = NOTIFY_INC_EPOCH};
+
+	if (!fs->inval || !fs->session || atomic_load(&fs->inval->no_epoch))
+		return false;
+	if (write(fuse_session_fd(fs->session), &h, sizeof(h)) < 0 && errno == EINVAL)
+		atomic_store(&fs->inval->no_epoch, true);
+	return !atomic_load(&fs->inval->no_epoch); /* any other error: the connection is gone, and with it what was remembered */
+}
+
 /*
  * Does the kernel know of this change of a name because it asked for it? Not: what a refusal puts back, what a control file or a recovered
  * draft brings about, a newborn that nobody wrote and that vanishes with its last RELEASE.
@@ -235,6 +255,7 @@ void fs_observe(void *arg, uint64_t seq, const struct change *changes, size_t co
 {
 	const struct fs_session_request *asked = fs_session_request();
 	struct fs *fs = arg;
+	bool forgotten = false;
 
 	for (size_t i = 0; i < count; i++) {
 		const struct change *c = &changes[i];
@@ -245,8 +266,11 @@ void fs_observe(void *arg, uint64_t seq, const struct change *changes, size_t co
 		if (!entry && c->ino != asked->node_id)
 			fs_inval_attr(fs, c->ino);
 		if (entry && (!seq || !entry_known(asked, c, changes, count))) { /* seq 0: a newborn is gone */
-			if (!entry_kept_by_us(fs, c->parent)) /* there the kernel remembers nothing */
-				inval_queue(fs->inval, c->parent, c->name, c->name_len);
+			if (!forgotten && !entry_kept_by_us(fs, c->parent)) { /* there the kernel remembers nothing */
+				forgotten = entries_forget(fs);
+				if (!forgotten)
+					inval_queue(fs->inval, c->parent, c->name, c->name_len);
+			}
 			fs_inval_attr(fs, c->parent);
 			if (c->type != CHANGE_CREATE)
 				fs_inval_attr(fs, c->ino); /* its links */

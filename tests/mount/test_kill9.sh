@@ -73,6 +73,37 @@ test_nobody_hangs_when_it_is_killed() {
 	done
 }
 
+# The same of restores, which change names in directories where everybody works.
+test_nobody_hangs_when_it_is_killed_in_a_restore() {
+	local round w n pids i
+	mkdir "$S/state/work"
+	touch "$S/state/work/one"
+	mkdir "$S/checkpoints/one"
+	rm "$S/state/work/one"
+	touch "$S/state/work/two"
+	mkdir "$S/checkpoints/two"
+	for round in $(seq "${MOUNT_KILL_ROUNDS:-10}"); do
+		pids=()
+		for w in 1 2 3 4 5 6; do
+			(n=0; while :; do
+				n=$((n + 1))
+				{ : >"$S/state/work/w$w-$n"; } 2>/dev/null || [ -d "$S/state/work" ] || exit
+				rm -f "$S/state/work/w$w-$n" "$S/state/work/w$w-$((n - 1))" 2>/dev/null
+			done) &
+			pids+=($!)
+		done
+		(while echo one >"$S/recovery/restore" && echo two >"$S/recovery/restore"; do :; done 2>/dev/null) &
+		pids+=($!)
+		sleep "0.$((RANDOM % 7 + 2))"
+		mnt_kill9
+		for i in "${pids[@]}"; do
+			wait_for 10 eval '! kill -0 '"$i"' 2>/dev/null' || fail "round $round: somebody still waits for the dead daemon"
+			wait "$i" || true
+		done
+		mnt_start
+	done
+}
+
 test_acknowledged_appends_survive() {
 	local tool round p pids i
 	tool=$(helper selfcheck)

@@ -217,6 +217,12 @@ static bool entries_forget(struct fs *fs)
 	return !atomic_load(&fs->inval->no_epoch); /* any other error: the connection is gone, and with it what was remembered */
 }
 
+void fs_inval_entry(struct fs *fs, uint64_t parent, const char *name)
+{
+	if (!entries_forget(fs))
+		(void)fuse_lowlevel_notify_inval_entry(fs->session, parent, name, strlen(name)); /* unknown is fine */
+}
+
 /*
  * Does the kernel know of this change of a name because it asked for it? Not: what a refusal puts back, what a control file or a recovered
  * draft brings about, a newborn that nobody wrote and that vanishes with its last RELEASE.

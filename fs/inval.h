@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Telling the kernel what changed behind its back. Attributes (lock-free in the kernel: negative offset) at once; directory entries
- * and page-cache data on a thread of their own, because they take locks a pending request may hold.
+ * Telling the kernel what changed behind its back. Attributes (lock-free in the kernel: negative offset) and, by
+ * the connection's epoch, directory entries at once; page-cache data, and entries on kernels without an epoch, on a thread of their own, because they
+ * take locks a pending request may hold.
  */
 #ifndef MILESTONEFS_INVAL_H
 #define MILESTONEFS_INVAL_H
@@ -19,6 +20,9 @@ void fs_inval_stop(struct fs_inval *i);
 void fs_inval_free(struct fs_inval *i);
 /** Attributes of a node: now. */
 void fs_inval_attr(struct fs *fs, uint64_t node_id);
+/** One name: now. Where the kernel has no epoch it waits for the directory's lock, so nothing of ours may be locked, nor may the kernel's request be about a
+ *  name in that directory. */
+void fs_inval_entry(struct fs *fs, uint64_t parent, const char *name);
 /** Pages of a node (mappings): soon. */
 void fs_inval_data(struct fs *fs, uint64_t node_id);
 

@@ -18,6 +18,7 @@
 
 #include "autocommit.h"
 #include "handle.h"
+#include "inval.h"
 #include "last_close.h"
 #include "lock_file.h"
 #include "ops.h"
@@ -158,16 +159,6 @@ static int flush_draft(struct fs *fs, struct handle *h, uint32_t tid, uint64_t *
 	return found.verdict == LAST_CLOSE_KILLED ? 0 : r;
 }
 
-/*
- * A refused save of a name that was removed shortly before puts the previous version back at it (engine), and the kernel must look the
- * name up again. It takes the directory's lock for that, so nothing of ours may be locked here.
- */
-static void name_forget(struct fs *fs, const struct handle *h)
-{
-	(void)fuse_lowlevel_notify_inval_entry(
-		fs->session, h->created_parent, h->created_name, strlen(h->created_name)); /* unknown is fine */
-}
-
 /* A lock file whose creator ends while it holds it open: it may be released with it, now or when its draft is published. */
 static void flush_lock(struct fs *fs, struct handle *h, uint32_t tid)
 {
@@ -190,8 +181,8 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		r = flush_draft(fs, h, (uint32_t)fuse_req_ctx(req)->pid, &seq);
 	if (h && h->is_lock)
 		flush_lock(fs, h, (uint32_t)fuse_req_ctx(req)->pid);
-	if (r == -EBADMSG && h->created_name)
-		name_forget(fs, h);
+	if (r == -EBADMSG && h->created_name) /* the previous version of a name that was removed shortly before may be back at it (engine) */
+		fs_inval_entry(fs, h->created_parent, h->created_name);
 	fs_locks_drop_owner(fs, ino, fi->lock_owner); /* after publishing, so that who gets the lock sees it */
 	reply_error_after(fs, req, seq, JOURNAL_ACKNOWLEDGED, r);
 }

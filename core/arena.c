@@ -54,6 +54,21 @@ int arena_space_error(int r)
 	return r == -ENOSPC || r == -EDQUOT || r == -EFBIG ? -ENOSPC : r == -ENOMEM ? -ENOMEM : -EIO;
 }
 
+int arena_note_room(struct arena *a, bool *refused, int r)
+{
+	bool first;
+
+	if (r != -ENOSPC)
+		return r;
+	pthread_mutex_lock(&a->lock);
+	first = !a->drafts_refused && !a->content_refused;
+	*refused = true;
+	pthread_mutex_unlock(&a->lock);
+	if (first && a->no_room)
+		a->no_room(a->no_room_arg);
+	return r;
+}
+
 int arena_file_make(struct arena *a, struct env_files *fds, const struct file_header *h)
 {
 	uint8_t block[FORMAT_BLOCK_BYTES];
@@ -177,6 +192,11 @@ static int rotate_drafts(struct arena *a, uint32_t *ret_remove)
 		return -ENOSPC;
 	a->draft_number_last = h.number; /* also after a failure: a rest may stand in the way */
 	r = arena_file_make(a, a->draft_fds, &h);
+	if (r == -ENOSPC && old && !old->live) { /* it would go afterwards: its room will do */
+		arena_file_remove(a, file_forget(a, old));
+		old = a->current = NULL;
+		r = arena_file_make(a, a->draft_fds, &h);
+	}
 	if (r < 0)
 		return r;
 	f = arena_file_add(a, h.number, h.seq_or_generation, h.bytes);
@@ -191,19 +211,26 @@ static int rotate_drafts(struct arena *a, uint32_t *ret_remove)
 	return 0;
 }
 
+/* Under lock: have a current file with room for a record of @bytes. */
+static int drafts_ready(struct arena *a, uint64_t bytes, uint32_t *ret_remove)
+{
+	const struct draft_file *f = a->current;
+
+	/* The room for the draft's end is counted whether it is new here or not: simpler, and it costs 40 bytes a file. */
+	if (f && f->end + bytes + f->reserved + FRAME_HEADER_BYTES <= f->size)
+		return 0;
+	return rotate_drafts(a, ret_remove);
+}
+
 /* Under lock: a range of @bytes for a record of draft @id. */
 static int take_range(struct arena *a, uint64_t id, uint64_t bytes, struct draft_file *ret, uint32_t *ret_remove)
 {
-	struct draft_file *f = a->current;
-	int r;
+	struct draft_file *f;
+	int r = drafts_ready(a, bytes, ret_remove);
 
-	/* The room for the draft's end is counted whether it is new here or not: simpler, and it costs 40 bytes a file. */
-	if (!f || f->end + bytes + f->reserved + FRAME_HEADER_BYTES > f->size) {
-		r = rotate_drafts(a, ret_remove);
-		if (r < 0)
-			return r;
-		f = a->current;
-	}
+	if (r < 0)
+		return r;
+	f = a->current;
 	r = arena_draft_touch(a, id, f);
 	if (r < 0)
 		return r;
@@ -241,12 +268,13 @@ int arena_draft_append(struct arena *a, const struct arena_record *r, uint64_t *
 	pthread_mutex_unlock(&a->lock);
 	if (remove)
 		arena_file_remove(a, remove);
+	if (!e) {
+		arena_record_build(record, r, draft_seed(a, &f, f.end));
+		e = arena_record_write(a, a->draft_fds, f.number, f.end, record, bytes);
+		e = e < 0 ? arena_space_error(e) : 0;
+	}
 	if (e < 0)
-		return e;
-	arena_record_build(record, r, draft_seed(a, &f, f.end));
-	e = arena_record_write(a, a->draft_fds, f.number, f.end, record, bytes);
-	if (e < 0)
-		return arena_space_error(e);
+		return arena_note_room(a, &a->drafts_refused, e);
 	if (ret_position)
 		*ret_position = position_make(POSITION_DRAFT, f.number, f.end + FRAME_HEADER_BYTES);
 	return 0;
@@ -302,6 +330,44 @@ void arena_draft_end(struct arena *a, uint64_t draft_id)
 	}
 	free(d->files);
 	free(d);
+}
+
+/* --- room --------------------------------------------------------------------- */
+
+void arena_set_no_room(struct arena *a, void (*fn)(void *arg), void *arg)
+{
+	a->no_room = fn;
+	a->no_room_arg = arg;
+}
+
+bool arena_no_room(struct arena *a)
+{
+	bool yes;
+
+	pthread_mutex_lock(&a->lock);
+	yes = a->drafts_refused || a->content_refused;
+	pthread_mutex_unlock(&a->lock);
+	return yes;
+}
+
+int arena_find_room(struct arena *a)
+{
+	uint32_t remove = 0;
+	int r = 0;
+
+	pthread_mutex_lock(&a->lock);
+	if (a->drafts_refused)
+		r = drafts_ready(a, FRAME_BYTES(ARENA_RECORD_MAX), &remove);
+	if (!r)
+		a->drafts_refused = false;
+	if (!r && a->content_refused)
+		r = arena_content_ready(a, FRAME_BYTES(ARENA_RECORD_MAX));
+	if (!r)
+		a->content_refused = false;
+	pthread_mutex_unlock(&a->lock);
+	if (remove)
+		arena_file_remove(a, remove);
+	return r;
 }
 
 /* --- reading ------------------------------------------------------------------ */

@@ -64,7 +64,7 @@ static int content_allocate(struct arena *a, uint64_t end)
 	return r;
 }
 
-static int content_take_range(struct arena *a, uint64_t bytes, uint32_t *ret_number, uint64_t *ret_offset)
+int arena_content_ready(struct arena *a, uint64_t bytes)
 {
 	int r = 0;
 
@@ -72,8 +72,15 @@ static int content_take_range(struct arena *a, uint64_t bytes, uint32_t *ret_num
 		r = rotate_content(a);
 	if (!r)
 		r = content_allocate(a, a->content_end + bytes);
+	return r < 0 ? arena_space_error(r) : 0;
+}
+
+static int content_take_range(struct arena *a, uint64_t bytes, uint32_t *ret_number, uint64_t *ret_offset)
+{
+	int r = arena_content_ready(a, bytes);
+
 	if (r < 0)
-		return arena_space_error(r);
+		return r;
 	*ret_number = a->content_number;
 	*ret_offset = a->content_end;
 	a->content_end += bytes;
@@ -115,12 +122,13 @@ int arena_content_append(struct arena *a, uint64_t draft_id, const void *data, s
 		content_mark_dirty(a, number);
 	crowded = a->dirty_count >= ARENA_CONTENT_DIRTY_MAX;
 	pthread_mutex_unlock(&a->lock);
+	if (!e) {
+		arena_record_build(record, &r, codec_seed(a->store->seed, position_make(POSITION_CONTENT, number, offset), 0));
+		e = arena_record_write(a, a->content_fds, number, offset, record, (size_t)FRAME_BYTES(len));
+		e = e < 0 ? arena_space_error(e) : 0;
+	}
 	if (e < 0)
-		return e;
-	arena_record_build(record, &r, codec_seed(a->store->seed, position_make(POSITION_CONTENT, number, offset), 0));
-	e = arena_record_write(a, a->content_fds, number, offset, record, (size_t)FRAME_BYTES(len));
-	if (e < 0)
-		return arena_space_error(e);
+		return arena_note_room(a, &a->content_refused, e);
 	pthread_mutex_lock(&a->lock);
 	content_mark_dirty(a, number); /* again: a sync may have come before the write */
 	pthread_mutex_unlock(&a->lock);

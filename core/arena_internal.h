@@ -64,6 +64,9 @@ struct arena {
 	bool content_dir_dirty;
 	uint64_t content_bytes, content_files;
 	_Atomic int content_error;
+	bool drafts_refused, content_refused; /* an append, for want of room */
+	void (*no_room)(void *arg);	      /* set before there are appenders, like its argument */
+	void *no_room_arg;
 };
 
 /* arena.c */
@@ -75,6 +78,10 @@ int arena_record_write(struct arena *a, struct env_files *fds, uint32_t number, 
 int arena_read_at(struct arena *a, struct env_files *fds, uint32_t number, uint64_t offset, void *buf, size_t len);
 /** What an appender is told: -ENOSPC (also for quotas and limits), -ENOMEM, else -EIO. */
 int arena_space_error(int r);
+/** An append ends with @r; *@refused is one of the arena's. Without the lock. Returns @r. */
+int arena_note_room(struct arena *a, bool *refused, int r);
+/** Under lock: have room for @bytes more of content. 0, -ENOSPC, … */
+int arena_content_ready(struct arena *a, uint64_t bytes);
 /** Make file h->number with its header and h->bytes reserved (0: it grows). */
 int arena_file_make(struct arena *a, struct env_files *fds, const struct file_header *h);
 struct draft_file *arena_file_add(struct arena *a, uint32_t number, uint64_t generation, uint64_t size);

@@ -106,6 +106,12 @@ static void engine_free(struct engine *e)
 	free(e);
 }
 
+/* Upkeep looks for room again (upkeep_room.c). */
+static void engine_no_room(void *arg)
+{
+	upkeep_wake(arg);
+}
+
 /* The journal, from an index snapshot if there is a good one, else from its beginning. */
 static int engine_open_journal(struct engine *e, journal_replay_fn fn)
 {
@@ -116,6 +122,7 @@ static int engine_open_journal(struct engine *e, journal_replay_fn fn)
 		.before_sync_arg = e,
 		.poisoned = engine_poisoned,
 		.poisoned_arg = e,
+		.no_room = engine_no_room,
 	};
 	int r = -ENOENT;
 
@@ -153,6 +160,7 @@ int engine_open_stores(struct engine *e, journal_replay_fn fn, struct reason *re
 	r = arena_open(e->store, e->options.read_only, draft_recover_record, e, &e->arena);
 	if (r)
 		return reason_set(reason, r, "arena", "the drafts of the store cannot be opened: %s", strerror(-r));
+	arena_set_no_room(e->arena, engine_no_room, e);
 	r = engine_open_journal(e, fn);
 	if (!r)
 		r = engine_note_lost(e, journal_next_seq(e->journal) - 1);
@@ -302,6 +310,10 @@ void engine_set_observer(struct engine *e, engine_observer_fn fn, void *arg)
 void engine_get_health(struct engine *e, struct engine_health *ret)
 {
 	*ret = (struct engine_health){.status = ENGINE_HEALTHY};
+	if (journal_no_room(e->journal) || arena_no_room(e->arena)) {
+		ret->status = ENGINE_DEGRADED;
+		buf_append_str(&ret->why, "no space is left on the disk that holds the store: what needs more is refused until there is some, and what was saved is safe\n");
+	}
 	engine_lock(e);
 	if (e->problems.len) {
 		ret->status = ENGINE_DEGRADED;

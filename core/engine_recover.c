@@ -206,19 +206,26 @@ static void layout_forget_paths(struct txn *t)
 		t->changes[i].value = NULL;
 }
 
-static int engine_ensure_layout(struct engine *e)
+static int layout_lacks_dir(void *arg, const char *path)
 {
-	struct request q = {0};
+	return !tree_resolve(((struct engine *)arg)->tree, path, SEQ_LIVE);
+}
+
+/* Only a new store does, or one of an earlier version; others can be mounted on a full disk. */
+static bool layout_lacks_something(struct engine *e)
+{
+	return layout_each_fixed_dir(layout_lacks_dir, e) || !tree_resolve(e->tree, "status/config.yaml", SEQ_LIVE);
+}
+
+static int layout_make(struct engine *e, struct request *q)
+{
 	struct txn t;
 	struct layout_walk w = {.t = &t, .e = e};
 	struct buf text = BUF_INIT;
 	bool fresh = e->head_seq == 0;
 	int r;
 
-	snprintf(q.actor.comm, sizeof(q.actor.comm), "milestonefs");
-	q.actor.uid = e->options.root_uid;
-	q.actor.gid = e->options.root_gid;
-	txn_init(&t, e, &q, OPERATION_FORMAT);
+	txn_init(&t, e, q, OPERATION_FORMAT);
 	config_render(e->config, &text);
 	r = text.error ? text.error : txn_reserve(&t, text.len);
 	if (!r) {
@@ -227,15 +234,26 @@ static int engine_ensure_layout(struct engine *e)
 		if (!tree_resolve(e->tree, "status/config.yaml", SEQ_LIVE))
 			layout_make_config(e, &t, &text);
 		layout_forget_paths(&t);
-		if (t.change_count) {
-			if (fresh)
-				txn_add_event(&t, EVENT_STORE_CREATED, "");
-			r = txn_stage(&t);
-		}
+		if (fresh)
+			txn_add_event(&t, EVENT_STORE_CREATED, "");
+		r = txn_stage(&t);
 		engine_unlock(e);
 	}
 	txn_finish(&t);
 	buf_release(&text);
+	return r;
+}
+
+static int engine_ensure_layout(struct engine *e)
+{
+	struct request q = {0};
+	int r = 0;
+
+	snprintf(q.actor.comm, sizeof(q.actor.comm), "milestonefs");
+	q.actor.uid = e->options.root_uid;
+	q.actor.gid = e->options.root_gid;
+	if (layout_lacks_something(e))
+		r = layout_make(e, &q);
 	if (!r)
 		r = sessions_complete(e, &q);
 	return r ? r : engine_wait(e, q.seq, JOURNAL_DURABLE);

@@ -93,6 +93,7 @@ int journal_open(struct store *store, const struct journal_options *opt, journal
 	j->before_sync_arg = opt->before_sync_arg;
 	j->poisoned = opt->poisoned;
 	j->poisoned_arg = opt->poisoned_arg;
+	j->no_room = opt->no_room;
 	j->queue_end = &j->queue;
 	j->waiters_end = &j->waiters;
 	j->append_offset = FORMAT_BLOCK_BYTES;

@@ -157,6 +157,45 @@ static void batch_add(struct journal *j, uint64_t seq, const struct iovec *iov, 
 	j->append_offset += FRAME_BYTES(payload_len);
 }
 
+static int refuse(struct journal *j, uint64_t charge)
+{
+	bool first;
+
+	pthread_mutex_lock(&j->lock);
+	first = !j->refused;
+	j->refused = MAX(j->refused, charge);
+	pthread_mutex_unlock(&j->lock);
+	if (first && j->no_room)
+		j->no_room(j->poisoned_arg);
+	return -ENOSPC;
+}
+
+bool journal_no_room(struct journal *j)
+{
+	bool yes;
+
+	pthread_mutex_lock(&j->lock);
+	yes = j->refused;
+	pthread_mutex_unlock(&j->lock);
+	return yes;
+}
+
+int journal_find_room(struct journal *j)
+{
+	uint64_t charge;
+	int r;
+
+	pthread_mutex_lock(&j->lock);
+	charge = j->refused;
+	pthread_mutex_unlock(&j->lock);
+	r = charge ? journal_prepare(j, charge, false) : 0;
+	pthread_mutex_lock(&j->lock);
+	if (!r && j->refused == charge)
+		j->refused = 0;
+	pthread_mutex_unlock(&j->lock);
+	return r == -EDQUOT ? -ENOSPC : r;
+}
+
 int journal_reserve(struct journal *j, size_t payload_bytes)
 {
 	uint64_t charge;
@@ -188,7 +227,7 @@ int journal_reserve(struct journal *j, size_t payload_bytes)
 			return r;
 		r = crowded ? journal_write_out(j, false) : journal_prepare(j, charge, false);
 		if (r < 0)
-			return r == -EDQUOT ? -ENOSPC : r;
+			return r == -ENOSPC || r == -EDQUOT ? refuse(j, charge) : r;
 	}
 }
 

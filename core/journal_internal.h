@@ -64,6 +64,7 @@ struct journal {
 	void *before_sync_arg;
 	void (*poisoned)(void *arg);
 	void *poisoned_arg;
+	void (*no_room)(void *arg);
 
 	pthread_mutex_t prepare_lock;
 	pthread_mutex_t sync_lock;
@@ -81,6 +82,7 @@ struct journal {
 	size_t current;		       /* index of the one appended to; segment_count when there is none yet */
 	uint64_t append_offset;	       /* in the current segment: end of the last frame */
 	uint64_t charged;	       /* C of (I) */
+	uint64_t refused;	       /* the greatest charge there was no room for; 0: none since there was some */
 
 	uint64_t seq_next;
 	_Atomic uint64_t seq_written, seq_durable;

@@ -223,12 +223,47 @@ static int sessions_complete_some(struct txn *t)
 	return r;
 }
 
+struct lack {
+	struct engine *e;
+	const char *session;
+};
+
+/* 1: skeleton_complete_dir() would make it. */
+static int skeleton_lacks_dir(void *arg, const char *path)
+{
+	const struct lack *l = arg;
+	char full[sizeof("state/sessions/") + TREE_NAME_MAX + 64], *slash;
+	const struct node *parent;
+
+	(void)snprintf(full, sizeof(full), "state/sessions/%s/%s", l->session, path);
+	if (tree_resolve(l->e->tree, full, SEQ_LIVE))
+		return 0;
+	slash = strrchr(full, '/');
+	*slash = '\0';
+	parent = tree_resolve(l->e->tree, full, SEQ_LIVE);
+	return parent && S_ISDIR(parent->newest->attrs->mode);
+}
+
+/* Mostly not; then nothing is reserved, so that a store on a full disk can be mounted. */
+static bool sessions_lack_something(struct engine *e)
+{
+	const struct node *top;
+	bool lack = false;
+
+	engine_lock(e);
+	top = tree_resolve(e->tree, "state/sessions", SEQ_LIVE);
+	for (const struct dentry *d = top && S_ISDIR(top->newest->attrs->mode) ? top->dir->first : NULL; d && !lack; d = d->next)
+		lack = S_ISDIR(d->node->newest->attrs->mode) && layout_each_skeleton_dir(skeleton_lacks_dir, &(struct lack){e, d->name->text});
+	engine_unlock(e);
+	return lack;
+}
+
 int sessions_complete(struct engine *e, struct request *q)
 {
 	size_t made = 1;
 	int r = 0;
 
-	while (!r && made) {
+	while (!r && made && sessions_lack_something(e)) {
 		struct txn t;
 
 		txn_init(&t, e, q, OPERATION_FORMAT);

@@ -146,9 +146,11 @@ static int lock_take(struct store *s, long pid, struct reason *reason)
 				  "The store is in use by process %s; unmount it there or end that process.", text);
 	}
 	(void)snprintf(text, sizeof(text), "%ld\n", pid);
-	r = env_truncate(s->env, fd, 0);
+	r = env_pwrite(s->env, fd, text, strlen(text), 0); /* over the old number, so that no room is needed */
 	if (!r)
-		r = env_pwrite(s->env, fd, text, strlen(text), 0);
+		r = env_truncate(s->env, fd, strlen(text));
+	else if (r == -ENOSPC || r == -EDQUOT)
+		r = env_truncate(s->env, fd, 0); /* the number is a courtesy */
 	if (r < 0) {
 		env_close(s->env, fd);
 		return reason_set(reason, r, "store", "Writing the store's LOCK file failed: %s.", strerror(-r));

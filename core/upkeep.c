@@ -21,6 +21,7 @@ typedef int64_t (*upkeep_task_fn)(struct engine *e, int64_t now_ns);
 
 /* In this order: what one finds out, the next may act upon. */
 static const upkeep_task_fn tasks[] = {
+	upkeep_room,
 	upkeep_records,
 	upkeep_expiry,
 	upkeep_checkpoints,

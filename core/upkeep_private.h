@@ -7,6 +7,7 @@
  *   upkeep_records.c  what is due of agents and sessions, written in one transaction (upkeep_gather.c: its first step)
  *   upkeep_health.c   lines of monitor.jsonl, as parts of that transaction
  *   upkeep_session.c  expiry, automatic checkpoints, retention
+ *   upkeep_room.c     a full disk: looking for room, and for what waits for it
  */
 #ifndef MILESTONEFS_UPKEEP_PRIVATE_H
 #define MILESTONEFS_UPKEEP_PRIVATE_H
@@ -16,7 +17,7 @@
 
 /** Heartbeats, counts and last_updated reach the files at most this late, and at most this often. */
 #define UPKEEP_FILES_NS (30 * NS_PER_S)
-/** What failed (no room on the disk, no memory) is tried again after this. */
+/** What failed (no memory, or no room on the disk; then also once there is some) is tried again after this. */
 #define UPKEEP_RETRY_NS (30 * NS_PER_S)
 /** An agent is unhealthy after so many intervals of silence. */
 #define UPKEEP_SILENT_INTERVALS 3
@@ -29,6 +30,8 @@ struct upkeep {
 	/* engine lock */
 	int64_t files_due_ns; /**< monotonic: pending heartbeats, counts and times go into files then; 0: there are none */
 	uint64_t files_passes; /**< how often they were */
+	bool no_room;	      /**< upkeep's own, like the next: somebody was refused room since all was due */
+	int64_t room_look_ns; /**< monotonic: not before then */
 	bool ends;	      /**< the mount ends: whatever is pending is due */
 	struct watched_pid *pids;
 	size_t pid_count, pid_capacity;
@@ -43,6 +46,7 @@ int64_t upkeep_after(int64_t from_ns, uint64_t seconds);
 void upkeep_request(struct engine *e, struct request *q);
 
 /* ---- tasks: do what is due, return when to come again (monotonic); upkeep.c has the table ---- */
+int64_t upkeep_room(struct engine *e, int64_t now_ns);
 int64_t upkeep_records(struct engine *e, int64_t now_ns);
 int64_t upkeep_expiry(struct engine *e, int64_t now_ns);
 int64_t upkeep_checkpoints(struct engine *e, int64_t now_ns);

@@ -233,7 +233,7 @@ int session_health_render(struct fs *fs, const struct vnode *v, struct buf *out)
 	if (health.status == ENGINE_READ_ONLY)
 		why(&reasons, "the mount is read-only: status/health.yaml says why");
 	else if (health.status != ENGINE_HEALTHY)
-		why(&reasons, "the store is damaged: status/health.yaml says where");
+		why(&reasons, "the mount is degraded: status/health.yaml says why");
 	why_session(&reasons, &m, &m.sessions[0]);
 	status = health.status == ENGINE_READ_ONLY ? "read-only" : reasons.len ? "degraded" : "healthy";
 	buf_printf(out, "status: %s\n", status);

@@ -70,6 +70,13 @@ int arena_read(struct arena *a, uint64_t position, void *buf, size_t len);
 /** Check the stored checksum of the content block whose payload begins at @position: 0, -EIO; @len is its payload length. */
 int arena_content_verify(struct arena *a, uint64_t position, size_t len);
 
+/** Who wants to hear that an append was refused for want of room, the first time since there was some: must only signal. Set before there are appenders. */
+void arena_set_no_room(struct arena *a, void (*fn)(void *arg), void *arg);
+/** Was an append refused for want of room, and is there still none, as far as is known? */
+bool arena_no_room(struct arena *a);
+/** Then look again, and take room for a record of any length: 0 there is, else as the append. */
+int arena_find_room(struct arena *a);
+
 struct arena_stats {
 	uint64_t draft_bytes, draft_files, drafts_live, content_bytes, content_files;
 };

@@ -52,6 +52,8 @@ struct journal_options {
 	/** Called when the journal is poisoned, once or more, on any thread that reserves, appends or flushes; must only signal. May be NULL. */
 	void (*poisoned)(void *arg);
 	void *poisoned_arg;
+	/** Called when journal_reserve() says -ENOSPC and journal_no_room() was false before; otherwise like @poisoned, and with its argument. */
+	void (*no_room)(void *arg);
 };
 
 /** One frame met during recovery. @payload is borrowed for the call. Non-zero stops the recovery with that error. */
@@ -109,6 +111,10 @@ void journal_set_sync_interval(struct journal *j, uint32_t interval_ms);
  */
 int journal_reserve(struct journal *j, size_t payload_bytes);
 void journal_unreserve(struct journal *j, size_t payload_bytes);
+/** Was somebody refused for want of room, and is there still none, as far as is known? */
+bool journal_no_room(struct journal *j);
+/** Then look again, and make room: 0 there is, else as journal_reserve(). */
+int journal_find_room(struct journal *j);
 
 /**
  * Append one frame whose payload is the concatenation of @iov; sequence numbers are given in order of calls, so the

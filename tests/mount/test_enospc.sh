@@ -107,4 +107,136 @@ test_small_saves_at_the_brink() {
 	umount "$P"
 }
 
+# What the daemon writes by itself. In these: a session of two agents with processes and a third that only lives, locks of theirs, a barrier that
+# somebody waits for, a YAML writer that has not closed yet.
+
+daemons_work() {
+	local pid
+	small_disk 120m
+	printf 'configuration: {heartbeat_interval: 1, checkpoint_interval: 1}\n' >"$S/session.yaml"
+	sleep 300 &
+	OWNER=$!
+	sleep 300 &
+	AGENT=$!
+	echo "agent: {type: t, pid: $AGENT}" >"$S/agents/dies.yaml"
+	echo "agent: {type: t}" >"$S/agents/lives.yaml"
+	(set -C; echo "$OWNER" >"$M/state/.locks/of-process"; echo dies >"$M/state/.locks/of-agent")
+	mkdir "$S/agents/.sync/b1"
+	cat "$S/agents/.sync/b1/wait" >waited &
+	WAITER=$!
+	"$PY" -c 'import sys, time
+f = open(sys.argv[1], "w")
+f.write("a: 1\n")
+f.flush()
+time.sleep(300)' "$S/state/unfinished.yaml" &
+	WRITER=$!
+	wait_for 10 test -s "$S/agents/.health/monitor.jsonl"
+	wait_for 10 grep -q unfinished "$M"/transactions/pending/*.yaml
+}
+
+# fill_all: no block is left on the disk, and nothing in the journal
+fill_all() {
+	head -c 200m /dev/zero >"$P/ballast" 2>/dev/null || true
+	py "$D" <<-'END'
+		import errno, os, sys
+		d = sys.argv[1]
+		def until_full(f):
+		    for i in range(20000):
+		        try:
+		            f(i)
+		        except OSError as e:
+		            if e.errno != errno.ENOSPC:
+		                raise
+		            return
+		    sys.exit("a small disk never fills up")
+		until_full(lambda i: os.setxattr(d, "user.fill", os.urandom(60000)))
+		until_full(lambda i: os.mkdir(f"{d}/fill{i}"))
+	END
+}
+
+no_room_is_said() {
+	sed -n 1,3p "$M/status/health.yaml" | tr '\n' ' ' | grep -q '^status: degraded why: .*no space is left on the disk that holds the store'
+}
+
+head_seq() {
+	sed -n 's/^head_sequence: //p' "$M/status/health.yaml"
+}
+
+checkpoint_count() {
+	find "$S/checkpoints" -mindepth 1 -maxdepth 1 | wc -l
+}
+
+monitor_says() {
+	tail -n 1 "$S/agents/.health/monitor.jsonl" | jq -e "$1" >/dev/null
+}
+
+# caught_up: all that waited for room is done
+caught_up() {
+	grep -qx 'status: healthy' "$M/status/health.yaml" || return
+	[ -z "$(ls "$M/state/.locks")" ] || return
+	grep -q 'status: "\?dead' "$S/agents/dies.yaml" || return
+	grep -q '^status: "failed"' "$S/agents/.sync/b1.yaml" || return
+	grep -q '^reason: "participant_dead"' "$S/agents/.sync/b1.yaml" || return
+	monitor_says '.unhealthy_agents | index("dies")' || return
+	[ "$(checkpoint_count)" -gt "$1" ]
+}
+
+test_full_disk_and_upkeep() {
+	local seq checkpoints beat
+	daemons_work
+	fill_all
+	no_room_is_said || fail "health: $(head -n 3 "$M/status/health.yaml" | tr '\n' ' ')"
+	seq=$(head_seq)
+	checkpoints=$(checkpoint_count)
+	kill "$OWNER" "$AGENT"
+	kill -9 "$WRITER"
+	beat=$(date -u +%FT%T)
+	sleep 1
+	touch "$S/agents/lives.yaml"
+	sleep 2
+	# it serves, says why nothing happens, and has done nothing by half
+	no_room_is_said || fail "health, a while later: $(head -n 3 "$M/status/health.yaml" | tr '\n' ' ')"
+	grep -q '^status: degraded' "$S/health.yaml" || fail "the session says it is healthy"
+	has "$S/health.yaml" 'status/health.yaml says why'
+	eq "$seq" "$(head_seq)" "transactions without room"
+	eq "of-agent of-process" "$(echo $(ls "$M/state/.locks"))" locks
+	kill -0 "$WAITER" || fail "who waits was told of an end that is not recorded: $(cat waited)"
+	[ "$(sed -n 's/^last_heartbeat: "\(.*\)"/\1/p' "$M/agents/status/lives.yaml")" \> "$beat" ] || fail "a heartbeat does not show"
+	grep -q unfinished "$M"/transactions/pending/*.yaml || fail "a killed writer's bytes are gone"
+	eq "" "$(awk '/^Threads|^State/ && /D/' "/proc/$(cat "$PID_FILE")/status")" "the daemon's state"
+	# with room all of it happens, soon
+	rm "$P/ballast"
+	wait_for 8 caught_up "$checkpoints"
+	wait "$WAITER" || true
+	has waited 'failed'
+	wait_for 8 eval '! ls '"$M"'/transactions/pending | grep -q . || grep -q unfinished '"$M"'/transactions/pending/*.yaml'
+	[ "$(sed -n 's/^ *last_heartbeat: "\(.*\)"/\1/p' "$S/agents/lives.yaml")" \> "$beat" ] || fail "the heartbeat is not in the file"
+	"$TOP_DIR/scripts/verify-events.sh" "$M/state/events/all.jsonl" >/dev/null || fail "the event log"
+	mnt_stop
+	"$MILESTONEFS" fsck "$P" >&2 || fail "fsck: status $?"
+	umount "$P"
+}
+
+# The same with a daemon that is killed while there is no room: what was due is found again.
+test_full_disk_upkeep_and_kill9() {
+	local checkpoints
+	daemons_work
+	fill_all
+	kill "$OWNER" "$AGENT"
+	kill -9 "$WRITER"
+	sleep 1
+	mnt_kill9
+	wait "$WAITER" || true
+	mnt_start || fail "cannot mount with a full disk"
+	checkpoints=$(checkpoint_count)
+	wait_for 8 no_room_is_said
+	eq "of-agent of-process" "$(echo $(ls "$M/state/.locks"))" locks
+	grep -q unfinished "$M"/transactions/pending/*.yaml || fail "a killed writer's bytes are gone"
+	rm "$P/ballast"
+	wait_for 8 caught_up "$checkpoints"
+	mnt_stop
+	"$MILESTONEFS" fsck "$P" >&2 || fail "fsck: status $?"
+	umount "$P"
+}
+
 run_tests "$@"

@@ -346,6 +346,42 @@ static void *crowd_member(void *arg)
 	return NULL;
 }
 
+/* On a full disk the file of drafts that have all ended gives its room to the next one. */
+static void test_full_disk(void **state)
+{
+	struct env *env = env_mem_new(1);
+	uint64_t position;
+	struct both b;
+
+	(void)state;
+	assert_int_equal(open_both(&b, env, false), 0);
+	assert_int_equal(put(b.arena, 1, ARENA_DRAFT_WRITE, 0, 10, NULL), 0);
+	assert_int_equal(append_content(b.arena, 1, &position), 0);
+	assert_false(arena_no_room(b.arena));
+	env_mem_set_capacity(env, 28u << 20); /* a file of drafts has 8, content takes 16 at a time */
+	for (uint64_t id = 2; id < 40; id++) { /* 38 MiB go through 8, while each ends in time */
+		if (id == 3)
+			arena_draft_end(b.arena, 1);
+		assert_int_equal(put(b.arena, id, ARENA_DRAFT_WRITE, 0, ARENA_RECORD_MAX, NULL), 0);
+		arena_draft_end(b.arena, id);
+	}
+	assert_false(arena_no_room(b.arena));
+	for (int i = 0; i < 8; i++)
+		if (put(b.arena, 50, ARENA_DRAFT_WRITE, 0, ARENA_RECORD_MAX, NULL))
+			break;
+	assert_int_equal(put(b.arena, 50, ARENA_DRAFT_WRITE, 0, ARENA_RECORD_MAX, NULL), -ENOSPC);
+	assert_true(arena_no_room(b.arena));
+	assert_int_equal(arena_find_room(b.arena), -ENOSPC);
+	assert_true(arena_no_room(b.arena));
+	env_mem_set_capacity(env, 0);
+	assert_int_equal(arena_find_room(b.arena), 0);
+	assert_false(arena_no_room(b.arena));
+	assert_int_equal(put(b.arena, 50, ARENA_DRAFT_WRITE, 0, ARENA_RECORD_MAX, NULL), 0);
+	assert_true(content_intact(b.arena, 1, position));
+	close_both(&b);
+	env_mem_free(env);
+}
+
 static void test_concurrent_appenders(void **state)
 {
 	struct env *env = env_mem_new(1);
@@ -375,6 +411,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_drafts_survive),
 		cmocka_unit_test(test_space_comes_back),
+		cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_id_used_again),
 		cmocka_unit_test(test_broken_records),
 		cmocka_unit_test(test_content_power_cut),

@@ -765,6 +765,69 @@ static void test_retention_of_none(void **state)
 
 /* ---- when it cannot be written ---- */
 
+static bool no_room_is_said(struct engine *e)
+{
+	struct engine_health h;
+	bool said;
+
+	engine_get_health(e, &h);
+	said = h.status == ENGINE_DEGRADED && strstr(h.why.data, "no space is left");
+	buf_release(&h.why);
+	return said;
+}
+
+/* Nothing is done by half; once there is room all of it is done at the next look for it. */
+static void test_full_disk(void **state)
+{
+	struct engine *e = open_with_session(state, "configuration: {checkpoint_interval: 100}\n");
+	size_t checkpoints;
+	uint64_t head;
+
+	assert_int_equal(fixture_save_text(e, A1, "agent: {pid: 77, status: active}\n"), 0);
+	assert_int_equal(fixture_save_text(e, S1 "/agents/b.yaml", ""), 0);
+	pass(*state, e, 1);
+	touch(e, S1 "/agents/b.yaml");
+	checkpoints = session_ok(e)->checkpoint_count;
+	env_mem_set_capacity(*state, 1);
+	assert_false(no_room_is_said(e));
+	while (!fixture_append(e, S1 "/state/fill", "x", 1))
+		;
+	assert_true(no_room_is_said(e));
+	head = engine_head_seq(e);
+	upkeep_process_ended(e, 77);
+	assert_true(pass(*state, e, 200) < 150);
+	assert_true(no_room_is_said(e));
+	assert_int_equal(engine_head_seq(e), head);
+	assert_int_equal(session_ok(e)->checkpoint_count, checkpoints);
+	assert_int_equal(agent_ok(e, "a")->fields.status, AGENT_ACTIVE);
+	env_mem_set_capacity(*state, 0);
+	pass(*state, e, 3);
+	assert_false(no_room_is_said(e));
+	expect_status(e, "a", "dead");
+	assert_false(agent_ok(e, "b")->dirty);
+	assert_true(session_ok(e)->checkpoint_count > checkpoints);
+	assert_int_equal(engine_close(e), 0);
+}
+
+/* A store can be mounted although there is no room for anything. */
+static void test_mount_on_a_full_disk(void **state)
+{
+	struct engine *e = open_with_session(state, NULL);
+
+	env_mem_set_capacity(*state, 1);
+	while (!fixture_append(e, S1 "/state/fill", "x", 1))
+		;
+	fixture_kill(*state, e);
+	e = fixture_open_ok(*state);
+	assert_int_equal(fixture_append(e, S1 "/state/fill", "x", 1), -ENOSPC);
+	assert_true(no_room_is_said(e));
+	env_mem_set_capacity(*state, 0);
+	assert_int_equal(fixture_append(e, S1 "/state/fill", "x", 1), 0);
+	pass(*state, e, 3);
+	assert_false(no_room_is_said(e));
+	assert_int_equal(engine_close(e), 0);
+}
+
 static void test_no_room(void **state)
 {
 	struct engine *e = open_with_session(state, NULL);
@@ -815,6 +878,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_automatic_checkpoints, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_retention, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_retention_of_none, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mount_on_a_full_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_room, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,6 +36,7 @@
 enum {
 	RELATIVES_MAX = 256,
 	PROBE_GAP_MAX = 2, /* unused numbers met before the directory is listed instead */
+	MISSES_MAX = 16,
 	SCANS_KEEP = 1,    /* a process looked at more often gets its fdinfo files kept open */
 };
 
@@ -111,14 +112,6 @@ static bool info_kept(const struct process *p, uint64_t number)
 	return false;
 }
 
-struct linux_dirent64 {
-	uint64_t d_ino;
-	int64_t d_off;
-	uint16_t d_reclen;
-	uint8_t d_type;
-	char d_name[];
-};
-
 static int descriptors_list(struct scan *scan, uint64_t from)
 {
 	_Alignas(struct linux_dirent64) char block[4096];
@@ -162,12 +155,15 @@ static int descriptors_scan(struct scan *scan, uint64_t count)
 	uint64_t number = 0, found = 0;
 	for (unsigned i = p->info_count; i-- > 0;) {
 		int r = info_count(scan, i);
-		if (r == -ENOENT) /* closed since */
-			process_fdinfo_drop(scan->cache, p, i);
-		else if (r)
+		if (r == -ENOENT) { /* closed; low numbers come back soon */
+			if (++p->infos[i].misses > MISSES_MAX)
+				process_fdinfo_drop(scan->cache, p, i);
+			continue;
+		}
+		if (r)
 			return r;
-		else
-			found++;
+		p->infos[i].misses = 0;
+		found++;
 	}
 	if (p->scans++ >= SCANS_KEEP)
 		return count && found == count ? 0 : descriptors_list(scan, 0);
@@ -254,11 +250,16 @@ static int children_search(struct relatives *all, uint32_t pid)
 }
 
 /* Add the children of @p (not locked by us). Threads that are gone have none. */
-static int children_add(struct relatives *all, struct process *p)
+static int children_add(struct process_cache *cache, struct relatives *all, struct process *p)
 {
-	pthread_mutex_lock(&p->lock);
-	int r = process_children_each(p, relative_add, all);
-	pthread_mutex_unlock(&p->lock);
+	struct process *leader = p; /* its entry knows the files of all threads */
+	if (p->tid != p->tgid && process_get(cache, p->tgid, &leader) < 0)
+		leader = p;
+	pthread_mutex_lock(&leader->lock);
+	int r = process_children_each(cache, leader, relative_add, all);
+	pthread_mutex_unlock(&leader->lock);
+	if (leader != p)
+		process_put(cache, leader);
 	if (r == -ENOENT && access("/proc/thread-self/children", F_OK) != 0)
 		r = children_search(all, p->tgid);
 	return r == -ENOENT || r == -ESRCH ? 0 : r;
@@ -295,7 +296,7 @@ static uint32_t relatives_holder(
 				pthread_mutex_unlock(&p->lock);
 			}
 			if (pass && held <= 0)
-				error = children_add(&all, p);
+				error = children_add(cache, &all, p);
 			if (p != self)
 				process_put(cache, p);
 			if (held > 0)

@@ -94,4 +94,13 @@ int proc_status_read(int dir, struct proc_status *ret_status);
 /** Parse the unsigned decimal at *@at (blanks before it skipped), not beyond @end; moves *@at. False: none there. */
 bool proc_number_next(const char **at, const char *end, uint64_t *ret_value);
 
+/** What getdents64() fills in; no header of the C library has it. */
+struct linux_dirent64 {
+	uint64_t d_ino;
+	int64_t d_off;
+	uint16_t d_reclen;
+	uint8_t d_type;
+	char d_name[];
+};
+
 #endif

@@ -6,14 +6,13 @@
  * task itself, so a reused pid can't be mistaken for the old one: reading
  * "comm" through the old descriptor then fails, and the entry is replaced.
  *
- * Bounds: ENTRIES_MAX entries of at most 6 descriptors, least recently used out, and INFOS_MAX
- * kept fdinfo descriptors for all of them.
+ * Bounds: ENTRIES_MAX entries of at most 6 descriptors, least recently used out, and KEPT_MAX
+ * descriptors of fdinfo and of threads' children for all of them.
  * Lock order: process->lock is never held while taking cache->lock.
  * Failure: what can't be read is left unknown; nothing here refuses a request.
  */
 #include "process.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -27,15 +26,14 @@
 
 enum {
 	ENTRIES_MAX = 64,
-	INFOS_MAX = 1024,
+	KEPT_MAX = 1024,
 	PROCESS_INFOS_MAX = 64,
-	THREADS_MAX = 1024,
 };
 
 struct process_cache {
 	struct process_agents agents;
 	bool counts_fds;
-	atomic_int infos; /* kept fdinfo descriptors of all entries */
+	atomic_int kept; /* descriptors that only save opening them, of all entries */
 
 	pthread_mutex_t lock; /* guards all below */
 	uint64_t clock;
@@ -73,6 +71,9 @@ static void process_free(struct process_cache *cache, struct process *p)
 	while (p->info_count)
 		process_fdinfo_drop(cache, p, 0);
 	free(p->infos);
+	while (p->thread_count)
+		process_thread_drop(cache, p, p->thread_count - 1);
+	free(p->threads);
 	int fds[] = { p->dir, p->fds, p->task, p->children, p->comm_fd, p->environ_fd };
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		if (fds[i] >= 0)
@@ -267,7 +268,7 @@ uint32_t process_tgid_get(struct process_cache *cache, uint32_t tid)
 	return tgid;
 }
 
-/* --- descriptors and children ------------------------------------------------ */
+/* --- descriptors ------------------------------------------------------------- */
 
 int process_fds_get(struct process *p)
 {
@@ -280,6 +281,19 @@ int process_fds_get(struct process *p)
 	return p->fds;
 }
 
+bool process_keep_one(struct process_cache *cache)
+{
+	if (atomic_fetch_add(&cache->kept, 1) < KEPT_MAX)
+		return true;
+	atomic_fetch_sub(&cache->kept, 1);
+	return false;
+}
+
+void process_kept_gone(struct process_cache *cache)
+{
+	atomic_fetch_sub(&cache->kept, 1);
+}
+
 int process_fdinfo_keep(struct process_cache *cache, struct process *p, uint32_t number)
 {
 	char path[32];
@@ -289,15 +303,13 @@ int process_fdinfo_keep(struct process_cache *cache, struct process *p, uint32_t
 		return -ENOMEM;
 	if (p->info_count == PROCESS_INFOS_MAX)
 		return -ENOSPC;
-	if (atomic_fetch_add(&cache->infos, 1) >= INFOS_MAX) {
-		atomic_fetch_sub(&cache->infos, 1);
+	if (!process_keep_one(cache))
 		return -ENOSPC;
-	}
 	snprintf(path, sizeof(path), "fdinfo/%u", number);
 	int fd = openat(p->dir, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0) {
 		int error = -errno;
-		atomic_fetch_sub(&cache->infos, 1);
+		process_kept_gone(cache);
 		return error;
 	}
 	p->infos[p->info_count++] = (struct process_fdinfo){ .number = number, .fd = fd };
@@ -308,76 +320,7 @@ void process_fdinfo_drop(struct process_cache *cache, struct process *p, unsigne
 {
 	close(p->infos[i].fd);
 	p->infos[i] = p->infos[--p->info_count];
-	atomic_fetch_sub(&cache->infos, 1);
-}
-
-static int children_read(int fd, int (*visit)(void *arg, uint32_t pid), void *arg)
-{
-	char text[1024 + 1];
-	size_t kept = 0; /* bytes of a number cut by the end of the buffer */
-	off_t offset = 0;
-	for (;;) {
-		ssize_t n = pread(fd, text + kept, sizeof(text) - 1 - kept, offset);
-		if (n <= 0)
-			return n < 0 ? -errno : 0;
-		offset += n;
-		const char *p = text, *end = text + kept + n, *last = memrchr(text, ' ', (size_t)(end - p));
-		uint64_t pid;
-		while (last && p < last && proc_number_next(&p, last, &pid)) {
-			int r = visit(arg, (uint32_t)pid);
-			if (r)
-				return r;
-		}
-		if ((size_t)n < 512) /* the file had no more to give */
-			return 0;
-		p = last ? last : text;
-		kept = (size_t)(end - p);
-		memmove(text, p, kept);
-	}
-}
-
-static int threads_children_each(struct process *p, int (*visit)(void *arg, uint32_t pid), void *arg)
-{
-	int copy = openat(p->task, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-	struct dirent *entry;
-	int r = 0, threads = 0;
-	if (!dir) {
-		r = -errno;
-		if (copy >= 0)
-			close(copy);
-		return r;
-	}
-	while (r == 0 && threads++ < THREADS_MAX && (entry = readdir(dir))) {
-		char name[sizeof(entry->d_name) + 16];
-		if (entry->d_name[0] == '.')
-			continue;
-		snprintf(name, sizeof(name), "%s/children", entry->d_name);
-		cleanup_fd int fd = openat(p->task, name, O_RDONLY | O_CLOEXEC);
-		r = fd < 0 ? 0 : children_read(fd, visit, arg); /* a thread may have ended */
-	}
-	closedir(dir);
-	return r;
-}
-
-int process_children_each(struct process *p, int (*visit)(void *arg, uint32_t pid), void *arg)
-{
-	struct stat st;
-	if (p->task < 0) {
-		p->task = openat(p->dir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (p->task < 0)
-			return errno == ENOENT ? -ESRCH : -errno;
-	}
-	if (p->children < 0) {
-		char name[32];
-		snprintf(name, sizeof(name), "%u/children", p->tid);
-		p->children = openat(p->task, name, O_RDONLY | O_CLOEXEC);
-		if (p->children < 0)
-			return -errno;
-	}
-	if (fstat(p->task, &st) == 0 && st.st_nlink == 3) /* one thread */
-		return children_read(p->children, visit, arg);
-	return threads_children_each(p, visit, arg);
+	process_kept_gone(cache);
 }
 
 bool process_alive(uint32_t pid)

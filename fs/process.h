@@ -65,7 +65,16 @@ bool process_exiting(struct process_cache *cache, uint32_t tid);
 /** A kept descriptor of "fdinfo/NUMBER": it shows what that number is at each reading, ENOENT when it is closed. */
 struct process_fdinfo {
 	uint32_t number;
+	uint32_t misses; /**< how often in a row it was closed */
 	int fd;
+};
+
+/** A kept descriptor of "task/TID/children" of another thread. */
+struct process_thread {
+	uint64_t ino; /**< of "task/TID": another task of the same number has another */
+	int fd;
+	uint32_t tid;
+	bool listed; /**< seen in this listing */
 };
 
 /**
@@ -90,6 +99,8 @@ struct process {
 	unsigned scans;	    /**< how often its descriptors were looked at */
 	struct process_fdinfo *infos; /**< kept "fdinfo/N" */
 	unsigned info_count;
+	struct process_thread *threads; /**< kept children files of a process with several threads */
+	unsigned thread_count;
 
 	unsigned refs;	   /**< guarded by the cache's lock; the table counts as one */
 	uint64_t used;	   /**< the cache's clock at the last get; its lock */
@@ -111,12 +122,20 @@ int process_fdinfo_keep(struct process_cache *cache, struct process *p, uint32_t
 /** Forget p->infos[i]; the last one takes its place. Caller holds p->lock. */
 void process_fdinfo_drop(struct process_cache *cache, struct process *p, unsigned i);
 
+/** May one more descriptor be kept open for all entries together? process_kept_gone() gives it back. No lock needed. */
+bool process_keep_one(struct process_cache *cache);
+void process_kept_gone(struct process_cache *cache);
+
+/* process_children.c */
 /**
  * Call @visit for each child of the process, of all its threads, until it
- * returns non-zero. Caller holds p->lock. Returns what @visit returned, 0, or -errno: -ENOENT when this kernel has no
- * "children" files.
+ * returns non-zero. Caller holds p->lock; cheapest when @p is the thread group's leader, whose entry all threads share.
+ * Returns what @visit returned, 0, or -errno: -ENOENT when this kernel has no "children" files.
  */
-int process_children_each(struct process *p, int (*visit)(void *arg, uint32_t pid), void *arg);
+int process_children_each(
+	struct process_cache *cache, struct process *p, int (*visit)(void *arg, uint32_t pid), void *arg);
+/** Forget p->threads[i]; the last one takes its place. Caller holds p->lock, or the last reference. */
+void process_thread_drop(struct process_cache *cache, struct process *p, unsigned i);
 
 /** What process_cache_new() was given. */
 const struct process_agents *process_cache_agents(const struct process_cache *cache);

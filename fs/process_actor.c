@@ -34,10 +34,15 @@ static bool program_unchanged(const struct process *p)
 	return p->looked && p->environ_fd >= 0 && pread(p->environ_fd, &byte, 1, 0) == 1;
 }
 
-/* Can the kept "environ" outlive an exec, because another process uses the same memory? */
+/*
+ * Can the kept "environ" outlive an exec, because another process uses the same memory? A parent that we may not look at (an init,
+ * another user's supervisor) does not: memory lets itself be looked at or not, whoever uses it.
+ */
 static bool memory_shared(const struct process *p, uint32_t ppid)
 {
-	return !ppid || syscall(SYS_kcmp, (pid_t)p->tid, (pid_t)ppid, KCMP_VM, 0, 0) <= 0;
+	long order = ppid ? syscall(SYS_kcmp, (pid_t)p->tid, (pid_t)ppid, KCMP_VM, 0, 0) : 0;
+
+	return order == 0 || (order < 0 && errno != EPERM);
 }
 
 static void environ_parse(struct process *p, int fd)

@@ -15,6 +15,7 @@
 #include "../../fs/proc_read.c"
 #include "../../fs/process.c"
 #include "../../fs/process_actor.c"
+#include "../../fs/process_children.c"
 
 #include <linux/fuse.h>
 #include <signal.h>

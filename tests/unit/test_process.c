@@ -13,6 +13,7 @@
 #include "../../fs/proc_read.c"
 #include "../../fs/process.c"
 #include "../../fs/process_actor.c"
+#include "../../fs/process_children.c"
 
 #include <linux/sched.h>
 #include <signal.h>
@@ -298,13 +299,106 @@ static void test_threads_and_bounds(void **state)
 	assert_true(after.st_size < before.st_size || before.st_size == 0);
 }
 
+/* --- children of threads --- */
+
+struct parent {
+	pthread_t id;
+	_Atomic pid_t child;
+	_Atomic bool end;
+};
+
+static void *parent_main(void *arg)
+{
+	struct parent *t = arg;
+
+	t->child = child_start(0);
+	while (!t->end)
+		usleep(1000);
+	return NULL;
+}
+
+static void parent_start(struct parent *t)
+{
+	*t = (struct parent){0};
+	assert_int_equal(pthread_create(&t->id, NULL, parent_main, t), 0);
+	while (!t->child)
+		usleep(1000);
+}
+
+static void parent_end(struct parent *t)
+{
+	t->end = true;
+	pthread_join(t->id, NULL);
+}
+
+static int child_sought(void *arg, uint32_t pid)
+{
+	return *(pid_t *)arg == (pid_t)pid ? 1 : 0;
+}
+
+static int children_have(struct process_cache *cache, struct process *p, pid_t pid)
+{
+	int r;
+
+	pthread_mutex_lock(&p->lock);
+	r = process_children_each(cache, p, child_sought, &pid);
+	pthread_mutex_unlock(&p->lock);
+	return r;
+}
+
+static void test_children_of_threads(void **state)
+{
+	struct process_cache *cache;
+	struct parent a, b;
+	struct process *p;
+	int idle;
+
+	(void)state;
+	assert_int_equal(process_cache_new(NULL, &cache), 0);
+	assert_int_equal(process_get(cache, (uint32_t)getpid(), &p), 0);
+	assert_int_equal(children_have(cache, p, 1), 0);
+	assert_int_equal(p->thread_count, 0); /* one thread: no listing */
+	parent_start(&a);
+	parent_start(&b);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(children_have(cache, p, a.child), 1);
+		assert_int_equal(children_have(cache, p, b.child), 1);
+		assert_int_equal(children_have(cache, p, 1), 0);
+	}
+	assert_int_equal(p->thread_count, 3);
+	/* Kept files are used as long as they are the listed thread's, and not longer. */
+	for (unsigned i = 0; i < p->thread_count; i++) {
+		idle = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		dup3(idle, p->threads[i].fd, O_CLOEXEC);
+		close(idle);
+	}
+	assert_int_equal(children_have(cache, p, a.child), 0);
+	for (unsigned i = 0; i < p->thread_count; i++)
+		p->threads[i].ino++;
+	assert_int_equal(children_have(cache, p, a.child), 1);
+	assert_int_equal(children_have(cache, p, b.child), 1);
+	/* The child of a thread that ended is another thread's, and what was kept of it is dropped. */
+	parent_end(&a);
+	assert_int_equal(children_have(cache, p, a.child), 1);
+	assert_int_equal(children_have(cache, p, 1), 0);
+	assert_int_equal(p->thread_count, 2);
+	child_end(a.child);
+	assert_int_equal(children_have(cache, p, a.child), 0);
+	parent_end(&b);
+	child_end(b.child);
+	process_put(cache, p);
+	assert_int_equal(atomic_load(&cache->kept), 2);
+	process_cache_free(cache);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stat_parse), cmocka_unit_test(test_killed),	       cmocka_unit_test(test_environ),
 		cmocka_unit_test(test_fdinfo), cmocka_unit_test(test_status_and_mount), cmocka_unit_test(test_zombie_has_no_table),
 		cmocka_unit_test(test_exec_seen),	       cmocka_unit_test(test_pid_reused),
-		cmocka_unit_test(test_ancestors),  cmocka_unit_test(test_threads_and_bounds),
+		cmocka_unit_test(test_ancestors), cmocka_unit_test(test_children_of_threads),
+		cmocka_unit_test(test_threads_and_bounds),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

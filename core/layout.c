@@ -16,11 +16,12 @@
 
 struct place {
 	const char *pattern;
+	char last; /* of the pattern: tells most paths apart */
 	uint32_t flags;
 };
 
 static const struct place places[] = {
-#define PLACE(pattern, flags) {pattern, flags},
+#define PLACE(pattern, flags) {pattern, sizeof(pattern) > 1 ? (pattern)[sizeof(pattern) - 2] : 0, flags},
 	LAYOUT_LIST(PLACE)
 #undef PLACE
 };
@@ -62,7 +63,7 @@ static uint32_t flags_of(const char *path, size_t len)
 	if (!depth || depth > PLACE_DEPTH_MAX)
 		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
-		if (pattern_matches(places[i].pattern, path, path + len))
+		if ((places[i].last == '*' || places[i].last == path[len - 1]) && pattern_matches(places[i].pattern, path, path + len))
 			return places[i].flags;
 	return 0;
 }

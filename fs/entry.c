@@ -97,21 +97,6 @@ double entry_adjust_live(struct fs *fs, uint32_t tid, struct stat *st)
 	return 0;
 }
 
-/* Only while somebody has it open for writing, which is mostly not so. */
-static bool is_newborn(struct fs *fs, uint64_t ino)
-{
-	struct node *node;
-	bool newborn;
-
-	if (!handles_writing(fs->handles, ino))
-		return false;
-	engine_lock(fs->engine);
-	node = tree_node(engine_tree(fs->engine), ino);
-	newborn = node && node->flags & NODE_NEWBORN;
-	engine_unlock(fs->engine);
-	return newborn;
-}
-
 bool entry_kept_by_us(struct fs *fs, uint64_t dir_ino)
 {
 	enum place_kind kind;
@@ -143,8 +128,6 @@ void entry_fill_live(struct fs *fs, uint32_t tid, const struct tree_attr *a, str
 		ret->generation = hidden_generation(fs->hidden, a->ino);
 	entry_stat_fill(a, a->ino, &ret->attr);
 	ret->attr_timeout = entry_adjust_live(fs, tid, &ret->attr);
-	if (S_ISREG(a->mode) && is_newborn(fs, a->ino))
-		ret->entry_timeout = 0; /* it may vanish with its writer */
 }
 
 bool entry_view(struct fs *fs, uint64_t node_id, uint64_t *ret_seq, uint64_t *ret_ino)

@@ -4,7 +4,7 @@
  * everything that answers with an entry.
  *
  * A file somebody has open for writing has attribute timeout 0: each process may see another size. So has an agent's: its times follow signs of life.
- * The name of a newborn has no entry timeout: it may vanish with its writer.
+ * The name of a newborn is cached like others: when it vanishes with its writer the kernel is told (inval.c).
  * Names in directories whose entries the daemon takes away by itself have none either.
  * Names below transactions/ have no entry timeout, nor has anything virtual that says so.
  */

@@ -40,6 +40,8 @@ void barrier_insert(struct engine *e, struct barrier *b)
 
 	b->next = *bucket;
 	*bucket = b;
+	barrier_due(e, b, BARRIER_NOW);
+	barrier_files_changed(e, b);
 }
 
 void barrier_drop(struct engine *e, struct barrier *b)
@@ -49,7 +51,35 @@ void barrier_drop(struct engine *e, struct barrier *b)
 	while (*at != b)
 		at = &(*at)->next;
 	*at = b->next;
+	due_remove(&e->barriers->due, &b->due);
+	for (at = &e->barriers->changed; b->files_changed && *at; at = &(*at)->next_changed)
+		if (*at == b) {
+			*at = b->next_changed;
+			break;
+		}
+	for (at = &e->barriers->unsafe; b->unsafe && *at; at = &(*at)->next_unsafe)
+		if (*at == b) {
+			*at = b->next_unsafe;
+			break;
+		}
 	barrier_free(b);
+}
+
+void barrier_due(struct engine *e, struct barrier *b, int64_t due_ns)
+{
+	if (b->record.status == BARRIER_IN_PROGRESS)
+		due_set(&e->barriers->due, &b->due, due_ns);
+	else
+		due_remove(&e->barriers->due, &b->due);
+}
+
+void barrier_files_changed(struct engine *e, struct barrier *b)
+{
+	if (b->files_changed || b->record.status != BARRIER_IN_PROGRESS)
+		return;
+	b->files_changed = true;
+	b->next_changed = e->barriers->changed;
+	e->barriers->changed = b;
 }
 
 void barrier_free(struct barrier *b)
@@ -76,7 +106,6 @@ int barrier_new(struct engine *e, const char *session, const char *id, const str
 	b->first_timeout_s = b->record.timeout_s = timeout_s;
 	b->record.started_ns = env_time_ns(e->env);
 	b->started_mono_ns = env_monotonic_ns(e->env);
-	b->dirty = true;
 	*ret = b;
 	return 0;
 }
@@ -171,15 +200,16 @@ int barrier_look(struct engine *e, struct barrier *b)
 
 /* ---- what others ask and say ---- */
 
-void barriers_changed(struct engine *e, struct session *s, uint64_t dir_ino)
+void barriers_changed(struct engine *e, struct session *s, uint64_t dir_ino, uint64_t ino)
 {
 	struct barrier *b = barrier_find(e, dir_ino);
 
 	if (b) {
-		b->dirty = true;
-		__atomic_store_n(&e->barriers->files_changed, true, __ATOMIC_RELEASE);
+		barrier_due(e, b, BARRIER_NOW);
+		barrier_files_changed(e, b);
 	} else if (e->barriers && s && s->sync_ino == dir_ino) {
-		e->barriers->rescan = true;
+		if (barrier_is_there(e, s->id, ino) != (barrier_find(e, ino) != NULL))
+			e->barriers->rescan = true;
 	} else {
 		return;
 	}
@@ -196,7 +226,8 @@ void barriers_agent_died(struct engine *e, const struct session *s, const char *
 				continue;
 			(void)id_list_add(
 				&b->dead, agent, strlen(agent)); /* without memory its status tells, or the timeout */
-			b->dirty = any = true;
+			barrier_due(e, b, BARRIER_NOW);
+			any = true;
 		}
 	if (any)
 		upkeep_wake(e);

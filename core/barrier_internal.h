@@ -12,6 +12,7 @@
 #define MILESTONEFS_BARRIER_INTERNAL_H
 
 #include "barrier.h"
+#include "due.h"
 #include "engine_internal.h"
 
 /** More ids than these in a list are not looked at. */
@@ -73,21 +74,27 @@ struct barrier {
 	struct id_list dead;      /**< agents that died or left the session since the start */
 	int64_t started_mono_ns;
 	const struct version *participants_file, *timeout_file; /**< that were read; NULL none */
-	bool dirty;                                             /**< look again */
 	bool stale;                                             /**< the record says less than is known */
-	int64_t due_ns;                                         /**< monotonic: look again then */
+	struct due due;                                         /**< monotonic: look again then; barrier_due() sets it */
+	bool files_changed;                                     /**< `participants` or `timeout` may have another version */
+	struct barrier *next_changed;                           /**< on barriers.changed */
 	int64_t record_due_ns;                                  /**< earliest time to write the record again */
 	uint64_t changes;                                       /**< counts what a prepared transaction depends on */
 	bool unsafe; /**< it has ended, but that is not acknowledged yet: nobody hears of it */
+	struct barrier *next_unsafe; /**< on barriers.unsafe */
 };
 
-#define BARRIER_BUCKETS 256
+#define BARRIER_BUCKETS 4096
+/** Due at once. */
+#define BARRIER_NOW INT64_MIN
 
 /** Under the engine's lock. */
 struct barriers {
 	struct barrier *buckets[BARRIER_BUCKETS]; /**< by dir_ino */
-	bool rescan;                              /**< names in some .sync changed */
-	bool files_changed; /**< read and written with __atomic, without the lock: a `participants` or `timeout` file may have another version */
+	bool rescan;                              /**< a directory came or went in some .sync, and not by mkdir or rmdir */
+	struct due_queue due;                     /**< those in progress */
+	struct barrier *changed;                  /**< those with files_changed */
+	struct barrier *unsafe;
 	void (*observer)(void *arg);
 	void *observer_arg;
 };
@@ -99,6 +106,12 @@ int barrier_new(struct engine *e, const char *session, const char *id, const str
 	struct barrier **ret);
 void barrier_free(struct barrier *b);
 void barrier_insert(struct engine *e, struct barrier *b);
+/** Look at it again then; one that has ended is looked at no more. Lock held. */
+void barrier_due(struct engine *e, struct barrier *b, int64_t due_ns);
+/** Look whether its files have another version. Lock held. */
+void barrier_files_changed(struct engine *e, struct barrier *b);
+/** Is the directory one of a barrier of that session? Lock held. */
+bool barrier_is_there(struct engine *e, const char *session, uint64_t dir_ino);
 /** Out of the table, freed. */
 void barrier_drop(struct engine *e, struct barrier *b);
 /** Acknowledgements as the directory has them now, and who is missing or not registered. Lock held. 0 or -ENOMEM. */

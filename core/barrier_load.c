@@ -25,24 +25,24 @@ static const struct version *version_of(const struct node *n)
 	return n ? n->newest : NULL;
 }
 
-/* A file of a barrier in progress that has another version than the one read. Lock held. */
+/* A file of a barrier in progress that has another version than the one read. Barriers without are done with. Lock held. */
 static bool file_wanted(struct engine *e, struct wanted_file *ret)
 {
-	for (size_t i = 0; i < BARRIER_BUCKETS; i++)
-		for (struct barrier *b = e->barriers->buckets[i]; b; b = b->next) {
-			struct node *n;
+	struct barrier *b;
 
-			if (b->record.status != BARRIER_IN_PROGRESS)
-				continue;
-			n = barrier_file(e, b->dir_ino, BARRIER_PARTICIPANTS_FILE);
-			*ret = (struct wanted_file){.dir_ino = b->dir_ino, .ino = n ? n->ino : 0};
-			if (version_of(n) != b->participants_file)
-				return true;
-			n = barrier_file(e, b->dir_ino, BARRIER_TIMEOUT_FILE);
-			*ret = (struct wanted_file){.dir_ino = b->dir_ino, .ino = n ? n->ino : 0, .timeout = true};
-			if (version_of(n) != b->timeout_file)
-				return true;
-		}
+	while ((b = e->barriers->changed)) {
+		struct node *participants = barrier_file(e, b->dir_ino, BARRIER_PARTICIPANTS_FILE);
+		struct node *timeout = barrier_file(e, b->dir_ino, BARRIER_TIMEOUT_FILE), *n;
+
+		ret->timeout = version_of(participants) == b->participants_file;
+		n = ret->timeout ? timeout : participants;
+		ret->dir_ino = b->dir_ino;
+		ret->ino = n ? n->ino : 0;
+		if (b->record.status == BARRIER_IN_PROGRESS && (!ret->timeout || version_of(timeout) != b->timeout_file))
+			return true;
+		e->barriers->changed = b->next_changed;
+		b->files_changed = false;
+	}
 	return false;
 }
 
@@ -56,7 +56,8 @@ static int file_apply(struct engine *e, const struct wanted_file *w, const struc
 	if (!b || version_of(barrier_file(
 			  e, w->dir_ino, w->timeout ? BARRIER_TIMEOUT_FILE : BARRIER_PARTICIPANTS_FILE)) != base)
 		return 0; /* there is something newer to look at */
-	b->dirty = b->stale = true;
+	barrier_due(e, b, BARRIER_NOW);
+	b->stale = true;
 	b->changes++;
 	if (w->timeout) {
 		b->timeout_file = base;
@@ -101,17 +102,14 @@ static int file_read(struct engine *e, const struct wanted_file *w)
 void barriers_read_files(struct engine *e)
 {
 	struct wanted_file w;
-	bool more = e->barriers && __atomic_exchange_n(&e->barriers->files_changed, false, __ATOMIC_ACQ_REL);
+	bool more = e->barriers;
 
 	while (more) {
 		engine_lock(e);
 		more = file_wanted(e, &w);
 		engine_unlock(e);
-		if (more && file_read(e, &w)) {
-			__atomic_store_n(&e->barriers->files_changed, true,
-				__ATOMIC_RELEASE); /* no memory now: at the next upkeep */
-			return;
-		}
+		if (more && file_read(e, &w))
+			return; /* no memory now: at the next upkeep */
 	}
 }
 
@@ -150,14 +148,13 @@ static int session_find_unknown(struct engine *e, struct session *s, struct foun
 	return 0;
 }
 
-/* Is it still where a barrier is? Lock held. */
-static bool is_there(struct engine *e, const char *session, uint64_t dir_ino)
+bool barrier_is_there(struct engine *e, const char *session, uint64_t dir_ino)
 {
 	struct session *s = registry_session(e, session);
 	struct node *n = tree_node(e->tree, dir_ino);
 	struct dentry *d = n ? tree_name_at(n, SEQ_LIVE) : NULL;
 
-	return s && d && d->parent->ino == s->sync_ino;
+	return s && d && d->parent->ino == s->sync_ino && S_ISDIR(n->newest->attrs->mode);
 }
 
 /* Barriers that have gone are dropped; returns whether any was. Lock held. */
@@ -168,7 +165,7 @@ static bool drop_gone(struct engine *e)
 	for (size_t i = 0; i < BARRIER_BUCKETS; i++)
 		for (struct barrier *b = e->barriers->buckets[i], *next; b; b = next) {
 			next = b->next;
-			if (!is_there(e, b->session, b->dir_ino)) {
+			if (!barrier_is_there(e, b->session, b->dir_ino)) {
 				barrier_drop(e, b);
 				any = true;
 			}
@@ -230,12 +227,11 @@ static int barriers_load(struct engine *e, const struct found_list *l)
 		if (r)
 			return r;
 		engine_lock(e);
-		if (barrier_find(e, b->dir_ino) || !is_there(e, b->session, b->dir_ino))
+		if (barrier_find(e, b->dir_ino) || !barrier_is_there(e, b->session, b->dir_ino))
 			barrier_free(b);
 		else
 			barrier_insert(e, b);
 		engine_unlock(e);
-		__atomic_store_n(&e->barriers->files_changed, true, __ATOMIC_RELEASE);
 	}
 	return 0;
 }

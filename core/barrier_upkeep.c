@@ -13,6 +13,7 @@
  * again after RETRY_NS. When nothing can be written any more, the barrier stays in progress and its readers are told (barrier_result()).
  */
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "barrier_internal.h"
@@ -100,7 +101,7 @@ static int job_of(struct engine *e, struct barrier *b, int64_t now_ns, struct jo
 	ret->record = barrier_record_node(e, b->session, b->id, NULL);
 	if (ret->status == BARRIER_IN_PROGRESS && (!b->stale || !ret->record || now_ns < b->record_due_ns)) {
 		b->stale = b->stale && ret->record;
-		b->due_ns = next_look_ns(b);
+		barrier_due(e, b, next_look_ns(b));
 		return 0;
 	}
 	if (ret->status != BARRIER_IN_PROGRESS)
@@ -116,21 +117,19 @@ static int job_of(struct engine *e, struct barrier *b, int64_t now_ns, struct jo
 /* The first barrier something is to be done with. */
 static bool next_job(struct engine *e, int64_t now_ns, struct job *ret)
 {
-	for (size_t i = 0; i < BARRIER_BUCKETS; i++)
-		for (struct barrier *b = e->barriers->buckets[i]; b; b = b->next) {
-			int r;
+	const struct due *first;
 
-			if (b->record.status != BARRIER_IN_PROGRESS || (!b->dirty && now_ns < b->due_ns))
-				continue;
-			b->dirty = false;
-			r = job_of(e, b, now_ns, ret);
-			if (r > 0)
-				return true;
-			if (r < 0) {
-				buf_release(&ret->text);
-				b->due_ns = now_ns + RETRY_NS;
-			}
+	while ((first = e->barriers->due.first) && first->ns <= now_ns) {
+		struct barrier *b = (struct barrier *)((char *)first - offsetof(struct barrier, due));
+		int r = job_of(e, b, now_ns, ret);
+
+		if (r > 0)
+			return true;
+		if (r < 0) {
+			buf_release(&ret->text);
+			barrier_due(e, b, now_ns + RETRY_NS);
 		}
+	}
 	return false;
 }
 
@@ -171,12 +170,18 @@ static void job_note(struct engine *e, const struct job *j, int64_t now_ns, int 
 		b->record.status = j->status;
 		b->record.reason = j->reason;
 		b->record.ended_ns = j->ended_ns;
-		b->unsafe = j->status != BARRIER_IN_PROGRESS;
+		if (j->status != BARRIER_IN_PROGRESS) {
+			b->unsafe = true;
+			b->next_unsafe = e->barriers->unsafe;
+			e->barriers->unsafe = b;
+		}
 		b->stale = false;
 		b->record_due_ns = now_ns + BARRIER_RECORD_INTERVAL_NS;
 	}
-	b->dirty = !r || r == -EAGAIN;
-	b->due_ns = r == -EROFS || r == -EIO ? INT64_MAX : now_ns + RETRY_NS;
+	if (!r || r == -EAGAIN)
+		barrier_due(e, b, BARRIER_NOW);
+	else
+		barrier_due(e, b, r == -EROFS || r == -EIO ? INT64_MAX : now_ns + RETRY_NS);
 }
 
 static int job_do(struct engine *e, struct job *j, int64_t now_ns)
@@ -208,9 +213,9 @@ static void ends_acknowledge(struct engine *e, uint64_t seq)
 	if (engine_wait(e, seq, JOURNAL_ACKNOWLEDGED))
 		return; /* the journal is poisoned, and that is what readers hear */
 	engine_lock(e);
-	for (size_t i = 0; i < BARRIER_BUCKETS; i++)
-		for (struct barrier *b = e->barriers->buckets[i]; b; b = b->next)
-			b->unsafe = false;
+	for (struct barrier *b = e->barriers->unsafe; b; b = b->next_unsafe)
+		b->unsafe = false;
+	e->barriers->unsafe = NULL;
 	engine_unlock(e);
 }
 
@@ -246,10 +251,8 @@ int64_t barriers_upkeep(struct engine *e, int64_t now_ns)
 	if (tell)
 		barriers_tell(e);
 	engine_lock(e);
-	for (size_t i = 0; i < BARRIER_BUCKETS; i++)
-		for (const struct barrier *b = e->barriers->buckets[i]; b; b = b->next)
-			if (b->record.status == BARRIER_IN_PROGRESS)
-				due_ns = MIN(due_ns, b->dirty ? now_ns : b->due_ns);
+	if (e->barriers->due.first)
+		due_ns = MIN(due_ns, MAX(e->barriers->due.first->ns, now_ns));
 	engine_unlock(e);
 	return due_ns;
 }

@@ -406,8 +406,8 @@ void upkeep_session_changed(struct engine *e, struct session *s);
 void upkeep_arm_files(struct engine *e);
 /** At the end of a mount: write what is pending, whenever it is due. No lock held, no other thread in upkeep. */
 void upkeep_finish(struct engine *e);
-/** Something in agents/.sync or in a barrier's directory changed: look again. Lock held. */
-void barriers_changed(struct engine *e, struct session *s, uint64_t dir_ino);
+/** Something in agents/.sync or in a barrier's directory changed (@ino: what has or had the name): look again. Lock held. */
+void barriers_changed(struct engine *e, struct session *s, uint64_t dir_ino, uint64_t ino);
 /** After that: `participants` and `timeout` files that have another version count from now on. No lock held (they are read). */
 void barriers_read_files(struct engine *e);
 /** Call the barriers' observer. No lock held. */
@@ -422,6 +422,8 @@ void lock_files_process_ended(struct engine *e, uint32_t pid);
 void lock_files_process_seen(struct engine *e, uint32_t pid, int64_t started_ns);
 /** Pids that locks add to the watched ones. Lock held. */
 void lock_files_each_pid(struct engine *e, void (*fn)(void *arg, uint32_t pid), void *arg);
+/** Have these changed since this was asked last? Lock held. */
+bool lock_files_pids_changed(struct engine *e);
 
 /** Tasks of upkeep.c: do what is due at @now_ns (monotonic), return when they are due next (INT64_MAX: only when woken). No lock held. */
 int64_t barriers_upkeep(struct engine *e, int64_t now_ns);

@@ -14,12 +14,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <utlist.h>
 
 #include "lock_file_internal.h"
 #include "upkeep.h"
 
 #define CONTENT_BYTES_MAX 4096
 #define PID_MAX (1 << 22)
+#define SWEEP_MIN 1024
 /* Clocks are set a little now and then, and a process's start is known in ticks. */
 #define STARTED_SLACK_NS (2 * NS_PER_S)
 
@@ -39,13 +41,59 @@ static struct lock_file *lock_find(struct engine *e, uint64_t ino)
 	return e->lock_files ? *slot_of(e, ino) : NULL;
 }
 
+/* Newborns come and go without a word; so when there are twice as many as were found there, look again. */
+static void sweep(struct engine *e)
+{
+	struct lock_files *ls = e->lock_files;
+
+	for (size_t i = 0; i < LOCK_FILE_BUCKETS; i++)
+		for (struct lock_file *l = ls->buckets[i], *next; l; l = next) {
+			next = l->next;
+			if (!lock_file_name(e, tree_node(e->tree, l->ino)))
+				lock_file_drop(e, l->ino);
+		}
+	ls->sweep_at = 2 * ls->count + SWEEP_MIN;
+}
+
 static struct lock_file *lock_get(struct engine *e, uint64_t ino)
 {
-	struct lock_file **at = slot_of(e, ino);
+	struct lock_files *ls = e->lock_files;
+	struct lock_file **at;
 
-	if (!*at && (*at = calloc(1, sizeof(**at))))
+	if (ls->count > ls->sweep_at)
+		sweep(e);
+	at = slot_of(e, ino);
+	if (!*at && (*at = calloc(1, sizeof(**at)))) {
 		(*at)->ino = ino;
+		ls->count++;
+	}
 	return *at;
+}
+
+void lock_file_set_pid(struct engine *e, struct lock_file *l, uint32_t pid)
+{
+	struct lock_file **pids = e->lock_files->pids;
+
+	if (l->pid == pid)
+		return;
+	if (l->pid)
+		DL_DELETE2(pids[l->pid % LOCK_FILE_BUCKETS], l, pid_prev, pid_next);
+	l->pid = pid;
+	if (pid)
+		DL_PREPEND2(pids[pid % LOCK_FILE_BUCKETS], l, pid_prev, pid_next);
+	e->lock_files->pids_changed = true;
+}
+
+void lock_file_set_due(struct engine *e, struct lock_file *l, enum release_why due)
+{
+	if (l->due == due)
+		return;
+	if (l->due)
+		DL_DELETE2(e->lock_files->due, l, due_prev, due_next);
+	if (due)
+		DL_APPEND2(e->lock_files->due, l, due_prev, due_next);
+	l->due = due;
+	e->lock_files->pids_changed = true;
 }
 
 void lock_file_drop(struct engine *e, uint64_t ino)
@@ -54,7 +102,10 @@ void lock_file_drop(struct engine *e, uint64_t ino)
 
 	if (!l)
 		return;
+	lock_file_set_pid(e, l, 0);
+	lock_file_set_due(e, l, RELEASE_NOT);
 	*at = l->next;
+	e->lock_files->count--;
 	free(l);
 }
 
@@ -170,11 +221,11 @@ static bool look_end(struct engine *e, const struct look *l)
 		return true; /* it has no owner that could die */
 	known->token = l->token;
 	known->version = l->version;
-	known->pid = l->pid;
+	lock_file_set_pid(e, known, l->pid);
 	memcpy(known->named, l->named, sizeof(known->named));
 	known->creator = l->creator;
 	known->taken_ns = l->taken_ns;
-	known->due = RELEASE_NOT;
+	lock_file_set_due(e, known, RELEASE_NOT);
 	return true;
 }
 
@@ -254,9 +305,9 @@ static bool agent_lives(struct engine *e, const char *agent, const char *session
 	return false;
 }
 
-static void owner_died(struct lock_file *l, const char *agent)
+static void owner_died(struct engine *e, struct lock_file *l, const char *agent)
 {
-	l->due = RELEASE_AGENT_DEAD;
+	lock_file_set_due(e, l, RELEASE_AGENT_DEAD);
 	memcpy(l->due_agent, agent, strlen(agent) + 1);
 }
 
@@ -270,7 +321,7 @@ static void agent_check(struct engine *e, struct lock_file *l, const char *sessi
 	if (of && strcmp(of, session) != 0 && !registered_in(e, owner, of))
 		of = NULL; /* the session its creator named knows no such agent */
 	if (!agent_lives(e, owner, of, session))
-		owner_died(l, owner);
+		owner_died(e, l, owner);
 }
 
 void lock_files_agent_died(struct engine *e, const char *session, const char *agent)
@@ -283,10 +334,9 @@ void lock_files_agent_died(struct engine *e, const char *session, const char *ag
 
 static void process_gone(struct engine *e, uint32_t pid, int64_t written_before_ns)
 {
-	for (size_t i = 0; e->lock_files && i < LOCK_FILE_BUCKETS; i++)
-		for (struct lock_file *l = e->lock_files->buckets[i]; l; l = l->next)
-			if (l->pid == pid && engine_seq_time(e, l->version->born) < written_before_ns)
-				l->due = RELEASE_PROCESS_ENDED;
+	for (struct lock_file *l = e->lock_files ? e->lock_files->pids[pid % LOCK_FILE_BUCKETS] : NULL; l; l = l->pid_next)
+		if (l->pid == pid && engine_seq_time(e, l->version->born) < written_before_ns)
+			lock_file_set_due(e, l, RELEASE_PROCESS_ENDED);
 }
 
 void lock_files_process_ended(struct engine *e, uint32_t pid)
@@ -309,7 +359,7 @@ void lock_file_creator_died(struct engine *e, uint64_t ino, uint32_t pid)
 	if (l && l->token && !l->pid && !lock_file_agent(e, l, &session)) {
 		if (!l->creator.pid)
 			l->creator.pid = pid;
-		l->due = RELEASE_CREATOR_DIED;
+		lock_file_set_due(e, l, RELEASE_CREATOR_DIED);
 		upkeep_wake(e);
 	}
 	engine_unlock(e);
@@ -329,9 +379,18 @@ void lock_file_shared(struct engine *e, uint64_t ino)
 void lock_files_each_pid(struct engine *e, void (*fn)(void *arg, uint32_t pid), void *arg)
 {
 	for (size_t i = 0; e->lock_files && i < LOCK_FILE_BUCKETS; i++)
-		for (const struct lock_file *l = e->lock_files->buckets[i]; l; l = l->next)
-			if (l->pid && l->due != RELEASE_PROCESS_ENDED)
+		for (const struct lock_file *l = e->lock_files->pids[i]; l; l = l->pid_next)
+			if (l->due != RELEASE_PROCESS_ENDED)
 				fn(arg, l->pid);
+}
+
+bool lock_files_pids_changed(struct engine *e)
+{
+	bool changed = e->lock_files && e->lock_files->pids_changed;
+
+	if (changed)
+		e->lock_files->pids_changed = false;
+	return changed;
 }
 
 void lock_files_set_probe(struct engine *e, bool (*alive)(uint32_t pid))
@@ -396,7 +455,7 @@ static void start_check(struct engine *e, struct lock_file *l)
 		of = c->session[0] && was_agent(e, owner, c->session, l->token) ? c->session : NULL;
 	}
 	if (owner && !agent_lives(e, owner, of, NULL))
-		owner_died(l, owner);
+		owner_died(e, l, owner);
 }
 
 int lock_files_start(struct engine *e)

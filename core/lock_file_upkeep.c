@@ -55,7 +55,7 @@ static int release_stage(struct txn *t, struct lock_file *l)
 	cleanup_buf struct buf name = BUF_INIT, owner = BUF_INIT;
 
 	if (!d || d->born != l->token || !tree_version_same_content(l->version, n->newest)) {
-		l->due = RELEASE_NOT;
+		lock_file_set_due(e, l, RELEASE_NOT);
 		return 0;
 	}
 	t->path = engine_child_path(t, d->parent, d->name->text);
@@ -76,14 +76,16 @@ static int release_stage(struct txn *t, struct lock_file *l)
 /* The first that is due; those that went away are forgotten on the way. Lock held. */
 static struct lock_file *next_due(struct engine *e)
 {
-	for (size_t i = 0; i < LOCK_FILE_BUCKETS; i++)
-		for (struct lock_file *l = e->lock_files->buckets[i], *next; l; l = next) {
-			next = l->next;
-			if (!lock_file_name(e, tree_node(e->tree, l->ino)))
-				lock_file_drop(e, l->ino);
-			else if (l->due && !l->shared)
-				return l;
-		}
+	struct lock_file *l;
+
+	while ((l = e->lock_files->due)) {
+		if (!lock_file_name(e, tree_node(e->tree, l->ino)))
+			lock_file_drop(e, l->ino);
+		else if (l->shared)
+			lock_file_set_due(e, l, RELEASE_NOT); /* it stays, whoever dies */
+		else
+			return l;
+	}
 	return NULL;
 }
 

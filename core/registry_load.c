@@ -210,7 +210,7 @@ static enum concern concern_of(struct engine *e, const struct change *c)
 		return CONCERN_LOCK;
 	case PLACE_SYNC:
 	case PLACE_BARRIER:
-		barriers_changed(e, p->session, p->ino);
+		barriers_changed(e, p->session, p->ino, c->ino);
 		return p->kind == PLACE_BARRIER ? CONCERN_BARRIER : CONCERN_NONE;
 	default:
 		file = place_find(e->registry, c->ino);

@@ -64,8 +64,10 @@ int upkeep_start(struct engine *e)
 
 void upkeep_free(struct upkeep *u)
 {
-	if (u)
+	if (u) {
 		free(u->pids);
+		free(u->agent_pids);
+	}
 	free(u);
 }
 
@@ -140,15 +142,19 @@ static bool agent_pid_matters(const struct agent *a)
 	return a->fields.pid && a->fields.pid != a->ended_pid && !a->process_ended && !a->removed_ns && agent_status_is_live(a->fields.status);
 }
 
-static void pid_list_fill(struct engine *e, struct pid_list *l)
+static void pid_list_add_agents(struct engine *e, struct pid_list *l)
 {
-	size_t n = 0;
-
 	for (const struct session *s = registry_first_session(e); s; s = s->next)
 		for (const struct agent *a = s->agents; a; a = a->next)
 			if (agent_pid_matters(a))
 				pid_list_add(l, a->fields.pid);
-	lock_files_each_pid(e, pid_list_add, l);
+}
+
+/* In order, each once. */
+static void pid_list_sort(struct pid_list *l)
+{
+	size_t n = 0;
+
 	if (l->count)
 		qsort(l->items, l->count, sizeof(*l->items), by_pid);
 	for (size_t i = 0; i < l->count; i++)
@@ -157,22 +163,57 @@ static void pid_list_fill(struct engine *e, struct pid_list *l)
 	l->count = n;
 }
 
+/* The list becomes @l's, which is freed. Returns whether it is another than before. */
+static bool pids_become(struct watched_pid **pids, size_t *count, struct pid_list *l)
+{
+	if (l->count == *count && (!l->count || !memcmp(l->items, *pids, l->count * sizeof(*l->items)))) {
+		free(l->items);
+		return false;
+	}
+	free(*pids);
+	*pids = l->items;
+	*count = l->count;
+	return true;
+}
+
+/* Of agents there are few, and their processes matter or not for many reasons; of locks there may be many, and they say when they change. */
+static bool pids_gather(struct engine *e, struct pid_list *ret)
+{
+	struct upkeep *u = e->upkeep;
+	struct pid_list agents = {0};
+	bool changed;
+
+	pid_list_add_agents(e, &agents);
+	pid_list_sort(&agents);
+	changed = agents.error || u->pids_missed || lock_files_pids_changed(e);
+	changed = pids_become(&u->agent_pids, &u->agent_pid_count, &agents) || changed;
+	if (!changed)
+		return false;
+	pid_list_add_agents(e, ret);
+	lock_files_each_pid(e, pid_list_add, ret);
+	u->pids_missed = ret->error; /* without memory: at the next call */
+	return !ret->error;
+}
+
+/* Many are sorted without the lock: only this thread alters the list. */
 static void watch_again(struct engine *e)
 {
 	struct upkeep *u = e->upkeep;
 	struct pid_list l = {0};
+	bool changed;
 
 	engine_lock(e);
-	pid_list_fill(e, &l);
-	if (!l.error && (l.count != u->pid_count || (l.count && memcmp(l.items, u->pids, l.count * sizeof(*l.items)) != 0))) {
-		free(u->pids);
-		u->pids = l.items;
-		u->pid_count = l.count;
-		l.items = NULL;
-		__atomic_store_n(&u->pid_generation, u->pid_generation + 1, __ATOMIC_RELEASE);
-	}
+	changed = pids_gather(e, &l);
 	engine_unlock(e);
-	free(l.items);
+	if (!changed) {
+		free(l.items);
+		return;
+	}
+	pid_list_sort(&l);
+	engine_lock(e);
+	if (pids_become(&u->pids, &u->pid_count, &l))
+		__atomic_store_n(&u->pid_generation, u->pid_generation + 1, __ATOMIC_RELEASE);
+	engine_unlock(e);
 }
 
 int upkeep_watched_pids(struct engine *e, struct watched_pid **ret, size_t *ret_count, uint64_t *ret_generation)

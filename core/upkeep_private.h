@@ -33,6 +33,9 @@ struct upkeep {
 	bool no_room;	      /**< upkeep's own, like the next: somebody was refused room since all was due */
 	int64_t room_look_ns; /**< monotonic: not before then */
 	bool ends;	      /**< the mount ends: whatever is pending is due */
+	struct watched_pid *agent_pids; /**< what agents added to these */
+	size_t agent_pid_count;
+	bool pids_missed; /**< there was no memory for those that matter now */
 	struct watched_pid *pids;
 	size_t pid_count, pid_capacity;
 	uint64_t pid_generation; /**< atomic */

@@ -191,7 +191,7 @@ void draft_unref(struct draft *d)
 			if (name)
 				gone = (struct change){.type = CHANGE_UNLINK, .ino = d->ino, .parent = name->parent->ino,
 						       .name = name->name->text, .name_len = name->name->len};
-			tree_newborn_unlink(e->tree, n);
+			engine_newborn_unlink(e, n);
 		}
 	}
 	engine_unlock(e);

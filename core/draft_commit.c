@@ -213,7 +213,7 @@ static void put_back(struct txn *t, struct draft *d, const char *path)
 	if (!(d->node->flags & NODE_NEWBORN) || !d->node->nlink || !engine_removed_file(t->e, path))
 		return;
 	drafts_note_unlinked(t->e, d->node, UINT32_MAX); /* by nobody */
-	tree_newborn_unlink(t->e->tree, d->node);
+	engine_newborn_unlink(t->e, d->node);
 	engine_put_back(t, path);
 }
 

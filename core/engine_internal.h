@@ -108,6 +108,7 @@ struct engine {
 	struct ended_draft *ended; /**< drafts published by transactions not yet known to be safe */
 	size_t ended_first, ended_count, ended_capacity; /**< entries before ended_first are done with */
 	struct seq_list over; /**< ids of drafts that ended otherwise; the next transaction says so */
+	struct restore_diff *restoring; /**< views that are being compared: restore_internal.h */
 	struct removed_name removed[REMOVED_RECENTLY_MAX];
 	size_t removed_next;
 	struct buf problems; /**< sentences for health, from recovery */
@@ -369,6 +370,13 @@ int engine_check_content(struct engine *e, struct request *q, const char *path, 
 			 bool *ret_malformed);
 /** Was there ever well-formed, non-empty content at this name? Reads content; engine lock not held. */
 bool engine_had_valid(struct engine *e, const char *path, const struct node *node);
+
+/* ---- restore_diff.c ---- */
+/** Before they are applied: a restore that compares views may depend on what these changes alter, or on an entry of a newborn. Lock held. */
+void restores_note_changes(struct engine *e, const struct change *changes, size_t count);
+void restores_note_entry(struct engine *e, uint64_t parent, uint64_t ino);
+/** tree_newborn_unlink(), and whoever depends on the name is told. Lock held. */
+void engine_newborn_unlink(struct engine *e, struct node *n);
 
 /* ---- the state model: registry.c, barrier.c, lock_file.c, upkeep.c, file_edit.c, engine_model.c ---- */
 

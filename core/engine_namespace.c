@@ -52,6 +52,12 @@ char *engine_child_path(struct txn *t, const struct node *parent, const char *na
 	return copy;
 }
 
+void engine_newborn_unlink(struct engine *e, struct node *n)
+{
+	restores_note_entry(e, 0, n->ino);
+	tree_newborn_unlink(e->tree, n);
+}
+
 void engine_inherit(const struct node *parent, const struct request *q, uint32_t *mode, uint32_t *gid)
 {
 	*gid = q->gid;
@@ -123,6 +129,7 @@ int engine_create(struct engine *e, struct request *q, uint64_t parent, const ch
 		c.mode = S_IFREG | (mode & 07777);
 		engine_inherit(dir, q, &c.mode, &c.gid);
 		c.ino = tree_take_ino(e->tree);
+		restores_note_entry(e, parent, c.ino);
 		r = tree_newborn_create(e->tree, &c, env_time_ns(e->env), &n);
 	}
 	if (!r)

@@ -136,7 +136,7 @@ static int unlink_stage(struct txn *t, uint64_t parent, const char *name)
 	if (n->nlink == 1)
 		drafts_note_unlinked(e, n, t->q->actor.pid);
 	if (n->flags & NODE_NEWBORN) {
-		tree_newborn_unlink(e->tree, n);
+		engine_newborn_unlink(e, n);
 		return 0;
 	}
 	add_unlink(t, d);

@@ -233,7 +233,7 @@ static void stage_replace(struct renaming *x, struct txn *t)
 	if (old->nlink == 1 || S_ISDIR(old->newest->attrs->mode))
 		drafts_note_unlinked(x->e, old, UINT32_MAX); /* whoever has it open did not ask for this */
 	if (old->flags & NODE_NEWBORN)
-		tree_newborn_unlink(x->e->tree, old);
+		engine_newborn_unlink(x->e, old);
 	else
 		add_unlink(t, old->ino, x->new_parent, x->new_name);
 }
@@ -299,6 +299,7 @@ static int renaming_stage(struct renaming *x, struct txn *t, struct draft_plan *
 	} else if (newborn && !plan) {
 		if (x->to) /* what was to be in it was refused: the last good version stays */
 			return reason_set(&x->q->reason, -EBADMSG, "rename", "%s has no content: what was written to it was refused", x->from_path);
+		restores_note_entry(x->e, x->new_parent, x->node->ino);
 		r = tree_newborn_rename(x->e->tree, x->node, tree_node(x->e->tree, x->new_parent), x->new_name, strlen(x->new_name));
 	} else {
 		stage_replace(x, t);

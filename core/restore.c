@@ -3,8 +3,9 @@
  * Restoring: a session's state/ and agents/ become what they were at a checkpoint, in one transaction, which is the difference of two views
  * (restore_diff.c). A checkpoint is taken first, so a restore can be undone by another one. Afterwards it is checked (restore_check.c).
  *
- * The difference is made and staged under one hold of the engine's lock; only its size is not known before. So room for an ordinary one is reserved
- * first, and if that is too little, it is thrown away and made again with enough.
+ * The difference is made in slices of the engine's lock (restore_diff.c). It is void when somebody changes what it depends on meanwhile, and then made
+ * again; after SLICED_TRIES of these it is made under one hold. It is staged in the hold in which it was found to be true. Only its size is not
+ * known before: so room for an ordinary one is reserved first, and if that is too little, it is thrown away and made again with enough.
  *
  * What is not there, or too much, or cannot be written changes nothing but for the checkpoint. Damage seen by the check is told, not undone: what could be
  * put back is.
@@ -19,6 +20,7 @@
 /* About a thousand changed files. */
 #define RESERVE_FIRST (256u << 10)
 #define TRIES_FOR_ROOM 8
+#define SLICED_TRIES 6
 
 /** One call's work. */
 struct restoring {
@@ -28,6 +30,7 @@ struct restoring {
 	struct restore_roots roots;
 	uint64_t seq; /* of the checkpoint */
 	size_t reserve;
+	unsigned moved; /* how often it was void */
 	uint64_t staged_seq;
 };
 
@@ -101,7 +104,7 @@ static void add_events(struct restoring *r, struct txn *t, const struct restore_
 		add_note(t, &d->notes[i]);
 }
 
-/* Lock held. -EOVERFLOW: r->reserve has become what it needs. */
+/* Lock held, but perhaps not all of the time. -EOVERFLOW: r->reserve has become what it needs. */
 static int stage(struct restoring *r, struct txn *t, struct restore_diff *d, const struct session_edit *edit)
 {
 	const struct session *s = registry_session(r->e, r->session);
@@ -118,9 +121,11 @@ static int stage(struct restoring *r, struct txn *t, struct restore_diff *d, con
 	r->roots = d->roots = (struct restore_roots){s->state_ino, s->agents_ino};
 	if (tree_path_at(r->e->tree, dir, SEQ_LIVE, &path) || !(t->path = txn_strdup(t, path.data)))
 		return -ENOMEM;
-	err = session_edit_add(edit, r->session, t);
+	d->slices = r->moved < SLICED_TRIES;
+	err = restore_diff_make(d);
+	r->moved += d->moved;
 	if (!err)
-		err = restore_diff_make(d);
+		err = session_edit_add(edit, r->session, t);
 	if (err)
 		return err;
 	add_events(r, t, d);
@@ -129,6 +134,8 @@ static int stage(struct restoring *r, struct txn *t, struct restore_diff *d, con
 		r->reserve = needed;
 		return t->error ? t->error : -EOVERFLOW;
 	}
+	for (size_t i = 0; i < d->lost_count; i++)
+		drafts_note_unlinked(t->e, d->lost[i], UINT32_MAX); /* by nobody: their bytes are kept */
 	return txn_stage(t);
 }
 

@@ -117,7 +117,7 @@ struct extent_list {
 	size_t count, capacity;
 };
 
-/* What @v shows of [from, to), holes included. 0 or -ENOMEM. */
+/* What @v shows of [from, to), holes included. 0, or -ENOMEM and -EAGAIN as of the transaction. */
 static int list_range(struct restore_diff *x, const struct version *v, uint64_t from, uint64_t to, bool holes, struct extent_list *l)
 {
 	struct extent found[WHOLE_EXTENTS_MAX];
@@ -141,6 +141,8 @@ static int list_range(struct restore_diff *x, const struct version *v, uint64_t 
 		if (holes && covered > at)
 			l->items[l->count++] = (struct extent){.file_offset = at, .len = covered - at};
 		from = covered;
+		if (!restore_go_on(x, (unsigned)n / 8))
+			return x->t->error;
 	}
 	return 0;
 }
@@ -150,12 +152,14 @@ static bool list_since(struct restore_diff *x, const struct version *v, const st
 {
 	if (v->log_count <= WHOLE_EXTENTS_MAX || w->log_count < v->log_count || v->content != w->content || w->log_count - v->log_count > RANGES_MAX)
 		return false;
-	for (uint32_t i = v->log_count; i < w->log_count; i++) {
+	for (uint32_t i = v->log_count; i < w->log_count && !x->t->error; i++) {
 		const struct extent *written = &w->content->log[i];
 		uint64_t end = written->len > UINT64_MAX - written->file_offset ? UINT64_MAX : written->file_offset + written->len;
 
-		if (list_range(x, v, written->file_offset, MIN(end, v->size), true, l))
-			x->t->error = -ENOMEM;
+		int r = list_range(x, v, written->file_offset, MIN(end, v->size), true, l);
+
+		if (r)
+			x->t->error = r;
 	}
 	return true;
 }
@@ -169,8 +173,10 @@ static void add_content(struct restore_diff *x, uint64_t ino, const struct versi
 
 	if (!w || (!tree_version_extends(v, w) && !list_since(x, v, w, &l))) {
 		c.content_flags |= CONTENT_REPLACE;
-		if (list_range(x, v, 0, v->size, false, &l))
-			x->t->error = -ENOMEM;
+		int r = list_range(x, v, 0, v->size, false, &l);
+
+		if (r)
+			x->t->error = r;
 	}
 	if (l.count && (kept = txn_alloc(x->t, l.count * sizeof(*kept))))
 		memcpy(kept, l.items, l.count * sizeof(*kept));

@@ -11,12 +11,22 @@
  * touched: a file that is linked or was moved there is given back as a copy, unless it is the same still and was linked there then, too.
  * What has been made anew under a name since, because the old inode could not come back, stands in for it and is kept.
  *
+ * The old view never changes. The live one must not either while it is compared, yet others want the lock: so it is given up every SLICE_STEPS, and
+ * whoever changes something then on which the difference depends (restore_concerns()) says so, which makes it void. Nobody looks at what was
+ * found before after that: a newborn's entry is freed with its name.
+ *
  * Invariant: nothing in the tree is altered here, and what is decided about an inode depends on the two views alone, so both walks agree.
  */
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "restore_internal.h"
+
+/* About a millisecond. */
+#define SLICE_STEPS 1000
+/* Long enough for a thread that waits for the lock to wake up and get it. */
+#define SLICE_PAUSE_NS 100000
 
 /** A directory of the old view and the one that is or will be it. */
 struct place {
@@ -44,6 +54,57 @@ static void note(struct restore_diff *x, enum event_type type, const struct dent
 		x->notes[x->note_count++] = (struct restore_note){type, d, seq, old};
 }
 
+/* ---- sharing the lock ---- */
+
+bool restore_go_on(struct restore_diff *x, unsigned steps)
+{
+	const struct timespec pause = {.tv_nsec = SLICE_PAUSE_NS};
+
+	if (x->t->error)
+		return false;
+	x->steps += steps;
+	if (!x->slices || x->steps < SLICE_STEPS)
+		return true;
+	x->steps = 0;
+	engine_unlock(x->t->e);
+	(void)nanosleep(&pause, NULL); /* a shorter one does as well */
+	engine_lock(x->t->e);
+	if (x->moved)
+		x->t->error = -EAGAIN;
+	return !x->moved;
+}
+
+static void watch_begin(struct restore_diff *x)
+{
+	x->next = x->t->e->restoring;
+	x->t->e->restoring = x;
+}
+
+static void watch_end(struct restore_diff *x)
+{
+	struct restore_diff **at = &x->t->e->restoring;
+
+	while (*at != x)
+		at = &(*at)->next;
+	*at = x->next;
+}
+
+void restores_note_entry(struct engine *e, uint64_t parent, uint64_t ino)
+{
+	for (struct restore_diff *x = e->restoring; x; x = x->next)
+		x->moved = x->moved || restore_concerns(x, parent, ino);
+}
+
+void restores_note_changes(struct engine *e, const struct change *changes, size_t count)
+{
+	for (size_t i = 0; e->restoring && i < count; i++) {
+		const struct change *c = &changes[i];
+		bool entry = c->type == CHANGE_CREATE || c->type == CHANGE_LINK || c->type == CHANGE_UNLINK;
+
+		restores_note_entry(e, entry ? c->parent : 0, c->ino);
+	}
+}
+
 /* ---- what goes ---- */
 
 static void remove_name(struct restore_diff *x, const struct dentry *d)
@@ -58,6 +119,14 @@ static void remove_name(struct restore_diff *x, const struct dentry *d)
 		x->removals[x->removal_count++] = d;
 }
 
+static void lose(struct restore_diff *x, const struct node *n)
+{
+	if (array_reserve(&x->lost, &x->lost_capacity, x->lost_count + 1, sizeof(*x->lost)))
+		x->t->error = -ENOMEM;
+	else
+		x->lost[x->lost_count++] = n;
+}
+
 /* What happens to a file whose name goes: those who have it open for writing are told, and a person is, unless it is replaced. @then: what had the
    name in the old view, or NULL. */
 static void note_removal(struct restore_diff *x, const struct dentry *d, const struct dentry *then)
@@ -70,7 +139,7 @@ static void note_removal(struct restore_diff *x, const struct dentry *d, const s
 		return;
 	}
 	if (n->flags & NODE_NEWBORN || (!restore_is_outside(x, n) && (!restore_names_then(x, n) || restore_needs_copy(x, n))))
-		drafts_note_unlinked(x->t->e, n, UINT32_MAX); /* by nobody: their bytes are kept */
+		lose(x, n);
 	if (n->flags & NODE_NEWBORN || (then && !is_dir(then->node)))
 		return;
 	note(x, EVENT_FILE_REMOVED, d, SEQ_LIVE, n);
@@ -126,7 +195,7 @@ static void live_walk(struct restore_diff *x)
 	for (size_t i = 0; i < w.count && !x->t->error; i++) {
 		struct live_dir at = w.dirs[i];
 
-		for (const struct dentry *d = at.now->dir->first; d; d = d->next)
+		for (const struct dentry *d = at.now->dir->first; d && restore_go_on(x, 1); d = d->next)
 			if (!restore_skips(&x->roots, d))
 				live_entry(x, &w, &at, d);
 	}
@@ -138,7 +207,7 @@ static void add_removals(struct restore_diff *x)
 {
 	size_t newborns = 0;
 
-	for (size_t i = 0; i < x->removal_count; i++)
+	for (size_t i = 0; !x->t->error && i < x->removal_count; i++)
 		newborns += (x->removals[i]->node->flags & NODE_NEWBORN) != 0;
 	if (newborns) {
 		x->t->newborns = txn_alloc(x->t, newborns * sizeof(*x->t->newborns));
@@ -148,7 +217,7 @@ static void add_removals(struct restore_diff *x)
 			return;
 		}
 	}
-	for (size_t i = x->removal_count; i-- > 0;) {
+	for (size_t i = x->removal_count; i-- > 0 && restore_go_on(x, 1);) {
 		const struct dentry *d = x->removals[i];
 		const struct change c = {.type = CHANGE_UNLINK, .ino = d->node->ino, .parent = d->parent->ino, .name = d->name->text, .name_len = d->name->len};
 
@@ -266,7 +335,7 @@ static void old_entries(struct restore_diff *x, struct old_walk *w, struct place
 		x->t->error = -ENOMEM;
 		return;
 	}
-	for (size_t i = 0; i < count && !x->t->error; i++) {
+	for (size_t i = 0; i < count && restore_go_on(x, 1); i++) {
 		const struct dentry *d = list[i];
 
 		if (restore_skips(&x->roots, d))
@@ -280,7 +349,8 @@ static void old_entries(struct restore_diff *x, struct old_walk *w, struct place
 			touched |= old_file(x, &p, d);
 		}
 	}
-	old_dir_attrs(x, &p, touched);
+	if (!x->t->error)
+		old_dir_attrs(x, &p, touched);
 }
 
 static void old_walk(struct restore_diff *x)
@@ -304,11 +374,13 @@ static void old_walk(struct restore_diff *x)
 
 int restore_diff_make(struct restore_diff *x)
 {
+	watch_begin(x);
 	live_walk(x);
 	add_removals(x);
 	old_walk(x);
-	for (size_t i = 0; i < x->late_count && !x->t->error; i++)
+	for (size_t i = 0; i < x->late_count && restore_go_on(x, 0); i++)
 		*txn_add_change(x->t) = x->late[i];
+	watch_end(x);
 	return x->t->error;
 }
 
@@ -323,6 +395,7 @@ void restore_diff_release(struct restore_diff *x)
 	extent_map_release(&x->scratch.map);
 	extent_map_release(&x->scratch_now.map);
 	free(x->notes);
+	free(x->lost);
 	free(x->removals);
 	free(x->late);
 	free(x->gone);

@@ -41,6 +41,21 @@ static bool is_dir(const struct node *n)
 	return S_ISDIR(n->newest->attrs->mode);
 }
 
+bool restore_concerns(const struct restore_diff *x, uint64_t parent, uint64_t ino)
+{
+	const struct tree *t = x->t->e->tree;
+	const struct node *dir = parent ? tree_node(t, parent) : NULL, *n = tree_node(t, ino);
+
+	if (ino == x->roots.state || ino == x->roots.agents)
+		return true;
+	if (dir && (restore_is_inside(x, dir, SEQ_LIVE) || restore_is_inside(x, dir, x->seq)))
+		return true;
+	for (const struct dentry *d = n ? n->names : NULL; d; d = d->names_next)
+		if ((is_there(d) && restore_is_inside(x, d->parent, SEQ_LIVE)) || (was_there(d, x->seq) && restore_is_inside(x, d->parent, x->seq)))
+			return true;
+	return false;
+}
+
 static int64_t atime_of(const struct version *v)
 {
 	return v->attrs->atime_set ? v->attrs->atime_ns : v->mtime_ns;

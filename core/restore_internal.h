@@ -43,12 +43,18 @@ struct restore_diff {
 	struct restore_roots roots;
 	uint64_t seq;
 	int64_t seq_time_ns;
+	bool slices; /**< the lock is given up now and then */
+	bool moved;  /**< in such a moment something changed that the difference depends on: it is void. Engine lock */
 	struct restore_note *notes;
 	size_t note_count, note_capacity;
 	uint64_t files_restored, files_removed;
 	struct change *gone; /**< of newborns that lose their names: for the observer */
 	size_t gone_count;
+	const struct node **lost; /**< files that lose a name, and who has them open for writing is to be told */
+	size_t lost_count, lost_capacity;
 	/* its own */
+	struct restore_diff *next; /**< on engine.restoring; engine lock */
+	unsigned steps;		   /**< since the lock was taken */
 	const struct dentry **removals;
 	size_t removal_count, removal_capacity;
 	struct change *late; /* attributes and contents, once all names are right */
@@ -56,15 +62,20 @@ struct restore_diff {
 	struct restore_node *nodes;
 	struct version_extents scratch, scratch_now;
 };
-/** Add to the transaction all that makes the live view that of @seq. Lock held; the tree is only read. 0 or -ENOMEM (sticky in @d->t). The order is one tree_apply()
- *  accepts. Names of newborns go with the transaction (txn.newborns). */
+/** Add to the transaction all that makes the live view that of @seq. Lock held, with @slices given up meanwhile, but what is returned is true when it
+ *  returns; the tree is only read. 0, -EAGAIN (moved) or -ENOMEM (both sticky in @d->t). The order is one tree_apply() accepts. Names of newborns go with the
+ *  transaction (txn.newborns). */
 int restore_diff_make(struct restore_diff *d);
+/** After a step of the work, counted as @steps: gives the lock up for a moment when it was held long enough. False: an error, or it has moved. */
+bool restore_go_on(struct restore_diff *d, unsigned steps);
 void restore_diff_release(struct restore_diff *d);
 
 /* ---- restore_identity.c; lock held ---- */
 
 /** Is the directory the session's in the view @seq: one of the roots, or below one? */
 bool restore_is_inside(const struct restore_diff *x, const struct node *dir, uint64_t seq);
+/** Does the difference depend on names in the directory @parent (0: none) or on the inode @ino? Asked before the change. */
+bool restore_concerns(const struct restore_diff *x, uint64_t parent, uint64_t ino);
 /** Names of the inode in the session in the old view; and whether it has one outside in the live one. */
 size_t restore_names_then(const struct restore_diff *x, const struct node *n);
 bool restore_is_outside(const struct restore_diff *x, const struct node *n);

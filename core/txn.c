@@ -254,8 +254,9 @@ int txn_stage(struct txn *t)
 	t->staged = true;
 	t->blocks_position = position + e->encoded.len;
 	record_fix_positions(&r, t->blocks_position);
+	restores_note_changes(e, t->changes, t->change_count);
 	for (size_t i = 0; i < t->newborn_count; i++)
-		tree_newborn_unlink(e->tree, t->newborns[i]);
+		engine_newborn_unlink(e, t->newborns[i]);
 	for (size_t i = 0; i < t->change_count; i++) {
 		err = tree_apply(e->tree, seq, time_ns, &t->changes[i]);
 		assert(!err);

@@ -18,7 +18,7 @@
 
 enum {
 	BUCKETS = 1024,
-	MAPPED_BITS = 1 << 16,
+	INODE_BITS = 1 << 16,
 };
 
 struct bucket {
@@ -29,8 +29,8 @@ struct bucket {
 
 struct fs_handles {
 	struct bucket buckets[BUCKETS];
-	/* One bit for many inodes: a wrong "mapped" costs an invalidation, nothing else. */
-	atomic_uchar mapped[MAPPED_BITS / 8];
+	/* One bit for many inodes: a wrong "mapped" costs an invalidation, a wrong "locked" a FLUSH, nothing else. */
+	atomic_uchar mapped[INODE_BITS / 8], locked[INODE_BITS / 8];
 };
 
 static uint64_t ino_hash(uint64_t ino)
@@ -201,19 +201,39 @@ bool handles_writing(struct fs_handles *t, uint64_t ino)
 	return found;
 }
 
+static bool bit_get(const atomic_uchar *bits, uint64_t ino)
+{
+	uint64_t bit = ino_hash(ino) % INODE_BITS;
+
+	return atomic_load_explicit(&bits[bit / 8], memory_order_acquire) & 1u << bit % 8;
+}
+
+static void bit_set(atomic_uchar *bits, uint64_t ino)
+{
+	uint64_t bit = ino_hash(ino) % INODE_BITS;
+
+	if (!bit_get(bits, ino))
+		atomic_fetch_or(&bits[bit / 8], (unsigned char)(1u << bit % 8));
+}
+
 bool handles_mapped(struct fs_handles *t, uint64_t ino)
 {
-	uint64_t bit = ino_hash(ino) % MAPPED_BITS;
-
-	return atomic_load_explicit(&t->mapped[bit / 8], memory_order_acquire) & 1u << bit % 8;
+	return bit_get(t->mapped, ino);
 }
 
 void handles_set_mapped(struct fs_handles *t, uint64_t ino)
 {
-	uint64_t bit = ino_hash(ino) % MAPPED_BITS;
+	bit_set(t->mapped, ino);
+}
 
-	if (!handles_mapped(t, ino))
-		atomic_fetch_or(&t->mapped[bit / 8], (unsigned char)(1u << bit % 8));
+bool handles_locked(struct fs_handles *t, uint64_t ino)
+{
+	return bit_get(t->locked, ino);
+}
+
+void handles_set_locked(struct fs_handles *t, uint64_t ino)
+{
+	bit_set(t->locked, ino);
 }
 
 static int bucket_collect(

@@ -119,6 +119,9 @@ bool handles_writing(struct fs_handles *t, uint64_t ino);
 /** Were pages of the inode read into the kernel's cache (a mapping)? Stays true while mounted. */
 bool handles_mapped(struct fs_handles *t, uint64_t ino);
 void handles_set_mapped(struct fs_handles *t, uint64_t ino);
+/** Were POSIX locks of the inode asked for? Stays true while mounted. */
+bool handles_locked(struct fs_handles *t, uint64_t ino);
+void handles_set_locked(struct fs_handles *t, uint64_t ino);
 
 struct handle_list {
 	struct handle **items;

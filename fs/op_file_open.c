@@ -3,7 +3,9 @@
  * OPEN and CREATE: which kind of handle and draft (file_kind.h says).
  *
  * Every handle is direct I/O, so that the page cache never shows what is not
- * published; read-only ones need no FLUSH and ask /proc nothing. (Their POSIX locks go with RELEASE instead.)
+ * published; read-only ones need no FLUSH, which costs each opening a round trip, and ask /proc nothing. But POSIX locks end with any close() of their process,
+ * and only FLUSH tells of that (the kernel sends no unlocking for remote locks): so a file that was ever locked so has it from the next opening on. Locks
+ * taken through a handle without it go with RELEASE.
  *
  * A created file is a newborn: visible at once, journaled with its first commit, at close at the latest. One that its opener
  * can't write (O_RDONLY | O_CREAT, as flock(1) does) is journaled before the answer.
@@ -31,11 +33,11 @@ static bool for_writing(int flags)
 	return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
 }
 
-static void answer(struct handle *h, struct fuse_file_info *fi)
+static void answer(struct fs *fs, struct handle *h, struct fuse_file_info *fi)
 {
 	fi->fh = (uintptr_t)h;
 	fi->direct_io = 1;
-	fi->noflush = h->kind != HANDLE_WRITE && !h->is_lock;
+	fi->noflush = h->kind != HANDLE_WRITE && !h->is_lock && !(h->kind == HANDLE_READ && handles_locked(fs->handles, h->node_id));
 }
 
 /* The opener is gone (interrupted): nobody will release the handle. */
@@ -212,7 +214,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		reply_error(req, r);
 		return;
 	}
-	answer(h, fi);
+	answer(fs, h, fi);
 	if (fuse_reply_open(req, fi) == -ENOENT)
 		undo(fs, h);
 }
@@ -305,7 +307,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		h->is_lock = takes_lock(fs, parent, fi->flags);
 		h->opener_tgid = q.actor.pid;
 	}
-	answer(h, fi);
+	answer(fs, h, fi);
 	if (fuse_reply_create(req, &e, fi) == -ENOENT)
 		undo(fs, h);
 }

@@ -374,10 +374,12 @@ void op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct 
 	struct lock want = lock_of(lock, fi);
 
 	fs_order_wait(fs_of(req), req);
-	if (want.type == F_UNLCK)
+	if (want.type == F_UNLCK) {
 		release(req, ino, &want);
-	else
+	} else {
+		handles_set_locked(fs_of(req)->handles, ino);
 		obtain(req, ino, handle_of(fi), &want, sleep);
+	}
 }
 
 void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op)

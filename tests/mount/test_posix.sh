@@ -369,6 +369,61 @@ test_counter_under_flock_held_open() {
 	count_under flock "$D/n.txt" 10 40
 }
 
+# A process's POSIX locks end when it closes any descriptor of the file. The first lock of a file says that they are used.
+test_fcntl_locks_end_with_any_close() {
+	py "$D/locked.txt" <<-'END'
+		import fcntl, os, sys
+		from mt import *
+		p = sys.argv[1]
+		put(p, b"text")
+		def free():
+		    r, w = os.pipe()
+		    pid = os.fork()
+		    if pid == 0:
+		        try:
+		            fcntl.lockf(os.open(p, os.O_RDWR), fcntl.LOCK_EX | fcntl.LOCK_NB)
+		            os.write(w, b"1")
+		        except OSError:
+		            os.write(w, b"0")
+		        os._exit(0)
+		    os.waitpid(pid, 0)
+		    found = os.read(r, 1) == b"1"
+		    os.close(r)
+		    os.close(w)
+		    return found
+		def locked(mode=os.O_RDONLY, how=fcntl.LOCK_SH):
+		    fd = os.open(p, mode)
+		    fcntl.lockf(fd, how)
+		    check(not free(), "held")
+		    return fd
+		os.close(locked())
+		check(free(), "the first, closed")
+		for mode, how in (os.O_RDONLY, fcntl.LOCK_SH), (os.O_RDWR, fcntl.LOCK_EX):
+		    fd = locked(mode, how)
+		    other = os.dup(fd)
+		    os.close(other)
+		    check(free(), "a dup was closed")
+		    os.close(fd)
+		    other = os.open(p, os.O_RDONLY)
+		    fd = locked(mode, how)
+		    os.close(other)
+		    check(free(), "another descriptor was closed")
+		    os.close(fd)
+		    fd = locked(mode, how)
+		    r, w = os.pipe()
+		    child = os.fork()
+		    if child == 0:
+		        os.close(w)
+		        os.read(r, 1)
+		        os._exit(0)
+		    os.close(fd)
+		    check(free(), "closed, while a child has it")
+		    os.close(w)
+		    os.waitpid(child, 0)
+		    os.close(r)
+	END
+}
+
 test_counter_under_fcntl_lock() {
 	count_under lockf "$D/n.yaml" 10 40
 	count_under lockf "$D/n.txt" 10 40

@@ -41,6 +41,10 @@ void block_cache_put(struct block_cache *c, uint64_t position, const void *data,
 /** Bytes [skip, skip+len) of what an extent shows, checked against their checksum on first reading. No lock needed. 0, -EIO, -ENOMEM. */
 int extent_read(struct engine *e, const struct extent *x, uint64_t skip, void *buf, size_t len);
 
+/* ---- engine_read.c ---- */
+/** All of a version, NUL-terminated; the caller's. 0, -EIO, -ENOMEM. No lock held. */
+int engine_read_text(struct engine *e, const struct version *v, char **ret);
+
 /* ---- sha_cache.c: SHA-256 of file versions; lossy, so always recomputable ---- */
 struct sha_cache;
 struct sha_cache *sha_cache_new(void);

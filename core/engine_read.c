@@ -61,6 +61,25 @@ ssize_t engine_read(struct engine *e, const struct version *v, struct version_ex
 	return (ssize_t)len;
 }
 
+int engine_read_text(struct engine *e, const struct version *v, char **ret)
+{
+	struct version_extents scratch = {0};
+	char *text = malloc((size_t)v->size + 1);
+	ssize_t got;
+
+	if (!text)
+		return -ENOMEM;
+	got = engine_read(e, v, &scratch, 0, text, (size_t)v->size);
+	extent_map_release(&scratch.map);
+	if (got != (ssize_t)v->size) {
+		free(text);
+		return got < 0 ? (int)got : -EIO;
+	}
+	text[got] = '\0';
+	*ret = text;
+	return 0;
+}
+
 int engine_content_sha(struct engine *e, const struct node *node, const struct version *v, struct sha256 *ret)
 {
 	struct version_extents scratch = {0};

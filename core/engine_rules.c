@@ -8,24 +8,6 @@
 
 #include "engine_internal.h"
 
-static int version_text(struct engine *e, const struct version *v, char **ret)
-{
-	struct version_extents scratch = {0};
-	char *text = malloc((size_t)v->size + 1);
-	ssize_t n;
-
-	if (!text)
-		return -ENOMEM;
-	n = engine_read(e, v, &scratch, 0, text, (size_t)v->size);
-	extent_map_release(&scratch.map);
-	if (n != (ssize_t)v->size) {
-		free(text);
-		return n < 0 ? (int)n : -EIO;
-	}
-	*ret = text;
-	return 0;
-}
-
 static int version_check(struct engine *e, const struct rule_options *ro, const char *path, const struct version *v, struct reason *reason)
 {
 	struct rule_input in = {.path = path, .len = (size_t)v->size};
@@ -36,7 +18,7 @@ static int version_check(struct engine *e, const struct rule_options *ro, const 
 		return 0;
 	if (v->size > ro->bytes_max)
 		return reason_set(reason, -EBADMSG, "size", "%s is larger than rules.rule_bytes_max (%zu bytes)", path, ro->bytes_max);
-	r = version_text(e, v, &text);
+	r = engine_read_text(e, v, &text);
 	in.text = text;
 	return r ? r : rule_check(ro, &in, reason);
 }

@@ -12,10 +12,8 @@
 int file_edit_read(struct engine *e, uint64_t ino, const struct version **ret_base, char **ret_text, size_t *ret_len)
 {
 	const struct version *v = NULL;
-	struct version_extents scratch = {0};
 	struct node *n;
-	char *text;
-	ssize_t got;
+	int r;
 
 	engine_lock(e);
 	n = tree_node(e->tree, ino);
@@ -26,19 +24,11 @@ int file_edit_read(struct engine *e, uint64_t ino, const struct version **ret_ba
 		return -ENOENT;
 	if (v->size > engine_config(e)->rule_bytes_max)
 		return -EFBIG;
-	text = malloc((size_t)v->size + 1);
-	if (!text)
-		return -ENOMEM;
-	got = v->size ? engine_read(e, v, &scratch, 0, text, (size_t)v->size) : 0;
-	extent_map_release(&scratch.map);
-	if (got != (ssize_t)v->size) {
-		free(text);
-		return got < 0 ? (int)got : -EIO;
-	}
-	text[got] = '\0';
+	r = engine_read_text(e, v, ret_text);
+	if (r)
+		return r;
 	*ret_base = v;
-	*ret_text = text;
-	*ret_len = (size_t)got;
+	*ret_len = (size_t)v->size;
 	return 0;
 }
 

@@ -12,20 +12,8 @@
 
 struct source {
 	enum model_kind kind;
-	struct doc *doc; /* NULL: not YAML */
-	const struct doc_node *root;
+	const struct doc_node *root; /* NULL: not YAML, or empty */
 };
-
-static int source_open(enum model_kind kind, const char *text, size_t len, struct source *ret)
-{
-	struct doc *doc = NULL;
-	int r = doc_parse_yaml(text, len, NULL, &doc);
-
-	if (r == -ENOMEM)
-		return r;
-	*ret = (struct source){.kind = kind, .doc = doc, .root = doc_root(doc)};
-	return 0;
-}
 
 /* The value, or NULL for missing, nonsense and null. */
 static const struct doc_node *get(const struct source *s, const char *path)
@@ -107,20 +95,26 @@ static int session_fill(const struct source *s, struct session_fields *f)
 	return f->type && (f->current_operation || !value) ? 0 : -ENOMEM;
 }
 
-int session_fields_parse(const char *text, size_t len, struct session_fields *ret)
+int session_fields_of(const struct doc_node *root, struct session_fields *ret)
 {
 	struct session_fields f;
-	struct source s;
-	int r = source_open(MODEL_SESSION, text, len, &s);
+	int r = session_fill(&(struct source){MODEL_SESSION, root}, &f);
 
-	if (r)
-		return r;
-	r = session_fill(&s, &f);
-	doc_free(s.doc);
 	if (r)
 		session_fields_release(&f);
 	else
 		*ret = f;
+	return r;
+}
+
+int session_fields_parse(const char *text, size_t len, struct session_fields *ret)
+{
+	struct doc *doc = NULL;
+	int r = doc_parse_yaml(text, len, NULL, &doc);
+
+	if (r != -ENOMEM)
+		r = session_fields_of(doc_root(doc), ret);
+	doc_free(doc);
 	return r;
 }
 
@@ -185,19 +179,25 @@ static int agent_fill(const struct source *s, struct agent_fields *f)
 	return f->type ? r : -ENOMEM;
 }
 
-int agent_fields_parse(const char *text, size_t len, struct agent_fields *ret)
+int agent_fields_of(const struct doc_node *root, struct agent_fields *ret)
 {
 	struct agent_fields f;
-	struct source s;
-	int r = source_open(MODEL_AGENT, text, len, &s);
+	int r = agent_fill(&(struct source){MODEL_AGENT, root}, &f);
 
-	if (r)
-		return r;
-	r = agent_fill(&s, &f);
-	doc_free(s.doc);
 	if (r)
 		agent_fields_release(&f);
 	else
 		*ret = f;
+	return r;
+}
+
+int agent_fields_parse(const char *text, size_t len, struct agent_fields *ret)
+{
+	struct doc *doc = NULL;
+	int r = doc_parse_yaml(text, len, NULL, &doc);
+
+	if (r != -ENOMEM)
+		r = agent_fields_of(doc_root(doc), ret);
+	doc_free(doc);
 	return r;
 }

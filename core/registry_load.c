@@ -36,44 +36,20 @@ static void loaded_release(struct loaded *l)
 		session_fields_release(&l->session);
 }
 
-static int text_read(struct engine *e, const struct version *v, char **ret, size_t *ret_len)
-{
-	struct version_extents scratch = {0};
-	char *text;
-	ssize_t got;
-
-	if (v->size > engine_config(e)->rule_bytes_max)
-		return -EFBIG;
-	text = malloc((size_t)v->size + 1);
-	if (!text)
-		return -ENOMEM;
-	got = v->size ? engine_read(e, v, &scratch, 0, text, (size_t)v->size) : 0;
-	extent_map_release(&scratch.map);
-	if (got != (ssize_t)v->size) {
-		free(text);
-		return got < 0 ? (int)got : -EIO;
-	}
-	*ret = text;
-	*ret_len = (size_t)got;
-	return 0;
-}
-
 static int load_text(struct engine *e, const struct version *v, struct loaded *l)
 {
 	cleanup_free char *text = NULL;
 	struct doc *doc = NULL;
-	size_t len;
-	int r = text_read(e, v, &text, &len);
+	int r = v->size > engine_config(e)->rule_bytes_max ? -EFBIG : engine_read_text(e, v, &text);
 
 	if (r)
 		return r;
-	if (l->is_agent)
-		return agent_fields_parse(text, len, &l->agent);
-	if (doc_parse_yaml(text, len, NULL, &doc) == -ENOMEM)
+	if (doc_parse_yaml(text, (size_t)v->size, NULL, &doc) == -ENOMEM)
 		return -ENOMEM;
-	l->owned_hash = session_owned_hash_of_doc(doc);
+	l->owned_hash = l->is_agent ? 0 : session_owned_hash_of_doc(doc);
+	r = l->is_agent ? agent_fields_of(doc_root(doc), &l->agent) : session_fields_of(doc_root(doc), &l->session);
 	doc_free(doc);
-	return session_fields_parse(text, len, &l->session);
+	return r;
 }
 
 /* Is anything due at another time now? */

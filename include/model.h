@@ -86,6 +86,8 @@ struct session_fields {
 void session_fields_release(struct session_fields *f);
 /** Defaults where the text lacks a field or holds nonsense (it may be from before there was a schema). 0 or -ENOMEM. */
 int session_fields_parse(const char *text, size_t len, struct session_fields *ret);
+/** The same of a text that has been parsed; NULL: one that could not be. */
+int session_fields_of(const struct doc_node *root, struct session_fields *ret);
 
 /** agents/AID.yaml; strings are owned. */
 struct agent_fields {
@@ -98,6 +100,7 @@ struct agent_fields {
 };
 void agent_fields_release(struct agent_fields *f);
 int agent_fields_parse(const char *text, size_t len, struct agent_fields *ret);
+int agent_fields_of(const struct doc_node *root, struct agent_fields *ret);
 
 /* ---- saving ---- */
 

@@ -480,6 +480,9 @@ int model_save_prepare(struct engine *e, const char *path, const struct node *be
 		       struct reason *reason, struct model_save **ret);
 /** Its events and riding edits. Lock held, before txn_stage(). 0, -EAGAIN, -ENOMEM. */
 int model_save_add(struct model_save *m, struct txn *t, const char *path);
+/** Events of agents: the file @path registers one; its status is another by @path's change. */
+void model_add_registered(struct txn *t, const char *path, const char *agent, const char *type);
+void model_add_agent_status(struct txn *t, const char *path, const char *agent, const char *from, const char *to, const char *reason);
 /** After txn_stage(), lock still held. */
 void model_save_staged(struct model_save *m, struct engine *e, uint64_t seq);
 void model_save_free(struct model_save *m);

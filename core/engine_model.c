@@ -230,11 +230,25 @@ int model_save_prepare(struct engine *e, const char *path, const struct node *be
 	return 0;
 }
 
+void model_add_registered(struct txn *t, const char *path, const char *agent, const char *type)
+{
+	cleanup_buf struct buf text = BUF_INIT;
+
+	buf_put_json_string(&text, type ? type : "", type ? strlen(type) : 0);
+	txn_add_event(t, EVENT_AGENT_REGISTERED, path);
+	txn_event_more(t, "\"agent_id\":\"%s\",\"type\":%s", agent, text.data ? text.data : "\"\"");
+}
+
+void model_add_agent_status(struct txn *t, const char *path, const char *agent, const char *from, const char *to, const char *reason)
+{
+	txn_add_event(t, EVENT_AGENT_STATUS_CHANGED, path);
+	txn_event_more(t, "\"agent_id\":\"%s\",\"from\":\"%s\",\"to\":\"%s\",\"reason\":\"%s\"", agent, from, to, reason);
+}
+
 int model_save_add(struct model_save *m, struct txn *t, const char *path)
 {
 	struct session *s = registry_session(t->e, m->session);
 	struct agent *a = s && m->kind == MODEL_AGENT ? registry_agent(s, m->agent) : NULL;
-	cleanup_buf struct buf type = BUF_INIT;
 	int r;
 
 	if (!s || (m->kind == MODEL_AGENT && m->registers == (a != NULL)))
@@ -244,18 +258,14 @@ int model_save_add(struct model_save *m, struct txn *t, const char *path)
 	r = m->has_edit ? file_edit_add(&m->edit, t) : 0;
 	if (r)
 		return r;
-	if (m->kind == MODEL_AGENT && m->registers) {
-		buf_put_json_string(&type, m->type ? m->type : "", m->type ? strlen(m->type) : 0);
-		txn_add_event(t, EVENT_AGENT_REGISTERED, path);
-		txn_event_more(t, "\"agent_id\":\"%s\",\"type\":%s", m->agent, type.data ? type.data : "\"\"");
-	}
-	if (!m->status_changed)
-		return 0;
-	txn_add_event(t, m->kind == MODEL_SESSION ? EVENT_SESSION_STATUS_CHANGED : EVENT_AGENT_STATUS_CHANGED, path);
-	if (m->kind == MODEL_SESSION)
+	if (m->kind == MODEL_AGENT && m->registers)
+		model_add_registered(t, path, m->agent, m->type);
+	if (m->status_changed && m->kind == MODEL_AGENT) {
+		model_add_agent_status(t, path, m->agent, m->from, m->to, "saved");
+	} else if (m->status_changed) {
+		txn_add_event(t, EVENT_SESSION_STATUS_CHANGED, path);
 		txn_event_more(t, "\"from\":\"%s\",\"to\":\"%s\"", m->from, m->to);
-	else
-		txn_event_more(t, "\"agent_id\":\"%s\",\"from\":\"%s\",\"to\":\"%s\",\"reason\":\"saved\"", m->agent, m->from, m->to);
+	}
 	return 0;
 }
 

@@ -4,8 +4,9 @@
  * (restore_diff.c). A checkpoint is taken first, so a restore can be undone by another one. Afterwards it is checked (restore_check.c).
  *
  * The difference is made in slices of the engine's lock (restore_diff.c). It is void when somebody changes what it depends on meanwhile, and then made
- * again; after SLICED_TRIES of these it is made under one hold. It is staged in the hold in which it was found to be true. Only its size is not
- * known before: so room for an ordinary one is reserved first, and if that is too little, it is thrown away and made again with enough.
+ * again; after SLICED_TRIES of these it is made under one hold. It is staged in the hold in which it was found to be true. Only its size, and what its
+ * events tell of contents, are not known before: so room for an ordinary one is reserved first, and if that is too little, or something has to be
+ * read, it is thrown away and made again with enough.
  *
  * What is not there, or too much, or cannot be written changes nothing but for the checkpoint. Damage seen by the check is told, not undone: what could be
  * put back is.
@@ -28,6 +29,7 @@ struct restoring {
 	const char *session;
 	struct restore_result *result;
 	struct restore_roots roots;
+	struct restore_facts facts;
 	uint64_t seq; /* of the checkpoint */
 	size_t reserve;
 	unsigned moved; /* how often it was void */
@@ -71,40 +73,14 @@ static int find(struct restoring *r, const char *name, struct reason *reason)
 
 /* ---- the transaction ---- */
 
-static void add_note(struct txn *t, const struct restore_note *n)
-{
-	cleanup_buf struct buf path = BUF_INIT;
-	const struct node *now = n->d->node;
-	const struct version *v = n->seq == SEQ_LIVE ? NULL : tree_version_at(now, n->seq);
-	struct sha256 sha;
-	struct event *ev;
-	char *copy;
-
-	if (tree_dentry_path(t->e->tree, n->d, n->seq, &path) || !(copy = txn_strdup(t, path.data))) {
-		t->error = -ENOMEM;
-		return;
-	}
-	ev = txn_add_event(t, n->type, copy);
-	if (n->old && sha_cache_get(t->e->shas, n->old->ino, n->old->newest->born, &sha))
-		event_set_old_sha(ev, &sha);
-	if (!v || !S_ISREG(v->attrs->mode))
-		return;
-	if (sha_cache_get(t->e->shas, now->ino, v->born, &sha))
-		event_set_new_sha(ev, &sha);
-	ev->flags |= EVENT_HAS_SIZE;
-	ev->size = v->size;
-}
-
-static void add_events(struct restoring *r, struct txn *t, const struct restore_diff *d)
+static void add_recovered(struct restoring *r, struct txn *t, const struct restore_diff *d)
 {
 	txn_add_event(t, EVENT_SESSION_RECOVERED, t->path);
 	txn_event_more(t, "\"checkpoint_id\":\"%s\",\"files_restored\":%llu,\"files_removed\":%llu,\"pre_recovery\":\"%s\"", r->result->checkpoint,
 		       (unsigned long long)d->files_restored, (unsigned long long)d->files_removed, r->result->pre_recovery);
-	for (size_t i = 0; d->note_count <= RESTORE_EVENTS_MAX && i < d->note_count && !t->error; i++)
-		add_note(t, &d->notes[i]);
 }
 
-/* Lock held, but perhaps not all of the time. -EOVERFLOW: r->reserve has become what it needs. */
+/* Lock held, but perhaps not all of the time. -EOVERFLOW: r->reserve has become what it needs; -EAGAIN also when there are facts to be found. */
 static int stage(struct restoring *r, struct txn *t, struct restore_diff *d, const struct session_edit *edit)
 {
 	const struct session *s = registry_session(r->e, r->session);
@@ -125,10 +101,13 @@ static int stage(struct restoring *r, struct txn *t, struct restore_diff *d, con
 	err = restore_diff_make(d);
 	r->moved += d->moved;
 	if (!err)
+		err = restore_facts_ask(&r->facts, d);
+	if (!err)
 		err = session_edit_add(edit, r->session, t);
 	if (err)
 		return err;
-	add_events(r, t, d);
+	add_recovered(r, t, d);
+	restore_events_add(&r->facts, d, r->session);
 	needed = txn_bytes_max(t);
 	if (needed > t->reserved_bytes) {
 		r->reserve = needed;
@@ -136,7 +115,10 @@ static int stage(struct restoring *r, struct txn *t, struct restore_diff *d, con
 	}
 	for (size_t i = 0; i < d->lost_count; i++)
 		drafts_note_unlinked(t->e, d->lost[i], UINT32_MAX); /* by nobody: their bytes are kept */
-	return txn_stage(t);
+	err = txn_stage(t);
+	if (!err)
+		restore_facts_keep(&r->facts, d);
+	return err;
 }
 
 static int attempt(struct restoring *r, struct request *q)
@@ -165,7 +147,7 @@ static int attempt(struct restoring *r, struct request *q)
 	if (!err && d.gone_count && e->observer)
 		e->observer(e->observer_arg, 0, d.gone, d.gone_count);
 	restore_diff_release(&d);
-	return err;
+	return err == -EAGAIN && restore_facts_find(&r->facts, e) ? -ENOMEM : err;
 }
 
 static int transact(struct restoring *r, struct request *q)
@@ -199,6 +181,7 @@ int checkpoint_restore(struct engine *e, struct request *q, const char *session,
 	}
 	if (!err)
 		err = transact(&r, q);
+	restore_facts_release(&r.facts);
 	if (err)
 		return err;
 	err = restore_check(e, &r.roots, r.seq, r.staged_seq, &result.files_unreadable, &q->reason);

@@ -103,6 +103,31 @@ void restore_add_link(struct restore_diff *x, const struct dentry *d, uint64_t p
 uint64_t restore_add_create(struct restore_diff *x, const struct dentry *d, uint64_t parent);
 void restore_add_copy(struct restore_diff *x, const struct dentry *d, uint64_t parent);
 
+/* ---- restore_events.c: what the log says of each name ---- */
+
+/** What is known of a version of a file that comes or goes. */
+struct restore_fact {
+	const struct version *version;
+	const struct node *node;
+	bool wants_sha, wants_agent, found, have_sha;
+	struct sha256 sha;
+	struct agent_fields agent; /**< what it says as an agent's file */
+	UT_hash_handle hh;
+};
+struct restore_facts {
+	struct restore_fact *all; /**< by version */
+	bool hashed;		  /**< hashes are asked for once; who is still without one stays so */
+};
+/** Ask for what the events of the difference tell and is not known. Lock held. 0: nothing is missing; -EAGAIN: to be found; -ENOMEM. */
+int restore_facts_ask(struct restore_facts *f, const struct restore_diff *d);
+/** Find all that was asked for, hashes only as far as that is cheap. No lock held. 0 or -ENOMEM. */
+int restore_facts_find(struct restore_facts *f, struct engine *e);
+/** Once it is staged: hashes of what came back are those of the newest versions. Lock held. */
+void restore_facts_keep(const struct restore_facts *f, const struct restore_diff *d);
+void restore_facts_release(struct restore_facts *f);
+/** The events of the difference's notes, if they are not too many, and those of agents. Lock held; errors are sticky in the transaction. */
+void restore_events_add(struct restore_facts *f, const struct restore_diff *d, const char *session);
+
 /* ---- restore_runs.c, restore_check.c ---- */
 
 /** Do both versions of files show the same bytes of the store? Lock held. 1, 0, -ENOMEM. */

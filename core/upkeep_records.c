@@ -156,12 +156,12 @@ static void add_agent_event(struct txn *t, const char *session, const struct age
 	copy = txn_strdup(t, path);
 	if (!copy)
 		return; /* sticky */
-	txn_add_event(t, w->verdict.leaves ? EVENT_AGENT_DEREGISTERED : EVENT_AGENT_STATUS_CHANGED, copy);
-	if (w->verdict.leaves)
-		txn_event_more(t, "\"agent_id\":\"%s\"", w->id);
-	else
-		txn_event_more(t, "\"agent_id\":\"%s\",\"from\":\"%s\",\"to\":\"%s\",\"reason\":\"%s\"", w->id, agent_status_name(w->from),
-			       agent_status_name(w->verdict.to), w->verdict.reason);
+	if (!w->verdict.leaves) {
+		model_add_agent_status(t, copy, w->id, agent_status_name(w->from), agent_status_name(w->verdict.to), w->verdict.reason);
+		return;
+	}
+	txn_add_event(t, EVENT_AGENT_DEREGISTERED, copy);
+	txn_event_more(t, "\"agent_id\":\"%s\"", w->id);
 }
 
 static int add_agent(struct txn *t, const char *session, const struct agent_work *w)

@@ -99,5 +99,5 @@ int model_merge_agent(const char *old, size_t old_len, const char *text, size_t 
 
 int model_edit_agent(const char *text, size_t len, const struct agent_owned *owned, const char *status, struct reason *reason, struct buf *out)
 {
-	return model_edit(&agent_ops, &(struct model_text){text, len}, owned, status, reason, out);
+	return model_edit(&agent_ops, &(struct model_text){text, len}, owned, status, owned->fill, reason, out);
 }

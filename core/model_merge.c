@@ -177,7 +177,7 @@ int model_merge(const struct model_kind_ops *ops, const struct model_text *old, 
 	return name_rule(ops, r, reason);
 }
 
-int model_edit(const struct model_kind_ops *ops, const struct model_text *text, const void *owned, const char *status, struct reason *reason,
+int model_edit(const struct model_kind_ops *ops, const struct model_text *text, const void *owned, const char *status, bool fill, struct reason *reason,
 	       struct buf *out)
 {
 	struct edits e = {0};
@@ -197,6 +197,9 @@ int model_edit(const struct model_kind_ops *ops, const struct model_text *text, 
 			buf_put_yaml_string(&e.values, status, strlen(status));
 			edits_add(&e, rows[i].path, at);
 		} else if (rows[i].owner >= MODEL_OWNER_SHARED && ops->put_owned(owned, &rows[i], &sides, &e.values)) {
+			edits_add(&e, rows[i].path, at);
+		} else if (fill && rows[i].owner != MODEL_OWNER_OPTIONAL && !doc_get_path(sides.root, rows[i].path)) {
+			buf_append_str(&e.values, rows[i].fallback);
 			edits_add(&e, rows[i].path, at);
 		}
 	}

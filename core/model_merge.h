@@ -32,7 +32,7 @@ struct model_kind_ops {
 int model_merge(const struct model_kind_ops *ops, const struct model_text *old, const struct model_text *text, const void *owned, struct reason *reason,
 		struct buf *out);
 /** As model_edit_session(). */
-int model_edit(const struct model_kind_ops *ops, const struct model_text *text, const void *owned, const char *status, struct reason *reason,
+int model_edit(const struct model_kind_ops *ops, const struct model_text *text, const void *owned, const char *status, bool fill, struct reason *reason,
 	       struct buf *out);
 
 /** Refuse the status @value: the sentence, and its place. */

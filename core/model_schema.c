@@ -90,6 +90,16 @@ const struct model_field *model_field(enum model_kind kind, const char *path)
 	return &rows[i];
 }
 
+bool model_is_complete(enum model_kind kind, const struct doc_node *root)
+{
+	size_t count, i = 0;
+	const struct model_field *rows = model_fields(kind, &count);
+
+	while (i < count && (rows[i].owner == MODEL_OWNER_OPTIONAL || doc_get_path(root, rows[i].path)))
+		i++;
+	return i == count;
+}
+
 size_t model_section_len(const struct model_field *f)
 {
 	const char *dot = strchr(f->path, '.');

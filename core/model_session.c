@@ -91,5 +91,5 @@ int model_merge_session(const char *old, size_t old_len, const char *text, size_
 
 int model_edit_session(const char *text, size_t len, const struct session_owned *owned, const char *status, struct reason *reason, struct buf *out)
 {
-	return model_edit(&session_ops, &(struct model_text){text, len}, owned, status, reason, out);
+	return model_edit(&session_ops, &(struct model_text){text, len}, owned, status, owned->fill, reason, out);
 }

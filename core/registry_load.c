@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "model_schema.h"
 #include "upkeep.h"
 
 #define CHANGED_EVENTS_MAX 64 /* looked at, at the start, for a session's newest change */
@@ -23,6 +24,7 @@
 /* What a file said, until it is put into force. */
 struct loaded {
 	bool is_agent;
+	bool incomplete; /* fields are missing; never of what cannot be parsed */
 	struct session_fields session;
 	struct agent_fields agent;
 	uint64_t owned_hash;
@@ -46,6 +48,7 @@ static int load_text(struct engine *e, const struct version *v, struct loaded *l
 		return r;
 	if (doc_parse_yaml(text, (size_t)v->size, NULL, &doc) == -ENOMEM)
 		return -ENOMEM;
+	l->incomplete = doc && !model_is_complete(l->is_agent ? MODEL_AGENT : MODEL_SESSION, doc_root(doc));
 	l->owned_hash = l->is_agent ? 0 : session_owned_hash_of_doc(doc);
 	r = l->is_agent ? agent_fields_of(doc_root(doc), &l->agent) : session_fields_of(doc_root(doc), &l->session);
 	doc_free(doc);
@@ -70,9 +73,10 @@ static void session_take(struct engine *e, struct session *s, struct loaded *l)
 	session_fields_release(&s->fields);
 	s->fields = l->session;
 	session_entry(s)->owned_hash = l->owned_hash;
+	session_entry(s)->incomplete = l->incomplete;
 	session_entry(s)->stale = false; /* it was, perhaps, until this was read */
 	session_check_owned(e, s);
-	if (differ)
+	if (differ || l->incomplete)
 		upkeep_wake(e);
 }
 
@@ -84,6 +88,7 @@ static void agent_take(struct engine *e, struct agent *a, struct loaded *l, cons
 
 	agent_fields_release(&a->fields);
 	a->fields = l->agent;
+	a->incomplete = l->incomplete;
 	a->heartbeat_ns = MAX(a->heartbeat_ns, MIN(said_ns, env_time_ns(e->env)));
 	a->pid_known_ns = MAX(a->heartbeat_ns, engine_seq_time(e, v->born));
 	if (a->fields.pid != a->ended_pid)
@@ -96,6 +101,8 @@ static void agent_take(struct engine *e, struct agent *a, struct loaded *l, cons
 	session_check_owned(e, a->session);
 	if (a->fields.status != before || a->fields.pid != pid_before)
 		upkeep_agent_changed(e, a, before);
+	else if (a->incomplete)
+		upkeep_wake(e);
 }
 
 /* The version to read, or NULL when the file is not the model's (any more) or is in force already. Lock held. */

@@ -48,6 +48,7 @@ struct registry_session {
 	struct session s;
 	struct registry *registry;
 	bool stale; /**< session.yaml may not say what the daemon knows: look at the next upkeep */
+	bool incomplete; /**< session.yaml lacks fields that upkeep gives their defaults */
 	uint64_t owned_hash; /**< of the daemon's lists, as session.yaml has them */
 	UT_hash_handle hh;
 };

@@ -18,6 +18,9 @@ struct agent_work {
 	struct verdict verdict;
 	bool changes;		 /**< status or presence: an event */
 	bool writes, unwritable; /**< its file is to be edited; it cannot be */
+	bool fills;		 /**< its file lacks fields, which get their defaults */
+	bool pending;		 /**< there is something to write but these */
+	bool lived;		 /**< a sign of life is to be written */
 	int64_t heartbeat_ns, registered_ns;
 	uint64_t operations, errors;
 	struct file_edit edit; /**< base NULL: none */
@@ -28,6 +31,7 @@ struct session_work {
 	uint64_t file_ino;
 	size_t first, count; /**< its agents */
 	bool lists, times;   /**< session.yaml's lists may be other than they should be; its last_updated is */
+	bool fills;	     /**< as of agents */
 	bool unwritable;
 	uint64_t owned_hash; /**< of the lists as they will be */
 	struct session_owned_text owned;

@@ -24,16 +24,30 @@ bool agent_has_pending(const struct engine *e, const struct agent *a)
 	return a->dirty && !a->removed_ns && is_editable(e, a->ino, a->uneditable);
 }
 
+/* When the directory, or the file, came to be where it is. */
+static int64_t named_at(struct engine *e, uint64_t ino)
+{
+	const struct node *n = tree_node(e->tree, ino);
+
+	return n && n->names ? engine_seq_time(e, n->names->born) : 0;
+}
+
+static int64_t registered_at(struct engine *e, const struct agent *a)
+{
+	return a->fields.registered_ns ? a->fields.registered_ns : named_at(e, a->ino);
+}
+
 /* False: there is no room for it in this batch. */
 static bool gather_agent(struct batch *b, struct agent *a, const struct judging *j)
 {
 	struct agent_work *w;
 	struct verdict v;
-	bool changes = agent_judge(a, j, &v);
+	bool changes = agent_judge(a, j, &v), fills = a->incomplete && !a->removed_ns && is_editable(b->e, a->ino, a->uneditable);
+	bool pending = changes || (b->files && a->written_pass != b->files && agent_has_pending(b->e, a));
 
 	if (a->removed_ns && !changes)
 		b->next_ns = MIN(b->next_ns, a->removed_ns + REMOVED_RECENTLY_NS);
-	if (!changes && !(b->files && a->written_pass != b->files && agent_has_pending(b->e, a)))
+	if (!pending && !fills)
 		return true;
 	if (b->agent_count >= b->agents_max)
 		return false;
@@ -43,8 +57,8 @@ static bool gather_agent(struct batch *b, struct agent *a, const struct judging 
 	}
 	w = &b->agents[b->agent_count++];
 	*w = (struct agent_work){.ino = a->ino, .from = a->fields.status, .verdict = v, .changes = changes, .writes = !v.leaves,
-				 .heartbeat_ns = a->heartbeat_ns, .registered_ns = a->fields.registered_ns, .operations = a->operations_added,
-				 .errors = a->errors_added};
+				 .fills = fills, .pending = pending, .lived = a->dirty, .heartbeat_ns = a->heartbeat_ns,
+				 .registered_ns = registered_at(b->e, a), .operations = a->operations_added, .errors = a->errors_added};
 	memcpy(w->id, a->id, sizeof(w->id));
 	return true;
 }
@@ -99,6 +113,8 @@ static int fill_session(struct batch *b, struct session_work *w, struct session 
 	w->owned_hash = session_owned_hash(s);
 	w->lists = (session_entry(s)->stale || w->owned_hash != hash) && is_editable(b->e, s->file_ino, s->uneditable);
 	r = session_owned_fill(b->e, s, w->owned_hash != hash ? b->time_ns : w->times ? s->changed_ns : 0, &w->owned);
+	if (!r && w->fills && !w->owned.owned.created_ns)
+		w->owned.owned.created_ns = named_at(b->e, s->dir_ino);
 	if (!r && line) {
 		r = monitor_line_make(b->e, s, b->time_ns, &w->line);
 		if (r)
@@ -120,7 +136,8 @@ static void gather_session(struct batch *b, struct session *s)
 		all = gather_agent(b, a, &j);
 	w.count = b->agent_count - w.first;
 	w.times = times_are_due(b, s);
-	if (b->error || !(w.count || session_entry(s)->stale || w.times || (due && all)))
+	w.fills = session_entry(s)->incomplete && is_editable(b->e, s->file_ino, s->uneditable);
+	if (b->error || !(w.count || session_entry(s)->stale || w.times || w.fills || (due && all)))
 		return;
 	memcpy(w.id, s->id, sizeof(w.id));
 	if (array_reserve(&b->sessions, &b->session_capacity, b->session_count + 1, sizeof(*b->sessions)) || fill_session(b, &w, s, due && all))

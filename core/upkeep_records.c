@@ -43,7 +43,7 @@ static int edit_prepare(struct batch *b, uint64_t ino, const struct version *bas
 static int prepare_agent(struct batch *b, const char *session, struct agent_work *w)
 {
 	struct agent_owned owned = {.id = w->id, .session_id = session, .registered_ns = w->registered_ns, .last_updated_ns = b->time_ns,
-				    .heartbeat_ns = w->heartbeat_ns, .operations_added = w->operations, .errors_added = w->errors};
+				    .heartbeat_ns = w->heartbeat_ns, .operations_added = w->operations, .errors_added = w->errors, .fill = w->fills};
 	const char *status = w->verdict.to != w->from ? agent_status_name(w->verdict.to) : "";
 	cleanup_buf struct buf out = BUF_INIT;
 	cleanup_free char *text = NULL;
@@ -56,9 +56,16 @@ static int prepare_agent(struct batch *b, const char *session, struct agent_work
 	r = file_edit_read(b->e, w->ino, &base, &text, &len);
 	if (w->changes)
 		registry_load_file(b->e, w->ino); /* who saved it may not have come to that; another status than w->from is seen when staging */
+	if (!r && !w->pending && !w->lived)
+		owned.last_updated_ns = base->mtime_ns;
 	if (!r)
 		r = len > UPKEEP_TEXT_BYTES_MAX ? -EFBIG : model_edit_agent(text, len, &owned, status, NULL, &out);
-	if (!r)
+	if (r == -EBADMSG && owned.fill) { /* it holds something else where fields would go: then without them */
+		owned.fill = false;
+		w->writes = w->pending;
+		r = w->pending ? model_edit_agent(text, len, &owned, status, NULL, &out) : 0;
+	}
+	if (!r && w->writes)
 		r = edit_prepare(b, w->ino, base, text, len, &out, &w->edit);
 	return edit_result(r, &w->unwritable);
 }
@@ -74,20 +81,30 @@ static bool lists_hold(const char *text, size_t len, uint64_t hash)
 
 static int prepare_session(struct batch *b, struct session_work *w)
 {
+	struct session_owned *o = &w->owned.owned;
 	cleanup_buf struct buf out = BUF_INIT;
 	cleanup_free char *text = NULL;
 	const struct version *base;
 	size_t len;
 	int r;
 
-	if (!w->file_ino || !(w->lists || w->times))
+	if (!w->file_ino || !(w->lists || w->times || w->fills))
 		return 0;
-	w->owned.owned.id = w->id; /* it pointed into what has been copied */
+	o->id = w->id; /* it pointed into what has been copied */
 	r = file_edit_read(b->e, w->file_ino, &base, &text, &len);
-	if (!r && !w->owned.owned.last_updated_ns && lists_hold(text, len, w->owned_hash))
+	if (!r && !w->fills && !o->last_updated_ns && lists_hold(text, len, w->owned_hash))
 		return 0;
+	o->fill = w->fills;
+	if (!r && w->fills && !o->last_updated_ns)
+		o->last_updated_ns = base->mtime_ns;
 	if (!r)
-		r = len > UPKEEP_TEXT_BYTES_MAX ? -EFBIG : model_edit_session(text, len, &w->owned.owned, "", NULL, &out);
+		r = len > UPKEEP_TEXT_BYTES_MAX ? -EFBIG : model_edit_session(text, len, o, "", NULL, &out);
+	if (r == -EBADMSG && o->fill) {
+		o->fill = false;
+		if (!(w->lists || w->times))
+			return 0;
+		r = model_edit_session(text, len, o, "", NULL, &out);
+	}
 	if (!r)
 		r = edit_prepare(b, w->file_ino, base, text, len, &out, &w->edit);
 	return edit_result(r, &w->unwritable);
@@ -168,7 +185,7 @@ static int add_agent(struct txn *t, const char *session, const struct agent_work
 {
 	int r = w->edit.base ? file_edit_add(&w->edit, t) : 0;
 
-	if (!r && w->edit.base && w->heartbeat_ns > w->edit.base->mtime_ns)
+	if (!r && w->edit.base && w->lived && w->heartbeat_ns > w->edit.base->mtime_ns)
 		*txn_add_change(t) = (struct change){.type = CHANGE_ATTR, .ino = w->ino, .attr_mask = ATTR_MTIME | ATTR_KEEP_CTIME, .mtime_ns = w->heartbeat_ns};
 	if (!r && w->changes)
 		add_agent_event(t, session, w);
@@ -203,6 +220,7 @@ static uint64_t version_of(struct engine *e, uint64_t ino)
 static void settle_agent(struct batch *b, struct agent *a, const struct agent_work *w)
 {
 	a->written_pass = b->files ? b->files : a->written_pass;
+	a->incomplete &= !w->fills; /* once; the file is read again when it has been written */
 	if (w->unwritable) {
 		a->uneditable = version_of(b->e, w->ino);
 	} else if (w->writes) {
@@ -225,6 +243,7 @@ static void settle_session(struct batch *b, struct session *s, const struct sess
 	if (w->unwritable)
 		s->uneditable = version_of(b->e, w->file_ino);
 	session_entry(s)->stale = false;
+	session_entry(s)->incomplete = false;
 	if (w->line.due)
 		s->health_due_ns = 0;
 }

@@ -113,6 +113,7 @@ struct session_owned {
 	const char *last_checkpoint; /**< flow: "id" or null */
 	const char *last_backup;     /**< flow */
 	const char *recovery_points; /**< flow: ["id", …], newest first, at most SESSION_RECOVERY_POINTS_MAX */
+	bool fill;		     /**< an edit gives every missing field its default */
 };
 #define SESSION_RECOVERY_POINTS_MAX 16
 
@@ -122,6 +123,7 @@ struct agent_owned {
 	int64_t registered_ns, last_updated_ns;
 	int64_t heartbeat_ns;			  /**< 0: as the save says, or @old */
 	uint64_t operations_added, errors_added;  /**< counted since the file was last written: added to what the save says, or @old */
+	bool fill;				  /**< as above */
 };
 
 /**
@@ -137,7 +139,7 @@ int model_merge_session(const char *old, size_t old_len, const char *text, size_
  *  save over an older text they say nothing, and the status that holds stays; in a first one they are refused. */
 int model_merge_agent(const char *old, size_t old_len, const char *text, size_t len, const struct agent_owned *owned, struct reason *reason, struct buf *out);
 
-/** Only the owned fields, set in a text that holds already: the daemon's own upkeep. @status "" leaves it. 0, -EBADMSG (cannot be edited; reason), -ENOMEM. */
+/** Only the owned fields (and defaults, if asked for), set in a text that holds already: the daemon's own upkeep. @status "" leaves it. 0, -EBADMSG (cannot be edited; reason), -ENOMEM. */
 int model_edit_session(const char *text, size_t len, const struct session_owned *owned, const char *status, struct reason *reason, struct buf *out);
 int model_edit_agent(const char *text, size_t len, const struct agent_owned *owned, const char *status, struct reason *reason, struct buf *out);
 

@@ -47,6 +47,8 @@ int model_field_check(enum model_kind kind, const struct model_field *f, const s
 
 /** The value of a field if @root has a valid one, else NULL. */
 const struct doc_node *model_field_get(enum model_kind kind, const struct doc_node *root, const char *path);
+/** Does it say something of every row but OPTIONAL ones? NULL: an empty text. */
+bool model_is_complete(enum model_kind kind, const struct doc_node *root);
 /** A time as a file may say it: RFC 3339, without a zone meaning UTC, or seconds since the epoch. False: none. */
 bool model_time_read(const struct doc_node *value, int64_t *ret_ns);
 /** The whole number of a valid WHOLE field. */

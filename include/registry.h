@@ -35,6 +35,7 @@ struct agent {
 	bool process_ended;		/**< fields.pid ended and that has not been acted upon */
 	uint32_t ended_pid;		/**< the process that ended: not watched again; 0: none */
 	int64_t pid_known_ns;		/**< wall clock: newest time at which fields.pid can have been the agent's, as far as the file tells */
+	bool incomplete;		/**< the file lacks fields that upkeep gives their defaults */
 	uint64_t uneditable;		/**< the version (born) of the file that upkeep could not edit; 0: none */
 	uint64_t written_pass;		/**< the pass over pending heartbeats in which it was written last */
 	enum agent_status before_silence; /**< what an unhealthy one comes back as */

@@ -366,7 +366,7 @@ test_health_name_of_what_is_adopted() {
 	mkdir -p "$X/state" "$X/agents"
 	echo mine >"$X/health.yaml"
 	echo 'session: {type: old}' >"$X/session.yaml"
-	echo 'agent: {type: older}' >"$X/agents/ad-a.yaml"
+	printf '# mine\nagent: {type: older}   # by hand\n' >"$X/agents/ad-a.yaml"
 	mnt_start
 	has "$X/health.yaml" '^session: "old"$'
 	eq 1 "$(find "$X" -name health.yaml | wc -l)" "health.yaml listed"
@@ -374,6 +374,10 @@ test_health_name_of_what_is_adopted() {
 	[ -L "$M/state/active/old" ] || fail "not in active/"
 	eq older "$(key "$M/agents/status/ad-a.yaml" type)" "type of an adopted agent"
 	eq old "$(of_session type old)" "type of an adopted session"
+	wait_for 5 grep -q '^  event_subscriptions: \[\]$' "$X/agents/ad-a.yaml"
+	has "$X/agents/ad-a.yaml" '^# mine$'
+	has "$X/agents/ad-a.yaml" '^agent: {type: older, id: "ad-a", .*}   # by hand$'
+	wait_for 5 grep -q '^  auto_checkpoint: true$' "$X/session.yaml"
 	[ -e "$X/events/session.jsonl" ] || fail "no events in an adopted session"
 	mkdir "$X/checkpoints/taken-over"
 	[ -e "$X/recovery/restore" ] || fail "no recovery/ in an adopted session"

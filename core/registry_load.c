@@ -17,6 +17,7 @@
 #include "model_schema.h"
 #include "upkeep.h"
 
+#define VERSIONS_MAX 256 /* of an agent's file, looked at for what it was before it became unhealthy */
 #define CHANGED_EVENTS_MAX 64 /* looked at, at the start, for a session's newest change */
 
 /* ---- one file ---- */
@@ -28,6 +29,8 @@ struct loaded {
 	struct session_fields session;
 	struct agent_fields agent;
 	uint64_t owned_hash;
+	enum agent_status was;		  /* what the agent is in memory */
+	enum agent_status before_silence; /* of one that is found unhealthy; UNHEALTHY: not looked for */
 };
 
 static void loaded_release(struct loaded *l)
@@ -36,6 +39,23 @@ static void loaded_release(struct loaded *l)
 		agent_fields_release(&l->agent);
 	else
 		session_fields_release(&l->session);
+}
+
+/* What an unhealthy agent was before, as far as history knows: its file's older versions. */
+static enum agent_status find_before_silence(struct engine *e, const struct version *v)
+{
+	enum agent_status status = AGENT_UNHEALTHY;
+
+	for (unsigned i = 0; status == AGENT_UNHEALTHY && i < VERSIONS_MAX && (v = v->older); i++) {
+		cleanup_free char *text = NULL;
+		struct agent_fields f;
+
+		if (v->size > MODEL_BYTES_MAX || engine_read_text(e, v, &text) || agent_fields_parse(text, (size_t)v->size, &f))
+			break;
+		status = f.status;
+		agent_fields_release(&f);
+	}
+	return status == AGENT_IDLE ? AGENT_IDLE : AGENT_ACTIVE;
 }
 
 static int load_text(struct engine *e, const struct version *v, struct loaded *l)
@@ -52,6 +72,9 @@ static int load_text(struct engine *e, const struct version *v, struct loaded *l
 	l->owned_hash = l->is_agent ? 0 : session_owned_hash_of_doc(doc);
 	r = l->is_agent ? agent_fields_of(doc_root(doc), &l->agent) : session_fields_of(doc_root(doc), &l->session);
 	doc_free(doc);
+	l->before_silence = AGENT_UNHEALTHY;
+	if (!r && l->is_agent && l->agent.status == AGENT_UNHEALTHY && l->was != AGENT_UNHEALTHY)
+		l->before_silence = find_before_silence(e, v);
 	return r;
 }
 
@@ -88,6 +111,8 @@ static void agent_take(struct engine *e, struct agent *a, struct loaded *l, cons
 
 	agent_fields_release(&a->fields);
 	a->fields = l->agent;
+	if (before != AGENT_UNHEALTHY && l->before_silence != AGENT_UNHEALTHY)
+		a->before_silence = l->before_silence;
 	a->incomplete = l->incomplete;
 	a->heartbeat_ns = MAX(a->heartbeat_ns, MIN(said_ns, env_time_ns(e->env)));
 	a->pid_known_ns = MAX(a->heartbeat_ns, engine_seq_time(e, v->born));
@@ -114,6 +139,7 @@ static const struct version *version_wanted(struct engine *e, uint64_t ino, stru
 	if (!n || n->newest == p->loaded)
 		return NULL;
 	l->is_agent = p->agent != NULL;
+	l->was = p->agent ? p->agent->fields.status : AGENT_INITIALIZING;
 	return n->newest;
 }
 

@@ -370,6 +370,29 @@ static void test_unhealthy_and_back(void **state)
 	assert_int_equal(engine_close(e), 0);
 }
 
+/* What it was is known after another mount, too, and whatever has been saved meanwhile. */
+static void test_unhealthy_and_back_after_a_mount(void **state)
+{
+	struct engine *e = open_with_session(state, NULL);
+
+	assert_int_equal(fixture_save_text(e, A1, "agent: {status: active}\n"), 0);
+	assert_int_equal(fixture_save_text(e, S1 "/agents/lazy.yaml", "agent: {status: idle}\n"), 0);
+	pass(*state, e, 125);
+	expect_status(e, "a", "unhealthy");
+	expect_status(e, "lazy", "unhealthy");
+	assert_int_equal(engine_close(e), 0);
+	e = fixture_open_ok(*state);
+	assert_int_equal(fixture_save_text(e, S1 "/agents/lazy.yaml", "agent: {status: unhealthy}\nstate: {step: 2}\n"), 0);
+	pass(*state, e, 31);
+	expect_status(e, "lazy", "unhealthy");
+	touch(e, A1);
+	touch(e, S1 "/agents/lazy.yaml");
+	(void)upkeep_run(e);
+	expect_status(e, "a", "active");
+	expect_status(e, "lazy", "idle");
+	assert_int_equal(engine_close(e), 0);
+}
+
 /* An agent that works does not touch its file, and is healthy all the same. */
 static void test_work_is_a_sign_of_life(void **state)
 {
@@ -862,6 +885,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_many_agents, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_file_that_cannot_be_edited, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unhealthy_and_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unhealthy_and_back_after_a_mount, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_work_is_a_sign_of_life, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_silence_begins_with_the_mount, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_monitor, setup, teardown),

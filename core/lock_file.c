@@ -267,32 +267,44 @@ static bool is_agent(struct engine *e, const char *id, const char *gone)
 	return id[0] && ((gone && !strcmp(id, gone)) || registry_agents_of_id(e, id));
 }
 
-/* @gone: an agent that was registered until now (NULL: none). */
-static const char *owning_agent(struct engine *e, const struct lock_file *l, const char *gone, const char **ret_session)
-{
-	const struct actor *c = &l->creator;
+/* Is that agent the one that has just gone? */
+struct gone {
+	const char *session, *agent; /* NULL: nobody has */
+};
 
-	*ret_session = NULL;
+static bool is_gone(const struct gone *g, const char *agent, const char *session)
+{
+	return g->agent && !strcmp(g->agent, agent) && !strcmp(g->session, session);
+}
+
+/* Which session's agent of that id its creator means: that of the session he named, if it knows one, else the only one there is. NULL: any. */
+static const char *session_meant(struct engine *e, const struct lock_file *l, const char *agent, const struct gone *gone)
+{
+	const char *named = l->creator.session;
+	struct session *s = named[0] ? registry_session(e, named) : NULL;
+	const struct agent *a = registry_agents_of_id(e, agent);
+
+	if ((s && registry_agent(s, agent)) || is_gone(gone, agent, named))
+		return named;
+	return a && !a->next_of_id ? a->session->id : NULL;
+}
+
+static const char *owning_agent(struct engine *e, const struct lock_file *l, const struct gone *gone)
+{
 	if (l->pid)
 		return NULL;
-	if (is_agent(e, l->named, gone))
+	if (is_agent(e, l->named, gone->agent))
 		return l->named;
-	if (!is_agent(e, c->agent, gone))
-		return NULL;
-	*ret_session = c->session[0] ? c->session : NULL;
-	return c->agent;
+	return is_agent(e, l->creator.agent, gone->agent) ? l->creator.agent : NULL;
 }
 
 const char *lock_file_agent(struct engine *e, const struct lock_file *l, const char **ret_session)
 {
-	return owning_agent(e, l, NULL, ret_session);
-}
+	static const struct gone nobody;
+	const char *owner = owning_agent(e, l, &nobody), *agent = owner ? owner : l->creator.agent;
 
-static bool registered_in(struct engine *e, const char *agent, const char *session)
-{
-	struct session *s = registry_session(e, session);
-
-	return s && registry_agent(s, agent);
+	*ret_session = agent[0] ? session_meant(e, l, agent, &nobody) : NULL;
+	return owner;
 }
 
 /* Is an agent of that id alive in the session (NULL: in any), the session @but left out? */
@@ -314,13 +326,10 @@ static void owner_died(struct engine *e, struct lock_file *l, const char *agent)
 /* @agent of @session has died. */
 static void agent_check(struct engine *e, struct lock_file *l, const char *session, const char *agent)
 {
-	const char *of, *owner = owning_agent(e, l, agent, &of);
+	const struct gone gone = {session, agent};
+	const char *owner = owning_agent(e, l, &gone);
 
-	if (!owner || strcmp(owner, agent) != 0)
-		return;
-	if (of && strcmp(of, session) != 0 && !registered_in(e, owner, of))
-		of = NULL; /* the session its creator named knows no such agent */
-	if (!agent_lives(e, owner, of, session))
+	if (owner && !strcmp(owner, agent) && !agent_lives(e, owner, session_meant(e, l, owner, &gone), session))
 		owner_died(e, l, owner);
 }
 
@@ -444,16 +453,18 @@ static uint64_t written_seq(const struct lock_file *l)
 static void start_check(struct engine *e, struct lock_file *l)
 {
 	const struct actor *c = &l->creator;
-	const char *owner = NULL, *of = NULL;
+	const char *owner = NULL, *of;
+	uint64_t since = l->token;
 
 	if (l->pid)
 		return;
 	if (was_agent(e, l->named, NULL, written_seq(l))) {
 		owner = l->named;
+		since = written_seq(l);
 	} else if (was_agent(e, c->agent, NULL, l->token)) {
 		owner = c->agent;
-		of = c->session[0] && was_agent(e, owner, c->session, l->token) ? c->session : NULL;
 	}
+	of = owner && c->session[0] && was_agent(e, owner, c->session, since) ? c->session : NULL;
 	if (owner && !agent_lives(e, owner, of, NULL))
 		owner_died(e, l, owner);
 }

@@ -49,7 +49,7 @@ void lock_file_set_pid(struct engine *e, struct lock_file *l, uint32_t pid);
 void lock_file_set_due(struct engine *e, struct lock_file *l, enum release_why due);
 /** Forget it. Lock held. */
 void lock_file_drop(struct engine *e, uint64_t ino);
-/** The agent it belongs to, if it belongs to one, and of which session (NULL: whichever has one of that id). Lock held. */
+/** The agent it belongs to, if it belongs to one. @ret_session: that agent's, else its creator's (NULL: whichever has one of that id). Lock held. */
 const char *lock_file_agent(struct engine *e, const struct lock_file *l, const char **ret_session);
 
 #endif

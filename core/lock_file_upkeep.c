@@ -166,6 +166,8 @@ static int info_fill(struct engine *e, const struct lock_file *l, struct lock_in
 		.shared = l->shared};
 	agent = agent ? agent : l->creator.agent;
 	memcpy(ret->agent, agent, strlen(agent) + 1);
+	if (session)
+		memcpy(ret->session, session, strlen(session) + 1);
 	memcpy(ret->comm, l->creator.comm, sizeof(ret->comm));
 	return ret->name ? 0 : -ENOMEM;
 }

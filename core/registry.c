@@ -227,7 +227,7 @@ uint64_t engine_agent_pids_generation(struct engine *e)
 	return engine_has_agent_pids(e) ? __atomic_load_n(&e->registry->pid_changes, __ATOMIC_RELAXED) : 0;
 }
 
-bool engine_agent_of_pid(struct engine *e, uint32_t pid, char out[ACTOR_ID_BYTES])
+bool engine_agent_of_pid(struct engine *e, uint32_t pid, char out[ACTOR_ID_BYTES], char session[ACTOR_ID_BYTES])
 {
 	const struct agent *found = NULL;
 
@@ -236,8 +236,10 @@ bool engine_agent_of_pid(struct engine *e, uint32_t pid, char out[ACTOR_ID_BYTES
 		for (struct agent *a = s->agents; a && !found; a = a->next)
 			if (agent_entry(a)->counted_pid == pid)
 				found = a;
-	if (found)
+	if (found) {
 		memcpy(out, found->id, sizeof(found->id));
+		memcpy(session, found->session->id, sizeof(found->session->id));
+	}
 	engine_unlock(e);
 	return found != NULL;
 }

@@ -89,12 +89,10 @@ static uint64_t agents_generation(void *arg)
 	return engine_agent_pids_generation(((struct fs *)arg)->engine);
 }
 
-static const char *agent_of_pid(void *arg, uint32_t pid, uint64_t start_time)
+static bool agent_of_pid(void *arg, uint32_t pid, uint64_t start_time, char agent[ACTOR_ID_BYTES], char session[ACTOR_ID_BYTES])
 {
-	static _Thread_local char agent[ACTOR_ID_BYTES];
-
 	(void)start_time;
-	return engine_agent_of_pid(((struct fs *)arg)->engine, pid, agent) ? agent : NULL;
+	return engine_agent_of_pid(((struct fs *)arg)->engine, pid, agent, session);
 }
 
 /* Callers are looked at through kept descriptors of /proc, more than the usual soft limit of 1024 allows; what fails for want of one is opened

@@ -24,8 +24,8 @@ struct process_cache;
 struct process_agents {
 	/** 0: none is registered (then ancestors are not looked at); else a number that changes with the set. NULL: none. */
 	uint64_t (*generation)(void *arg);
-	/** The agent registered with this process, or NULL. The string must stay valid until process_actor_fill() returns. */
-	const char *(*agent_of_pid)(void *arg, uint32_t pid, uint64_t start_time);
+	/** The agent registered with this process, and its session. False: none is. */
+	bool (*agent_of_pid)(void *arg, uint32_t pid, uint64_t start_time, char agent[ACTOR_ID_BYTES], char session[ACTOR_ID_BYTES]);
 	void *arg;
 };
 
@@ -94,7 +94,7 @@ struct process {
 	int environ_fd;	      /**< "environ" of the program that was read; -1: read again */
 	bool looked;	      /**< agent, session and leader are filled */
 	uint64_t agents_generation; /**< set for which ancestor_agent was looked up; 0 never */
-	char ancestor_agent[ACTOR_ID_BYTES];
+	char ancestor_agent[ACTOR_ID_BYTES], ancestor_session[ACTOR_ID_BYTES];
 	struct actor actor; /**< what is known; uid and gid unused */
 	unsigned scans;	    /**< how often its descriptors were looked at */
 	struct process_fdinfo *infos; /**< kept "fdinfo/N" */

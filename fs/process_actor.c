@@ -106,15 +106,12 @@ static void ancestors_look(const struct process_agents *agents, struct process *
 {
 	struct proc_stat st;
 	uint32_t pid = p->tgid;
-	p->ancestor_agent[0] = '\0';
+	p->ancestor_agent[0] = p->ancestor_session[0] = '\0';
 	for (int i = 0; i < ANCESTORS_MAX && pid; i++) {
 		if (proc_stat_read_pid(pid, &st) < 0)
 			return;
-		const char *agent = agents->agent_of_pid(agents->arg, pid, st.start_time);
-		if (agent) {
-			snprintf(p->ancestor_agent, sizeof(p->ancestor_agent), "%s", agent);
+		if (agents->agent_of_pid(agents->arg, pid, st.start_time, p->ancestor_agent, p->ancestor_session))
 			return;
-		}
 		pid = st.ppid;
 	}
 }
@@ -141,6 +138,8 @@ int process_actor_fill(struct process_cache *cache, uint32_t tid, uid_t uid, gid
 				ancestors_look(agents, p);
 			p->agents_generation = generation;
 			memcpy(ret_actor->agent, p->ancestor_agent, sizeof(ret_actor->agent));
+			if (!ret_actor->session[0])
+				memcpy(ret_actor->session, p->ancestor_session, sizeof(ret_actor->session));
 		}
 		pthread_mutex_unlock(&p->lock);
 		process_put(cache, p);

@@ -136,13 +136,19 @@ int agent_link_render(struct fs *fs, const struct vnode *v, struct buf *out)
 	return r;
 }
 
-static void put_locks(struct buf *out, int indent, const struct moment *m, const char *agent)
+/* Where it is not known whose of that id it is, it is shown with each. */
+static bool is_held_by(const struct lock_info *l, const char *agent, const char *session)
+{
+	return !strcmp(l->agent, agent) && (!l->session[0] || !strcmp(l->session, session));
+}
+
+static void put_locks(struct buf *out, int indent, const struct moment *m, const char *agent, const char *session)
 {
 	bool any = false;
 
 	buf_printf(out, "%*slocks: [", indent, "");
 	for (size_t i = 0; i < m->lock_count; i++)
-		if (!strcmp(m->locks[i].agent, agent)) {
+		if (is_held_by(&m->locks[i], agent, session)) {
 			buf_append_str(out, any ? ", " : "");
 			buf_put_yaml_string(out, m->locks[i].name, strlen(m->locks[i].name));
 			any = true;
@@ -169,7 +175,7 @@ static void put_agent(struct buf *out, int indent, const struct moment *m, const
 	else
 		yaml_line_text(out, indent, "pid", NULL);
 	buf_printf(out, "%*spid_watched: %s\n", indent, "", a->watched ? "true" : "false");
-	put_locks(out, indent, m, a->id);
+	put_locks(out, indent, m, a->id, s->id);
 	yaml_line_time(out, indent, "registered_at", a->registered_ns);
 	buf_printf(out, "%*spath: \"state/sessions/%s/agents/%s" SUFFIX "\"\n", indent, "", s->id,
 		a->id); /* ids need no escapes */

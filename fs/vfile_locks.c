@@ -50,6 +50,7 @@ static void put_lock(struct buf *out, const struct lock_info *l, int64_t now_ns)
 	else
 		yaml_line_text(out, 4, "pid", NULL);
 	yaml_line_text(out, 4, "agent", l->agent[0] ? l->agent : NULL);
+	yaml_line_text(out, 4, "session", l->session[0] ? l->session : NULL);
 	yaml_line_text(out, 4, "comm", l->comm[0] ? l->comm : NULL);
 	yaml_line_number(out, 4, "uid", l->uid);
 }

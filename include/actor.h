@@ -13,7 +13,7 @@
 
 struct actor {
 	char agent[ACTOR_ID_BYTES];   /**< MILESTONES_AGENT, or the agent with a registered ancestor pid, else "" */
-	char session[ACTOR_ID_BYTES]; /**< MILESTONES_SESSION, else "" */
+	char session[ACTOR_ID_BYTES]; /**< MILESTONES_SESSION, or that of such an agent, else "" */
 	uint32_t pid;		      /**< thread group id; 0 for the daemon itself or unknown */
 	uint32_t uid;
 	uint32_t gid;

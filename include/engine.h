@@ -172,8 +172,8 @@ struct engine_stats {
 };
 void engine_get_stats(struct engine *e, struct engine_stats *ret);
 
-/** The agent whose registered pid this is (agents' files with `pid:`), "" if none: for attribution by ancestor. Copies to @out. */
-bool engine_agent_of_pid(struct engine *e, uint32_t pid, char out[ACTOR_ID_BYTES]);
+/** The agent whose registered pid this is (agents' files with `pid:`), "" if none: for attribution by ancestor. Copies id and session. */
+bool engine_agent_of_pid(struct engine *e, uint32_t pid, char out[ACTOR_ID_BYTES], char session[ACTOR_ID_BYTES]);
 bool engine_has_agent_pids(struct engine *e);
 /** 0 while no agent has a pid; else a number that changes with the set. */
 uint64_t engine_agent_pids_generation(struct engine *e);

@@ -8,7 +8,7 @@
  *   otherwise it stays until somebody unlinks it
  *
  * The content is the first line without blanks around it: digits only are a process, an id is an agent. Who wrote it is who made the file under its
- * present name. A number that no process had when it was written is none; of a lock that is found at a mount that cannot be told any more, so
+ * present name. Of several agents with one id it is the one of the session its writer names (MILESTONES_SESSION, or that of the process's agent). A number that no process had when it was written is none; of a lock that is found at a mount that cannot be told any more, so
  * there the process is one that has ended. Nor is a number one that comes from where our process numbers mean nothing (a writer without one).
  *
  * A file that anybody has locked by flock or fcntl since the mount is a lock of that kind, whatever is written in it: it is never released, since who
@@ -32,6 +32,7 @@ struct lock_info {
 	enum lock_owner owner;
 	uint32_t pid;                /**< OWNER_PROCESS: written in it; else of its creator, 0 unknown */
 	char agent[ACTOR_ID_BYTES];  /**< OWNER_AGENT: that one; else its creator's, "" none */
+	char session[ACTOR_ID_BYTES]; /**< of that agent; "": of any that has one of that id */
 	char comm[ACTOR_COMM_BYTES]; /**< of its creator */
 	uint32_t uid;
 	uint64_t token;

@@ -377,6 +377,8 @@ static void test_owner_is_the_agent(void **state)
 	assert_int_equal(info_of(e, "written-by").owner, LOCK_OWNER_AGENT);
 	assert_string_equal(info_of(e, "naming").agent, "coder");
 	assert_string_equal(info_of(e, "named-before-writer").agent, "other");
+	assert_string_equal(info_of(e, "elsewhere").session, "s1"); /* the only one there is */
+	assert_string_equal(info_of(e, "nobody").session, "");
 	assert_int_equal(info_of(e, "nobody").owner, LOCK_OWNER_CREATOR);
 	assert_int_equal(info_of(e, "process-before-agent").owner, LOCK_OWNER_PROCESS);
 	agent_dies(e, "s1", "coder");
@@ -437,12 +439,20 @@ static void test_same_id_in_two_sessions(void **state)
 	put_as(e, "of-s2", "", OWN_PID, "coder", "s2");
 	put(e, LOCKS "of-either", "coder\n");
 	put_as(e, "of-unknown", "", OWN_PID, "coder", "no-such-session");
+	put_as(e, "named-by-s2", "coder\n", OWN_PID, "other", "s2");
+	assert_string_equal(info_of(e, "of-s1").session, "s1");
+	assert_string_equal(info_of(e, "of-s2").session, "s2");
+	assert_string_equal(info_of(e, "of-either").session, "");
+	assert_string_equal(info_of(e, "of-unknown").session, "");
+	assert_string_equal(info_of(e, "named-by-s2").session, "s2");
 	agent_dies(e, "s1", "coder");
+	assert_true(held(e, "named-by-s2"));
 	assert_false(held(e, "of-s1"));
 	assert_true(held(e, "of-s2"));
 	assert_true(held(e, "of-either"));
 	assert_true(held(e, "of-unknown"));
 	agent_dies(e, "s2", "coder");
+	assert_false(held(e, "named-by-s2"));
 	assert_false(held(e, "of-s2"));
 	assert_false(held(e, "of-either"));
 	assert_false(held(e, "of-unknown"));

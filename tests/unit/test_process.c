@@ -214,6 +214,7 @@ static void test_pid_reused(void **state)
 	}
 	assert_int_equal(process_actor_fill(cache, (uint32_t)pid, 0, 0, &actor), 0);
 	assert_string_equal(actor.agent, "");
+	assert_string_equal(actor.session, "");
 	child_end(pid);
 	process_cache_free(cache);
 }
@@ -229,11 +230,15 @@ static uint64_t registry_generation(void *arg)
 	return ((struct registry *)arg)->generation;
 }
 
-static const char *registry_agent(void *arg, uint32_t pid, uint64_t start_time)
+static bool registry_agent(void *arg, uint32_t pid, uint64_t start_time, char agent[ACTOR_ID_BYTES], char session[ACTOR_ID_BYTES])
 {
 	struct registry *r = arg;
 	r->calls++;
-	return pid == r->pid && start_time ? "registered" : NULL;
+	if (pid != r->pid || !start_time)
+		return false;
+	strcpy(agent, "registered");
+	strcpy(session, "s2");
+	return true;
 }
 
 static void test_ancestors(void **state)
@@ -252,6 +257,7 @@ static void test_ancestors(void **state)
 	for (int i = 0; i < 3; i++) {
 		process_actor_fill(cache, (uint32_t)pid, 0, 0, &actor);
 		assert_string_equal(actor.agent, "registered");
+		assert_string_equal(actor.session, "s2");
 	}
 	assert_int_equal(r.calls, 2); /* itself, its parent; once */
 	r.generation = 2;

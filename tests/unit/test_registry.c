@@ -124,7 +124,7 @@ static void test_without_registry(void **state)
 {
 	struct engine *e = fixture_open_ok(*state);
 	struct registry *kept = e->registry;
-	char id[ACTOR_ID_BYTES];
+	char id[ACTOR_ID_BYTES], sid[ACTOR_ID_BYTES];
 
 	e->registry = NULL;
 	assert_null(registry_session(e, "s1"));
@@ -133,7 +133,7 @@ static void test_without_registry(void **state)
 	assert_null(registry_agent_of_file(e, 1));
 	assert_int_equal(registry_place_of(e, 1, NULL), PLACE_NONE);
 	assert_false(engine_has_agent_pids(e));
-	assert_false(engine_agent_of_pid(e, 1, id));
+	assert_false(engine_agent_of_pid(e, 1, id, sid));
 	assert_int_equal(engine_agent_pids_generation(e), 0);
 	assert_int_equal(fixture_save_text(e, "f", "x"), 0);
 	e->registry = kept;
@@ -340,25 +340,26 @@ static void test_agent_removed(void **state)
 static void test_agent_pids(void **state)
 {
 	struct engine *e = open_with_session(state);
-	char id[ACTOR_ID_BYTES];
+	char id[ACTOR_ID_BYTES], sid[ACTOR_ID_BYTES];
 	uint64_t generation;
 
 	assert_int_equal(fixture_save_text(e, A1, ""), 0);
 	assert_false(engine_has_agent_pids(e));
 	assert_int_equal(engine_agent_pids_generation(e), 0);
 	assert_int_equal(fixture_save_text(e, A1, "agent: {pid: 77}\n"), 0);
-	assert_true(engine_agent_of_pid(e, 77, id));
+	assert_true(engine_agent_of_pid(e, 77, id, sid));
 	assert_string_equal(id, "a");
-	assert_false(engine_agent_of_pid(e, 78, id));
-	assert_false(engine_agent_of_pid(e, 0, id));
+	assert_string_equal(sid, "s1");
+	assert_false(engine_agent_of_pid(e, 78, id, sid));
+	assert_false(engine_agent_of_pid(e, 0, id, sid));
 	generation = engine_agent_pids_generation(e);
 	assert_int_not_equal(generation, 0);
 	assert_int_equal(fixture_save_text(e, A1, "agent: {pid: 78}\n"), 0);
 	assert_int_not_equal(engine_agent_pids_generation(e), generation);
 	e = reopen(state, e);
-	assert_true(engine_agent_of_pid(e, 78, id));
+	assert_true(engine_agent_of_pid(e, 78, id, sid));
 	assert_int_equal(fixture_unlink(e, A1), 0);
-	assert_false(engine_agent_of_pid(e, 78, id));
+	assert_false(engine_agent_of_pid(e, 78, id, sid));
 	assert_false(engine_has_agent_pids(e));
 	assert_int_equal(engine_close(e), 0);
 }

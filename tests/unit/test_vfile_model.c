@@ -299,6 +299,33 @@ static void test_processes_and_locks(void **state)
 	assert_non_null(strstr(text, "\nlocks: []\n"));
 }
 
+/* Of two agents of one id only the one who holds a lock shows it. */
+static void test_locks_of_namesakes(void **state)
+{
+	struct world *w = *state;
+	struct engine *e = w->fs.engine;
+	cleanup_free char *text = NULL;
+	struct tree_attr attr;
+	struct request q;
+
+	save(w, "state/sessions/s1/agents/a.yaml", "");
+	save(w, "state/sessions/s2/agents/a.yaml", "");
+	fixture_request(&q);
+	strcpy(q.actor.agent, "a");
+	strcpy(q.actor.session, "s2");
+	assert_int_equal(engine_mknod(e, &q, fixture_ino(e, "state/.locks"), "build", S_IFREG | 0644, 0, &attr), 0);
+	save(w, "state/.locks/either", "a\n");
+	text = text_of(w, "agents/status", "a@s1.yaml");
+	assert_non_null(strstr(text, "\nlocks: [\"either\"]\n"));
+	free(text);
+	text = text_of(w, "agents/status", "a@s2.yaml");
+	assert_non_null(strstr(text, "\nlocks: [\"build\", \"either\"]\n"));
+	free(text);
+	text = text_of(w, "status", "locks.yaml");
+	assert_non_null(strstr(text, "\n    session: \"s2\"\n"));
+	assert_non_null(strstr(text, "\n    session: null\n"));
+}
+
 static void test_agents_yaml(void **state)
 {
 	struct world *w = *state;
@@ -514,6 +541,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_agent_status, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_counts_not_yet_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_processes_and_locks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_locks_of_namesakes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_agents_yaml, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sessions_yaml, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_expiry_of_a_reopened_session, setup, teardown),

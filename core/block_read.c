@@ -31,8 +31,11 @@ static int block_damaged(struct engine *e, const struct extent *x)
 	snprintf(text, sizeof(text), "%u bytes of content in %s %08x at offset %llu are damaged: reading them gives an I/O error", x->stored_len, where,
 		 position_file(x->position), (unsigned long long)position_offset(x->position));
 	engine_lock(e);
-	if (!e->problems.data || !strstr(e->problems.data, text))
+	if (!e->problems.data || !strstr(e->problems.data, text)) {
 		engine_problem(e, "%s", text);
+		if (e->damaged_block_count < ENGINE_DAMAGED_BLOCKS_MAX)
+			e->damaged_blocks[e->damaged_block_count++] = x->position;
+	}
 	engine_unlock(e);
 	return -EIO;
 }

@@ -386,6 +386,17 @@ size_t engine_list_restores(struct engine *e, uint64_t before, uint64_t *out, si
 	return found;
 }
 
+size_t engine_list_damaged_blocks(struct engine *e, uint64_t out[ENGINE_DAMAGED_BLOCKS_MAX])
+{
+	size_t count;
+
+	engine_lock(e);
+	count = e->damaged_block_count;
+	memcpy(out, e->damaged_blocks, count * sizeof(*out));
+	engine_unlock(e);
+	return count;
+}
+
 int engine_list_damage(struct engine *e, struct journal_damage **ret, size_t *ret_count)
 {
 	struct journal_damage *all;

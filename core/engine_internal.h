@@ -118,6 +118,8 @@ struct engine {
 	struct buf problems; /**< sentences for health, from recovery */
 	struct journal_damage *damage; /**< what was found damaged since recovery, by scrub.c */
 	size_t damage_count, damage_capacity;
+	uint64_t damaged_blocks[ENGINE_DAMAGED_BLOCKS_MAX]; /**< positions of content that could not be read */
+	size_t damaged_block_count;
 	struct reason *recover_reason; /**< during recovery only */
 	struct record_arena replay_memory; /**< during recovery only */
 	uint64_t commits, refusals, conflicts, bytes_committed, drafts_pending;

@@ -3,9 +3,7 @@
  * recovery/report.yaml: what the mount found when it began (a torn end of the journal, damage, drafts a dead daemon left), and each restore of the
  * session, newest first. Everything is quoted, whatever paths hold.
  *
- * A damaged transaction is named by number and place; by path, too, where it is still known what it was about: an index snapshot
- * remembers which transaction made a version or a name though its record cannot be read any more. Looking for that walks all
- * inodes, in slices, and only when there is damage.
+ * A damaged transaction is named by number and place; by path, too, where it is still known what it was about (vfile_damage.h).
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -13,56 +11,46 @@
 #include <string.h>
 
 #include "checkpoint.h"
+#include "vfile_damage.h"
 #include "position.h"
 #include "vfile_model.h"
 #include "vfile_recovery.h"
 #include "vfile_rows.h"
 #include "vfile_transactions.h"
 
-#define SLICE_NODES 4096
 #define PATHS_MAX 100
 #define DRAFTS_MAX 1000
 
 /* ---- damage ---- */
 
-/* The path of what the transactions made or changed; appended, quoted. Engine lock held. */
-static bool put_path(struct fs *fs, const struct node *n, const struct journal_damage *d, struct buf *out)
-{
-	const struct version *v = tree_version_at(n, d->seq_last);
-	const struct dentry *name = tree_name_at(n, d->seq_last);
-	struct tree *tree = engine_tree(fs->engine);
-	cleanup_buf struct buf path = BUF_INIT;
+struct paths {
+	struct buf text;
+	size_t count;
+};
 
-	if (!(v && v->born >= d->seq_first) && !(name && name->born >= d->seq_first))
-		return false;
-	if (tree_path_at(tree, n, engine_live_seq(fs->engine), &path) && tree_path_at(tree, n, d->seq_last, &path))
-		return false;
-	buf_append_str(out, "        - ");
-	buf_put_yaml_string(out, path.data ? path.data : "", path.len);
-	buf_append_str(out, "\n");
-	return true;
+static bool put_path(void *arg, const char *path, uint64_t first, uint64_t last)
+{
+	struct paths *p = arg;
+
+	(void)first, (void)last;
+	buf_append_str(&p->text, "        - ");
+	buf_put_yaml_string(&p->text, path, strlen(path));
+	buf_append_str(&p->text, "\n");
+	return ++p->count < PATHS_MAX;
 }
 
-static void put_paths(struct fs *fs, const struct journal_damage *d, struct buf *out)
+static int put_paths(struct fs *fs, struct journal_damage *d, struct buf *out)
 {
-	cleanup_buf struct buf paths = BUF_INIT;
-	uint64_t ino = TREE_ROOT_INO, end;
-	size_t found = 0;
+	const struct damage one = {.records = d, .record_count = 1};
+	struct paths p = {0};
+	int r = damage_each_path(fs, &one, "", put_path, &p);
 
-	do {
-		engine_lock(fs->engine);
-		end = tree_next_ino(engine_tree(fs->engine));
-		for (uint64_t stop = MIN(ino + SLICE_NODES, end); ino < stop && found < PATHS_MAX; ino++) {
-			const struct node *n = tree_node(engine_tree(fs->engine), ino);
-
-			found += n && put_path(fs, n, d, &paths);
-		}
-		engine_unlock(fs->engine);
-	} while (ino < end && found < PATHS_MAX);
-	buf_append_str(out, found ? "      paths:\n" : "      paths: []\n");
-	buf_append(out, paths.data ? paths.data : "", paths.len);
-	if (paths.error)
-		out->error = paths.error;
+	buf_append_str(out, p.count ? "      paths:\n" : "      paths: []\n");
+	buf_append(out, p.text.data ? p.text.data : "", p.text.len);
+	if (p.text.error)
+		r = p.text.error;
+	buf_release(&p.text);
+	return r;
 }
 
 static int put_damage(struct fs *fs, struct buf *out)
@@ -74,16 +62,16 @@ static int put_damage(struct fs *fs, struct buf *out)
 	if (r)
 		return r;
 	buf_append_str(out, count ? "  damage:\n" : "  damage: []\n");
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count && !r; i++) {
 		buf_printf(out, "    - first_sequence: %" PRIu64 "\n      last_sequence: %" PRIu64 "\n", damage[i].seq_first, damage[i].seq_last);
 		buf_printf(out, "      segment: %u\n      offset: %" PRIu64 "\n", position_file(damage[i].position), position_offset(damage[i].position));
 		if (damage[i].bytes)
 			yaml_line_number(out, 6, "bytes", damage[i].bytes);
 		else
 			yaml_line_text(out, 6, "bytes", NULL);
-		put_paths(fs, &damage[i], out);
+		r = put_paths(fs, &damage[i], out);
 	}
-	return 0;
+	return r;
 }
 
 /* ---- the rest of what a mount finds ---- */

@@ -4,17 +4,21 @@
  *
  * health.yaml begins with one word: `healthy`, `degraded` (the lines of `why` say what a person should look at) or `read-only` (the mount is).
  * What is over needs nobody's attention: agents of a completed session are not complained about. It tells times, not ages: while nothing happens
- * it stays the same, so that tools which copy a session find a file that keeps still.
+ * it stays the same, so that tools which copy a session find a file that keeps still. What of the session is known to be damaged is listed by path and
+ * transaction.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "vfile_damage.h"
 #include "registry.h"
 #include "vfile_model.h"
 #include "vfile_rows.h"
 
+/** Items of a session that are named as damaged. */
+#define DAMAGED_MAX 100
 /** Refused saves are worth a sentence that long. */
 #define REFUSAL_RECENT_NS (3600 * NS_PER_S)
 /** A checkpoint may be that late, and another interval, before somebody should hear of it. */
@@ -216,9 +220,51 @@ static void put_numbers(struct buf *out, const struct moment_session *s)
 	yaml_line_number(out, 0, "refused_saves", s->refusals);
 }
 
+/* Files of the session that damage is known of. */
+struct damaged {
+	struct buf text;
+	size_t count;
+};
+
+static bool put_damaged(void *arg, const char *path, uint64_t first, uint64_t last)
+{
+	struct damaged *d = arg;
+
+	yaml_line_text(&d->text, 0, "  - path", path);
+	yaml_line_number(&d->text, 4, "first_sequence", first);
+	yaml_line_number(&d->text, 4, "last_sequence", last);
+	return ++d->count < DAMAGED_MAX;
+}
+
+static int find_damaged(struct fs *fs, const char *session, struct damaged *ret)
+{
+	char prefix[sizeof("state/sessions//") + ACTOR_ID_BYTES];
+	struct damage damage;
+	int r = damage_take(fs, &damage);
+
+	if (r)
+		return r;
+	snprintf(prefix, sizeof(prefix), "state/sessions/%s/", session);
+	r = damage_each_path(fs, &damage, prefix, put_damaged, ret);
+	damage_release(&damage);
+	return r ? r : ret->text.error;
+}
+
+static void why_store(struct buf *out, enum engine_status status, const struct damaged *d)
+{
+	if (status == ENGINE_READ_ONLY)
+		why(out, "the mount is read-only: status/health.yaml says why");
+	else if (status != ENGINE_HEALTHY)
+		why(out, "the mount is degraded: status/health.yaml says why");
+	if (d->count)
+		why(out, "%s%zu %s of this session %s damaged: see below", d->count == DAMAGED_MAX ? "at least " : "", d->count,
+			d->count == 1 ? "item" : "items", d->count == 1 ? "is" : "are");
+}
+
 int session_health_render(struct fs *fs, const struct vnode *v, struct buf *out)
 {
 	cleanup_buf struct buf reasons = BUF_INIT;
+	struct damaged damaged = {0};
 	struct engine_health health;
 	const char *status;
 	struct moment m;
@@ -230,16 +276,17 @@ int session_health_render(struct fs *fs, const struct vnode *v, struct buf *out)
 	buf_release(&health.why);
 	if (fs->read_only)
 		health.status = ENGINE_READ_ONLY;
-	if (health.status == ENGINE_READ_ONLY)
-		why(&reasons, "the mount is read-only: status/health.yaml says why");
-	else if (health.status != ENGINE_HEALTHY)
-		why(&reasons, "the mount is degraded: status/health.yaml says why");
+	r = find_damaged(fs, v->params[0], &damaged);
+	why_store(&reasons, health.status, &damaged);
 	why_session(&reasons, &m, &m.sessions[0]);
 	status = health.status == ENGINE_READ_ONLY ? "read-only" : reasons.len ? "degraded" : "healthy";
 	buf_printf(out, "status: %s\n", status);
 	buf_append_str(out, reasons.len ? "why:\n" : "why: []\n");
 	buf_append(out, reasons.data, reasons.len);
+	buf_append_str(out, damaged.count ? "damaged:\n" : "damaged: []\n");
+	buf_append(out, damaged.text.data ? damaged.text.data : "", damaged.text.len);
 	put_numbers(out, &m.sessions[0]);
+	buf_release(&damaged.text);
 	moment_release(&m);
-	return reasons.error;
+	return r ? r : reasons.error;
 }

@@ -95,6 +95,9 @@ size_t engine_list_restores(struct engine *e, uint64_t before, uint64_t *out, si
 /** Transactions whose records cannot be read, found by recovery or since, when old history was looked over (those without bytes). Caller frees
  *  the array. 0 or -ENOMEM. Takes the lock. */
 int engine_list_damage(struct engine *e, struct journal_damage **ret, size_t *ret_count);
+/** Positions of blocks of content that somebody wanted to read since the mount and that are damaged: the first so many. Takes the lock. */
+#define ENGINE_DAMAGED_BLOCKS_MAX 64
+size_t engine_list_damaged_blocks(struct engine *e, uint64_t out[ENGINE_DAMAGED_BLOCKS_MAX]);
 
 /* ---- waiting ---- */
 

@@ -500,6 +500,9 @@ test_report_of_damage() {
 	eq "$((0x$(sed -E 's,.*journal/([0-9a-f]+)\.seg.*,\1,' <<<"$hit")))" "$(key "$R/report.yaml" segment)" "the segment"
 	has "$R/report.yaml" '^        - "state/sessions/s1/state/marked.txt"$'
 	has "$R/report.yaml" '^  problems:$'
+	yaml "$S/health.yaml"
+	has "$S/health.yaml" '^  - path: "state/sessions/s1/state/marked.txt"$'
+	eq "$seq" "$(key "$S/health.yaml" first_sequence)" "the transaction, in the health of the session"
 	mnt_stop
 	chmod -R u+w "$M"
 	rm -rf "$M"/index/*

@@ -469,6 +469,50 @@ static void test_health_and_agents(void **state)
 	expect_health(w, "s1", "healthy", NULL); /* what is over needs no attention */
 }
 
+/* Inverts a byte of what was saved, on the medium; the engine is opened anew. */
+static void spoil(struct world *w, const char *text)
+{
+	static char data[2u << 20];
+	size_t n = strlen(text);
+	ssize_t len, at = -1;
+
+	assert_int_equal(engine_close(w->fs.engine), 0);
+	len = env_mem_read(w->env, "journal/00000001.seg", data, sizeof(data), 0);
+	for (ssize_t i = 0; at < 0 && i + (ssize_t)n <= len; i++)
+		at = memcmp(data + i, text, n) ? -1 : i;
+	assert_true(at >= 0);
+	assert_int_equal(env_mem_patch(w->env, "journal/00000001.seg", "#", 1, (uint64_t)at), 0);
+	w->fs.engine = fixture_open_ok(w->env);
+}
+
+/* What is damaged is named by the health of its session, and by no other's, once somebody wanted it. (Damaged records: test_recovery.sh.) */
+static void test_health_names_damage(void **state)
+{
+	struct world *w = *state;
+	const struct doc_node *item;
+	uint64_t seq;
+	struct doc *doc;
+
+	save(w, "state/sessions/s1/state/good", "fine\n");
+	save(w, "state/sessions/s1/state/bad", "remember me: found on the medium\n");
+	seq = engine_head_seq(w->fs.engine);
+	spoil(w, "remember me: found on the medium\n");
+	assert_string_equal(fixture_text(w->fs.engine, "state/sessions/s1/state/bad"), "(error)");
+	expect_health(w, "s1", "degraded", "1 item of this session is damaged");
+	doc = doc_of(w, "state/sessions/s1", "health.yaml");
+	item = doc_get(doc_root(doc), "damaged")->child;
+	assert_non_null(item);
+	assert_null(item->next);
+	expect(item, "path", "state/sessions/s1/state/bad");
+	assert_true(doc_get(item, "first_sequence")->number == (double)seq);
+	assert_true(doc_get(item, "last_sequence")->number == (double)seq);
+	doc_free(doc);
+	expect_health(w, "s2", "degraded", "the mount is degraded: status/health.yaml says why");
+	doc = doc_of(w, "state/sessions/s2", "health.yaml");
+	assert_null(doc_get(doc_root(doc), "damaged")->child);
+	doc_free(doc);
+}
+
 /* Nobody took the automatic checkpoint: its time, the grace and a whole further interval have passed. */
 static void test_late_checkpoint(void **state)
 {
@@ -547,6 +591,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_expiry_of_a_reopened_session, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_health, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_health_and_agents, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_health_names_damage, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_late_checkpoint, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_moment, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_metrics, setup, teardown),

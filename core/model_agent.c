@@ -19,6 +19,7 @@ static const struct model_kind_ops agent_ops = {
 	.status_path = "agent.status",
 	.check_status = check_status,
 	.status_stays = status_stays,
+	.owned_by_text = true,
 	.put_owned = put_owned,
 };
 

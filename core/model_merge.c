@@ -182,10 +182,10 @@ int model_edit(const struct model_kind_ops *ops, const struct model_text *text, 
 {
 	struct edits e = {0};
 	struct model_sides sides = {0};
-	struct doc *doc;
+	struct doc *doc = NULL;
 	size_t count;
 	const struct model_field *rows = model_fields(ops->kind, &count);
-	int r = doc_parse_yaml(text->text, text->len, reason, &doc);
+	int r = fill || ops->owned_by_text ? doc_parse_yaml(text->text, text->len, reason, &doc) : 0; /* else only the edit itself reads it */
 
 	if (r)
 		return name_rule(ops, r, reason);

@@ -24,6 +24,8 @@ struct model_kind_ops {
 	int (*check_status)(const struct model_sides *sides, struct reason *reason);
 	/** Is the save's status none of its business, so that the old one stays? NULL: never. */
 	bool (*status_stays)(const struct model_sides *sides);
+	/** Does put_owned() look at the text that is edited, but in a merge? */
+	bool owned_by_text;
 	/** Append the flow text that the daemon sets a SHARED or DAEMON row to. False: it has none. */
 	bool (*put_owned)(const void *owned, const struct model_field *f, const struct model_sides *sides, struct buf *out);
 };

@@ -103,6 +103,15 @@ static bool times_are_due(const struct batch *b, const struct session *s)
 	return n && s->changed_seq > n->newest->born && n->newest->born != s->uneditable;
 }
 
+/* A version that nobody has read yet may put the lists right; who reads it will say. */
+static bool is_stale(const struct batch *b, struct session *s)
+{
+	const struct place *p = s->file_ino ? place_find(b->e->registry, s->file_ino) : NULL;
+	const struct node *n = p ? tree_node(b->e->tree, s->file_ino) : NULL;
+
+	return session_entry(s)->stale && (!n || n->newest == p->loaded);
+}
+
 /* last_updated stays when nothing but a stale list is put right. */
 static int fill_session(struct batch *b, struct session_work *w, struct session *s, bool line)
 {
@@ -111,7 +120,7 @@ static int fill_session(struct batch *b, struct session_work *w, struct session 
 
 	batch_swap_statuses(b, w, s);
 	w->owned_hash = session_owned_hash(s);
-	w->lists = (session_entry(s)->stale || w->owned_hash != hash) && is_editable(b->e, s->file_ino, s->uneditable);
+	w->lists = (is_stale(b, s) || w->owned_hash != hash) && is_editable(b->e, s->file_ino, s->uneditable);
 	r = session_owned_fill(b->e, s, w->owned_hash != hash ? b->time_ns : w->times ? s->changed_ns : 0, &w->owned);
 	if (!r && w->fills && !w->owned.owned.created_ns)
 		w->owned.owned.created_ns = named_at(b->e, s->dir_ino);
@@ -137,7 +146,7 @@ static void gather_session(struct batch *b, struct session *s)
 	w.count = b->agent_count - w.first;
 	w.times = times_are_due(b, s);
 	w.fills = session_entry(s)->incomplete && is_editable(b->e, s->file_ino, s->uneditable);
-	if (b->error || !(w.count || session_entry(s)->stale || w.times || w.fills || (due && all)))
+	if (b->error || !(w.count || is_stale(b, s) || w.times || w.fills || (due && all)))
 		return;
 	memcpy(w.id, s->id, sizeof(w.id));
 	if (array_reserve(&b->sessions, &b->session_capacity, b->session_count + 1, sizeof(*b->sessions)) || fill_session(b, &w, s, due && all))

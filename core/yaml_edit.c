@@ -52,6 +52,12 @@ static int parse_within(const char *before, const char *value, const char *after
 	return text.error ? text.error : doc_parse_yaml(text.data, text.len, NULL, ret);
 }
 
+/* What a list in brackets is does not depend on what is around it. */
+static bool is_flow_list(const char *value, const struct doc_node *flow_item)
+{
+	return *value == '[' && flow_item && flow_item->type == DOC_SEQUENCE && !flow_item->next;
+}
+
 /* A value must be one node, and the same in block and in flow style. *@ret_doc is [value]. */
 static int parse_value(const char *value, struct doc **ret)
 {
@@ -61,6 +67,10 @@ static int parse_value(const char *value, struct doc **ret)
 
 	if (!error)
 		error = parse_within("[", value, "]", &flow);
+	if (!error && is_flow_list(value, doc_root(flow)->child)) {
+		*ret = flow;
+		return 0;
+	}
 	if (!error)
 		error = parse_within("k: ", value, "\n", &block);
 	if (!error) {

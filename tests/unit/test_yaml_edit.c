@@ -537,7 +537,8 @@ static void test_malformed_calls(void **state)
 {
 	static const char *const bad[] = {"=1", ".=1", "a.=1", ".a=1", "a..b=1", "a b=1", "a-b=1",
 		"a=", "a= ", "a=1, 2", "a=]", "a=x # c", "a=[1", "a=b: c", "a=- x", "a=? x", "a=*x", "a=1\r",
-		"a=x\xc2\x85y", "a=x\xe2\x80\xa8y", "a=\xff", "a=|", "a=] ["};
+		"a=x\xc2\x85y", "a=x\xe2\x80\xa8y", "a=\xff", "a=|", "a=] [", "a=[1]: b", "a=[1], [2]",
+		"a=[1] x", "a=[1] # c", "a=[1]]", "a=[1] [2]", "a=[*x]"};
 	struct reason reason = {0};
 	struct buf out = BUF_INIT;
 

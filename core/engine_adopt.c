@@ -254,6 +254,8 @@ int engine_adopt(struct engine *e, struct request *q, int (*next)(void *arg, str
 	if (!r)
 		r = sessions_complete(e, q); /* theirs are sessions like any other */
 	if (!r)
+		sessions_take_first(e, q);
+	if (!r)
 		*ret_files = a.files_total;
 	return r;
 }

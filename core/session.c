@@ -280,3 +280,20 @@ int sessions_complete(struct engine *e, struct request *q)
 	}
 	return r;
 }
+
+void sessions_take_first(struct engine *e, struct request *q)
+{
+	cleanup_buf struct buf ids = BUF_INIT;
+
+	engine_lock(e);
+	for (const struct session *s = registry_first_session(e); s; s = s->next)
+		if (!s->newest_checkpoint && s->checkpoints_ino)
+			buf_append(&ids, s->id, strlen(s->id) + 1);
+	engine_unlock(e);
+	for (size_t at = 0; !ids.error && at < ids.len; at += strlen(ids.data + at) + 1) {
+		struct request own = *q;
+
+		if (!checkpoint_create(e, &own, ids.data + at, NULL, "adoption", NULL, NULL)) /* else the first change will bring one */
+			q->seq = own.seq;
+	}
+}

@@ -16,5 +16,7 @@
 int session_create(struct engine *e, struct request *q, uint64_t parent, const char *name, uint32_t mode, struct tree_attr *ret);
 /** At start: sessions made before a directory belonged to the skeleton get it. 0 or -errno. No lock held. */
 int sessions_complete(struct engine *e, struct request *q);
+/** After adoption: each session without a checkpoint gets one (reason adoption), so that there is something to go back to, if there is room for it. No lock held. */
+void sessions_take_first(struct engine *e, struct request *q);
 
 #endif

@@ -85,6 +85,7 @@ static struct engine *adopt(struct env *env, const char *session, const char *ag
 	fixture_request(&q);
 	assert_int_equal(engine_adopt(e, &q, feed_next, &f, &files), 0);
 	assert_int_equal(files, 2);
+	assert_true(q.seq == engine_head_seq(e));
 	return e;
 }
 
@@ -217,17 +218,17 @@ static void test_a_session_that_cannot_be_filled(void **state)
 	assert_int_equal(engine_close(e), 0);
 }
 
-/* What a restore brings back from before is filled again. */
+/* What was found can be gone back to, before anybody has changed anything; and it is filled again. */
 static void test_restored_files(void **state)
 {
 	struct engine *e = adopt(*state, "session: {type: old}\n", "agent: {type: coder}\n");
 	struct restore_result result;
 	struct request q;
 
-	assert_int_equal(fixture_mkdir(e, S1 "/checkpoints/early"), 0);
 	(void)upkeep_run(e);
+	expect_says(e, S1 "/session.yaml", "recovery_points: [\"checkpoint-");
 	fixture_request(&q);
-	assert_int_equal(checkpoint_restore(e, &q, "s1", "early", &result), 0);
+	assert_int_equal(checkpoint_restore(e, &q, "s1", "latest", &result), 0);
 	assert_string_equal(fixture_text(e, A1), "agent: {type: coder}\n");
 	(void)upkeep_run(e);
 	expect_complete(e, A1, MODEL_AGENT);

@@ -36,12 +36,10 @@ bool block_cache_get(struct block_cache *c, uint64_t position, size_t skip, void
 /** Remember a raw block (copied). */
 void block_cache_put(struct block_cache *c, uint64_t position, const void *data, size_t len);
 
-/* ---- block_read.c ---- */
+/* ---- block_read.c, engine_read.c ---- */
 #define CHECKED_BLOCKS_BITS 16 /* 64 Ki positions, 512 KiB */
 /** Bytes [skip, skip+len) of what an extent shows, checked against their checksum on first reading. No lock needed. 0, -EIO, -ENOMEM. */
 int extent_read(struct engine *e, const struct extent *x, uint64_t skip, void *buf, size_t len);
-
-/* ---- engine_read.c ---- */
 /** All of a version, NUL-terminated; the caller's. 0, -EIO, -ENOMEM. No lock held. */
 int engine_read_text(struct engine *e, const struct version *v, char **ret);
 

@@ -238,11 +238,13 @@ static int kernel_mount(struct mount *m, struct reason *reason)
 		r = fuse_opt_add_arg(&serving, "-d");
 	if (!r && !(m->mounter = fuse_session_new(&args, &nothing, sizeof(nothing), NULL)))
 		r = -EINVAL;
+	mount_store_mounting(m->store, true);
 	if (!r && fuse_session_mount(m->mounter, m->project->mount_path) != 0) {
 		fuse_session_destroy(m->mounter);
 		m->mounter = NULL;
 		r = mount_failed(m, reason);
 	}
+	mount_store_mounting(m->store, false);
 	if (!r)
 		r = fs_session_open(&m->fs, &serving, fuse_session_fd(m->mounter));
 	if (r && !reason->text[0])

@@ -27,6 +27,7 @@ struct kept_ops {
 struct mount_store {
 	int dir_fd;
 	bool read_only;
+	mode_t mode; /* read-only, while mounting: as it was */
 	struct env *env;
 	struct kept_ops kept;
 	struct engine *engine;
@@ -118,6 +119,21 @@ struct engine *mount_store_engine(struct mount_store *s)
 int mount_store_dir(struct mount_store *s)
 {
 	return s->dir_fd;
+}
+
+void mount_store_mounting(struct mount_store *s, bool begins)
+{
+	struct stat st;
+
+	if (!s->read_only || geteuid() == 0)
+		return; /* it is writable, or need not be */
+	if (begins) {
+		s->mode = fstat(s->dir_fd, &st) < 0 ? 0 : st.st_mode & 07777;
+		if (s->mode && !(s->mode & S_IWUSR))
+			(void)fchmod(s->dir_fd, s->mode | S_IWUSR); /* else fusermount3 says why not */
+	} else if (s->mode && !(s->mode & S_IWUSR)) {
+		(void)fchmod(s->dir_fd, s->mode);
+	}
 }
 
 int mount_store_close(struct mount_store *s)

@@ -15,6 +15,8 @@ int mount_store_open(const struct project *p, const struct mount_options *o, str
 struct engine *mount_store_engine(struct mount_store *s);
 /** Its directory (borrowed). */
 int mount_store_dir(struct mount_store *s);
+/** For fusermount3, which mounts only where the user may write: until it is said to be over the directory is writable, of a store opened read-only, too. */
+void mount_store_mounting(struct mount_store *s, bool begins);
 /** Close the engine, leave the directory as nobody should write to it, give up the lock. Returns what engine_close() returned. NULL allowed. */
 int mount_store_close(struct mount_store *s);
 

@@ -39,7 +39,7 @@ enum mount_state project_mount_state(const struct project *p);
 int project_silent(const struct project *p, const char *rule, struct reason *reason);
 /** Take a dead mount away. 0 or -errno with @reason. */
 int project_clear_dead(const struct project *p, struct reason *reason);
-/** Unmount: as root by umount2(2), else by fusermount3. @lazy: even if busy. 0, -EBUSY, … with @reason. */
+/** Unmount: as root by umount2(2), else by fusermount3. @lazy: even if busy. 0, -EBUSY, -EPERM (another user's) … with @reason. */
 int project_unmount(const struct project *p, bool lazy, struct reason *reason);
 
 /** The daemon that serves the mount; 0: this user cannot see it. Does not touch the mount. */

@@ -199,7 +199,7 @@ test_full_disk_and_upkeep() {
 	grep -q '^status: degraded' "$S/health.yaml" || fail "the session says it is healthy"
 	has "$S/health.yaml" 'status/health.yaml says why'
 	eq "$seq" "$(head_seq)" "transactions without room"
-	eq "of-agent of-process" "$(echo $(ls "$M/state/.locks"))" locks
+	eq "of-agent of-process" "$(find "$M/state/.locks" -type f -printf '%f\n' | sort | paste -sd ' ')" locks
 	kill -0 "$WAITER" || fail "who waits was told of an end that is not recorded: $(cat waited)"
 	[ "$(sed -n 's/^last_heartbeat: "\(.*\)"/\1/p' "$M/agents/status/lives.yaml")" \> "$beat" ] || fail "a heartbeat does not show"
 	grep -q unfinished "$M"/transactions/pending/*.yaml || fail "a killed writer's bytes are gone"
@@ -230,7 +230,7 @@ test_full_disk_upkeep_and_kill9() {
 	mnt_start || fail "cannot mount with a full disk"
 	checkpoints=$(checkpoint_count)
 	wait_for 8 no_room_is_said
-	eq "of-agent of-process" "$(echo $(ls "$M/state/.locks"))" locks
+	eq "of-agent of-process" "$(find "$M/state/.locks" -type f -printf '%f\n' | sort | paste -sd ' ')" locks
 	grep -q unfinished "$M"/transactions/pending/*.yaml || fail "a killed writer's bytes are gone"
 	rm "$P/ballast"
 	wait_for 8 caught_up "$checkpoints"

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,7 +23,6 @@ static _Noreturn void parent_wait(int fd, pid_t child, const struct project *p)
 {
 	char text[600] = "";
 	size_t len = 0;
-	struct statfs st;
 	int status;
 
 	for (;;) {
@@ -37,9 +35,9 @@ static _Noreturn void parent_wait(int fd, pid_t child, const struct project *p)
 	}
 	text[len] = '\0';
 	if (text[0] == 'R') {
-		if (statfs(p->mount_path, &st) == 0)
+		if (project_mount_state(p) == MOUNT_ALIVE)
 			_exit(0);
-		log_error("%s was mounted, but does not answer: %s; see the system log for why", p->mount_path, strerror(errno));
+		log_error("%s was mounted, but does not answer; see the system log for why", p->mount_path);
 		_exit(1);
 	}
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)

@@ -209,7 +209,9 @@ test_full_disk_and_upkeep() {
 	wait_for 8 caught_up "$checkpoints"
 	wait "$WAITER" || true
 	has waited 'failed'
-	wait_for 8 eval '! ls '"$M"'/transactions/pending | grep -q . || grep -q unfinished '"$M"'/transactions/pending/*.yaml'
+	cat "$(grep -l unfinished "$M"/transactions/pending/*.yaml "$M"/transactions/rollbacks/*.yaml 2>/dev/null | head -n 1 | sed 's/yaml$/draft/')" >kept
+	file_is kept 'a: 1'
+	must_fail cat "$S/state/unfinished.yaml" 2>/dev/null
 	[ "$(sed -n 's/^ *last_heartbeat: "\(.*\)"/\1/p' "$S/agents/lives.yaml")" \> "$beat" ] || fail "the heartbeat is not in the file"
 	"$TOP_DIR/scripts/verify-events.sh" "$M/state/events/all.jsonl" >/dev/null || fail "the event log"
 	mnt_stop
@@ -231,6 +233,8 @@ test_full_disk_upkeep_and_kill9() {
 	checkpoints=$(checkpoint_count)
 	wait_for 8 no_room_is_said
 	eq "of-agent of-process" "$(find "$M/state/.locks" -type f -printf '%f\n' | sort | paste -sd ' ')" locks
+	mnt_remount
+	wait_for 8 no_room_is_said
 	grep -q unfinished "$M"/transactions/pending/*.yaml || fail "a killed writer's bytes are gone"
 	rm "$P/ballast"
 	wait_for 8 caught_up "$checkpoints"

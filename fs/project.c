@@ -151,7 +151,8 @@ int project_unmount(const struct project *p, bool lazy, struct reason *reason)
 	int r;
 
 	if (geteuid() != 0 && mount_point_find(p->mount_path, &m) && m.uid != geteuid())
-		return reason_set(reason, -EPERM, "umount", "%s was mounted by another user (uid %u): only that one, or root, can unmount it", p->mount_path, m.uid);
+		return reason_set(
+			reason, -EPERM, "umount", "%s was mounted by another user (uid %u): only that one, or root, can unmount it", p->mount_path, m.uid);
 	if (geteuid() != 0)
 		return run_fusermount(p->mount_path, lazy, reason);
 	r = umount2(p->mount_path, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) < 0 ? -errno : 0;

@@ -63,10 +63,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static int open_project(const struct project *p, const struct arguments *a, struct reason *reason)
 {
+	char daemon[PROJECT_DAEMON_BYTES];
+
 	switch (a->force ? MOUNT_NONE : project_mount_state(p)) {
 	case MOUNT_ALIVE:
-		return reason_set(reason, -EBUSY, "fsck", "%s is mounted (daemon %ld); unmount it first: milestonefs umount '%s'", p->mount_path,
-				  (long)project_daemon_pid(p), p->path);
+		return reason_set(reason, -EBUSY, "fsck", "%s is mounted%s; unmount it first: milestonefs umount '%s'", p->mount_path,
+				  project_daemon_text(p, daemon), p->path);
 	case MOUNT_SILENT:
 		return project_silent(p, "fsck", reason);
 	default:

@@ -51,12 +51,13 @@ struct mount {
 
 int mount_check(const struct project *p, struct reason *reason)
 {
+	char daemon[PROJECT_DAEMON_BYTES];
 	int fd;
 
 	switch (project_mount_state(p)) {
 	case MOUNT_ALIVE:
-		return reason_set(reason, -EBUSY, "mount", "%s is already mounted (daemon %ld); milestonefs umount '%s' ends it", p->mount_path,
-				  (long)project_daemon_pid(p), p->path);
+		return reason_set(reason, -EBUSY, "mount", "%s is already mounted%s; milestonefs umount '%s' ends it", p->mount_path,
+				  project_daemon_text(p, daemon), p->path);
 	case MOUNT_SILENT:
 		return project_silent(p, "mount", reason);
 	case MOUNT_DEAD:

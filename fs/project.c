@@ -197,6 +197,16 @@ pid_t project_daemon_pid(const struct project *p)
 	return mount_point_find(p->mount_path, &m) ? mount_point_daemon(p->mount_path, &m, NULL) : 0;
 }
 
+const char *project_daemon_text(const struct project *p, char out[PROJECT_DAEMON_BYTES])
+{
+	long pid = project_daemon_pid(p);
+
+	out[0] = '\0';
+	if (pid)
+		(void)snprintf(out, PROJECT_DAEMON_BYTES, " (daemon %ld)", pid);
+	return out;
+}
+
 pid_t store_lock_pid(int dir_fd)
 {
 	cleanup_fd int fd = openat(dir_fd, "LOCK", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);

@@ -44,6 +44,9 @@ int project_unmount(const struct project *p, bool lazy, struct reason *reason);
 
 /** The daemon that serves the mount; 0: this user cannot see it. Does not touch the mount. */
 pid_t project_daemon_pid(const struct project *p);
+/** The same for a sentence: " (daemon N)", or nothing. Returns @out. */
+#define PROJECT_DAEMON_BYTES 40
+const char *project_daemon_text(const struct project *p, char out[PROJECT_DAEMON_BYTES]);
 /** The process LOCK names; 0 unknown. */
 pid_t store_lock_pid(int dir_fd);
 /** Does somebody hold the store's lock? */

@@ -218,12 +218,17 @@ mnt_clear() {
 	return 0
 }
 
+# fuse_mode_stays: nobody else changes the mode of /dev/fuse until the test ends
+fuse_mode_stays() {
+	exec 8>"${TMPDIR:-/tmp}/mfs-dev-fuse.lock"
+	flock -w 60 8 || skip "another run holds /dev/fuse's mode"
+}
+
 # fuse_for_all: any user may open /dev/fuse until the test ends (udev sets it so everywhere else)
 fuse_for_all() {
 	local mode
 	[ "$(id -u)" -eq 0 ] || skip "only root can act as another user"
-	exec 8>"${TMPDIR:-/tmp}/mfs-dev-fuse.lock"
-	flock -w 60 8 || skip "another run holds /dev/fuse's mode"
+	fuse_mode_stays
 	mode=$(stat -c %a /dev/fuse)
 	if [ "$mode" != 666 ]; then
 		echo "$mode" >"$T/fuse-mode"
@@ -231,9 +236,14 @@ fuse_for_all() {
 	fi
 }
 
+# Not while another run's test relies on the mode that this one has set.
 fuse_restore() {
 	if [ -s "$T/fuse-mode" ]; then
-		chmod "$(cat "$T/fuse-mode")" /dev/fuse
+		(
+			exec 8>"${TMPDIR:-/tmp}/mfs-dev-fuse.lock"
+			flock -w 60 8 || true
+			chmod "$(cat "$T/fuse-mode")" /dev/fuse
+		)
 		rm "$T/fuse-mode"
 	fi
 }

@@ -158,7 +158,7 @@ test_root_beside_it() {
 	kill -STOP "$pid"
 	fails_with "pid $pid\) does not answer: it is stopped" timeout 20 "$MILESTONEFS" mount "$P"
 	fails_with "pid $pid\) does not answer: it is stopped" user timeout 20 "$BIN" mount "$P"
-	fails_with "daemon does not answer|already mounted" other timeout 20 "$BIN" mount "$P"
+	fails_with "is already mounted; milestonefs umount" other timeout 20 "$BIN" mount "$P"
 	kill -CONT "$pid"
 	# somebody else may neither look nor take it away
 	fails_with 'use the user who mounted it, or root' other "$BIN" export "$P" -

@@ -131,7 +131,7 @@ f.flush()
 time.sleep(300)' "$S/state/unfinished.yaml" &
 	WRITER=$!
 	wait_for 10 test -s "$S/agents/.health/monitor.jsonl"
-	wait_for 10 grep -q unfinished "$M"/transactions/pending/*.yaml
+	wait_for 10 eval 'grep -q unfinished "$M"/transactions/pending/*.yaml' # names are looked for each time
 }
 
 # fill_all: no block is left on the disk, and nothing in the journal

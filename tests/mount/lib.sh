@@ -54,6 +54,15 @@ need() {
 	done
 }
 
+kernel_at_least() {
+	printf '%s\n%s\n' "$1" "$(uname -r)" | sort -VC
+}
+
+# Direct I/O and shared mappings of one file at once: FUSE_DIRECT_IO_ALLOW_MMAP.
+need_shared_maps() {
+	kernel_at_least 6.6 || skip "shared mappings need Linux 6.6"
+}
+
 # eq WANT GOT WHAT
 eq() {
 	[ "$1" = "$2" ] || fail "${3:-value}: want '${1:0:300}', got '${2:0:300}'"

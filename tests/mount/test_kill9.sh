@@ -76,7 +76,7 @@ test_nobody_hangs_when_it_is_killed() {
 # The same of restores, which change names in directories where everybody works.
 test_nobody_hangs_when_it_is_killed_in_a_restore() {
 	local round w n pids i
-	printf '6.16\n%s\n' "$(uname -r)" | sort -VC || skip "kernels before 6.16 have no epoch: there it may happen (README, limits)"
+	kernel_at_least 6.16 || skip "kernels before 6.16 have no epoch: there it may happen (README, limits)"
 	mkdir "$S/state/work"
 	touch "$S/state/work/one"
 	mkdir "$S/checkpoints/one"

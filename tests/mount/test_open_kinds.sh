@@ -445,6 +445,7 @@ test_unlinked_but_open() {
 }
 
 test_mmap_shared() {
+	need_shared_maps
 	py "$D/f.bin" <<-'END'
 		import mmap, os, sys
 		from mt import *
@@ -479,6 +480,7 @@ test_mmap_shared() {
 }
 
 test_mmap_between_processes() {
+	need_shared_maps
 	py "$D/f.bin" <<-'END'
 		import mmap, os, sys
 		from mt import *

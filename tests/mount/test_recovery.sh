@@ -271,6 +271,7 @@ test_kernel_caches() {
 
 # A process that maps a file sees what was restored.
 test_mapped() {
+	need_shared_maps
 	session map-1
 	py "$X" <<-'END'
 		import mmap, os, sys

@@ -41,11 +41,19 @@ sqlite_work() {
 	eq "81 ok" "$(sql "$db" 'SELECT count(*) FROM t;') $(sql "$db" 'PRAGMA integrity_check;')" "after kill -9"
 }
 
+sqlite_modes() {
+	echo delete
+	if kernel_at_least 6.6; then
+		echo wal # its index is a shared mapping
+	fi
+}
+
 test_sqlite_rollback_mode() {
 	sqlite_work delete
 }
 
 test_sqlite_wal_mode() {
+	need_shared_maps
 	sqlite_work wal
 }
 
@@ -53,7 +61,7 @@ test_sqlite_wal_mode() {
 test_sqlite_long_connections() {
 	local mode
 	need sqlite3
-	for mode in delete wal; do
+	for mode in $(sqlite_modes); do
 		py "$D/$mode.db" "$mode" <<-'END'
 			import sqlite3, subprocess, sys
 			from mt import *
@@ -86,7 +94,7 @@ test_sqlite_long_connections() {
 test_sqlite_killed_writer() {
 	local mode
 	need sqlite3
-	for mode in delete wal; do
+	for mode in $(sqlite_modes); do
 		sql "$D/$mode.db" "PRAGMA journal_mode=$mode; CREATE TABLE t(i INTEGER PRIMARY KEY, pad TEXT);" >/dev/null
 		for _ in 1 2 3; do
 			py "$D/$mode.db" "$O/acked" <<-'END'
@@ -118,7 +126,7 @@ test_sqlite_killed_writer() {
 test_sqlite_killed_daemon() {
 	local mode writer
 	need sqlite3
-	for mode in delete wal; do
+	for mode in $(sqlite_modes); do
 		sql "$D/$mode.db" "PRAGMA journal_mode=$mode; PRAGMA synchronous=FULL; CREATE TABLE t(i INTEGER PRIMARY KEY, pad TEXT);" >/dev/null
 		: >acked
 		"$PY" -u -c 'import sqlite3, sys

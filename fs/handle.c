@@ -54,15 +54,6 @@ struct fs_handles *fs_handles_new(void)
 	return t;
 }
 
-void fs_handles_free(struct fs_handles *t)
-{
-	if (!t)
-		return;
-	for (size_t i = 0; i < BUCKETS; i++)
-		pthread_mutex_destroy(&t->buckets[i].lock);
-	free(t);
-}
-
 struct handle *handle_new(enum handle_kind kind, uint64_t node_id, int open_flags, uint32_t tid)
 {
 	struct handle *h = calloc(1, sizeof(*h));
@@ -87,6 +78,23 @@ static void handle_free(struct handle *h)
 	free(h->created_name);
 	pthread_mutex_destroy(&h->lock);
 	free(h);
+}
+
+void fs_handles_free(struct fs_handles *t)
+{
+	if (!t)
+		return;
+	for (size_t i = 0; i < BUCKETS; i++) {
+		struct handle *next;
+
+		for (struct handle *h = t->buckets[i].first; h; h = next) { /* the connection ended before their RELEASE */
+			next = h->next;
+			h->draft = NULL; /* the engine's by now: it waits in pending/ */
+			handle_free(h);
+		}
+		pthread_mutex_destroy(&t->buckets[i].lock);
+	}
+	free(t);
 }
 
 void handle_unref(struct fs *fs, struct handle *h)

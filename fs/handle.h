@@ -87,6 +87,12 @@ struct handle {
 	uint32_t refs;
 };
 
+/** Is it in the registry while it is open? All but directories' and views'. */
+static inline bool handle_registers(const struct handle *h)
+{
+	return h->kind == HANDLE_READ || h->kind == HANDLE_WRITE || h->kind == HANDLE_VIRTUAL;
+}
+
 static inline struct handle *handle_of(const struct fuse_file_info *fi)
 {
 	return fi ? (struct handle *)(uintptr_t)fi->fh : NULL;
@@ -94,6 +100,7 @@ static inline struct handle *handle_of(const struct fuse_file_info *fi)
 
 /** Registry of open file handles by inode: for last-close counting, autocommit, locks, getattr of the writer. */
 struct fs_handles *fs_handles_new(void);
+/** And the handles left in it. No request is served any more; NULL allowed. */
 void fs_handles_free(struct fs_handles *t);
 
 /** A handle with one reference, in no registry. NULL: out of memory. */

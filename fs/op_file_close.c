@@ -227,7 +227,7 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (h->is_lock && atomic_load(&h->creator_died))
 		lock_file_creator_died(fs->engine, h->node_id, h->opener_tgid);
 	fs_locks_drop_handle(fs, ino, h, fi->flock_release ? fi->lock_owner : 0);
-	if (h->kind == HANDLE_READ || h->kind == HANDLE_WRITE)
+	if (handle_registers(h))
 		handles_remove(fs, h);
 	fs_order_release_done(fs, fi->fh);
 	reply_error(req, 0);

@@ -55,7 +55,7 @@ static void undo(struct fs *fs, struct handle *h)
 		h->draft = NULL;
 	}
 	pthread_mutex_unlock(&h->lock);
-	if (h->kind == HANDLE_READ || h->kind == HANDLE_WRITE)
+	if (handle_registers(h))
 		handles_remove(fs, h);
 	handle_unref(fs, h);
 }
@@ -185,6 +185,7 @@ static int open_virtual(struct fs *fs, uint64_t node_id, int flags, uint32_t tid
 		handle_unref(fs, h);
 		return r;
 	}
+	handles_add(fs->handles, h);
 	*ret = h;
 	return 0;
 }

@@ -22,15 +22,25 @@ struct dentry *tree_lookup(const struct tree *t, const struct node *parent, cons
 
 	if (len > TREE_NAME_MAX)
 		return NULL;
+	if (seq >= SEQ_LIVE)
+		return tree_live_find(t, parent, name, len);
+	d = tree_lookup_until(t, parent, name, len, seq);
+	return d && holds(d, seq) ? d : NULL;
+}
+
+struct dentry *tree_lookup_until(const struct tree *t, const struct node *parent, const char *name, size_t len, uint64_t seq)
+{
+	struct dentry *d;
+
+	if (len > TREE_NAME_MAX)
+		return NULL;
 	d = tree_live_find(t, parent, name, len);
 	if (d && d->born <= seq)
 		return d;
-	if (seq >= SEQ_LIVE)
-		return NULL;
 	d = tree_tomb_find(t, parent, name, len);
 	while (d && d->born > seq) /* a dead entry's prev is its jump, next the older one */
 		d = d->prev && d->prev->born > seq ? d->prev : d->next;
-	return d && holds(d, seq) ? d : NULL;
+	return d;
 }
 
 struct dentry *tree_lookup_since(const struct tree *t, const struct node *parent, const char *name, size_t len, uint64_t seq)

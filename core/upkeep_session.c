@@ -19,6 +19,7 @@
 #include "checkpoint.h"
 
 #define SECONDS_PER_DAY 86400
+#define SESSION_FILE "session.yaml"
 /* Versions of session.yaml looked at for the time when it was reopened. */
 #define VERSIONS_MAX 4096
 /* What one task does before the others have their turn again. */
@@ -103,27 +104,47 @@ static bool version_is_over(struct engine *e, const struct version *v, bool *ret
 	return true;
 }
 
-/* When session.yaml last said that the session is not over after it had said so: history knows. 1: never. No lock held. */
-static int64_t find_reopened(struct engine *e, uint64_t file_ino)
-{
-	const struct version *v, *newer = NULL;
-	const struct node *n;
-	int64_t time_ns = 1;
-	bool over = false;
+/* What session.yaml said at some time: an entry of the name, and a version of the file it named. Tools replace the file (`sed -i`), so its own versions are
+ * not all that the name stood for. */
+struct saying {
+	const struct dentry *entry;
+	const struct version *version;
+};
 
-	engine_lock(e);
-	n = tree_node(e->tree, file_ino);
-	v = n ? n->newest : NULL;
-	engine_unlock(e);
-	for (unsigned i = 0; v && !over && i < VERSIONS_MAX && version_is_over(e, v, &over); i++) {
-		if (over)
-			break;
-		newer = v;
-		v = v->older;
-	}
-	if (over && newer) {
+/* What it said last, by @seq. Lock held. */
+static bool saying_until(struct engine *e, const struct node *dir, uint64_t seq, struct saying *ret)
+{
+	ret->entry = tree_lookup_until(e->tree, dir, SESSION_FILE, strlen(SESSION_FILE), seq);
+	ret->version = ret->entry ? tree_version_at(ret->entry->node, MIN(seq, ret->entry->died - 1)) : NULL;
+	return ret->version;
+}
+
+static uint64_t saying_born(const struct saying *s)
+{
+	return MAX(s->version->born, s->entry->born);
+}
+
+/* When session.yaml last said that the session is not over after it had said so: history knows. 1: never. No lock held. */
+static int64_t find_reopened(struct engine *e, uint64_t dir_ino)
+{
+	uint64_t seq = SEQ_LIVE - 1, since = 0;
+	bool over = false;
+	int64_t time_ns = 1;
+
+	for (unsigned i = 0; i < VERSIONS_MAX; i++, seq = since - 1) {
+		struct saying said;
+		bool found;
+
 		engine_lock(e);
-		time_ns = engine_seq_time(e, newer->born);
+		found = saying_until(e, tree_node(e->tree, dir_ino), seq, &said);
+		engine_unlock(e);
+		if (!found || !version_is_over(e, said.version, &over) || over)
+			break;
+		since = saying_born(&said);
+	}
+	if (over && since) {
+		engine_lock(e);
+		time_ns = engine_seq_time(e, since);
 		engine_unlock(e);
 	}
 	return time_ns;
@@ -133,17 +154,17 @@ static int64_t find_reopened(struct engine *e, uint64_t file_ino)
 static bool look_for_reopening(struct engine *e, const char *session)
 {
 	struct session *s;
-	uint64_t file_ino = 0;
+	uint64_t dir_ino = 0;
 	int64_t reopened_ns;
 
 	engine_lock(e);
 	s = registry_session(e, session);
 	if (s && !s->reopened_ns)
-		file_ino = s->file_ino;
+		dir_ino = s->dir_ino;
 	engine_unlock(e);
-	if (!file_ino)
+	if (!dir_ino)
 		return false;
-	reopened_ns = find_reopened(e, file_ino);
+	reopened_ns = find_reopened(e, dir_ino);
 	engine_lock(e);
 	s = registry_session(e, session);
 	if (s)

@@ -151,6 +151,8 @@ struct node *tree_node(const struct tree *t, uint64_t ino);
 struct dentry *tree_lookup(const struct tree *t, const struct node *parent, const char *name, size_t len, uint64_t seq);
 /** The newest entry of @name in @parent that held at @seq or later and is in the journal, else NULL. */
 struct dentry *tree_lookup_since(const struct tree *t, const struct node *parent, const char *name, size_t len, uint64_t seq);
+/** The newest entry of @name in @parent that was born by @seq, whether or not it still holds then, else NULL. */
+struct dentry *tree_lookup_until(const struct tree *t, const struct node *parent, const char *name, size_t len, uint64_t seq);
 /** The version of @node that holds at @seq; NULL when it did not exist yet. (Not: whether it still has a name.) */
 struct version *tree_version_at(const struct node *node, uint64_t seq);
 /** Has the node a name at @seq? (The root always.) */

@@ -98,6 +98,23 @@ static void test_newest_entry_since(void **state)
 	assert_null(tree_lookup_since(t, root, "g", 1, 0));
 }
 
+static void test_newest_entry_until(void **state)
+{
+	struct tree *t = *state;
+	const struct node *root = tree_node(t, 1);
+
+	assert_int_equal(one(t, 2, fix_create(2, 1, "f", S_IFREG)), 0);
+	assert_int_equal(one(t, 3, fix_name(CHANGE_UNLINK, 2, 1, "f")), 0);
+	assert_int_equal(one(t, 5, fix_create(3, 1, "f", S_IFREG)), 0);
+	assert_null(tree_lookup_until(t, root, "f", 1, 1));
+	assert_int_equal(tree_lookup_until(t, root, "f", 1, 2)->node->ino, 2);
+	assert_int_equal(tree_lookup_until(t, root, "f", 1, 4)->node->ino, 2); /* gone then, and the newest there had been */
+	assert_int_equal(tree_lookup_until(t, root, "f", 1, SEQ_LIVE - 1)->node->ino, 3);
+	assert_int_equal(one(t, 7, fix_name(CHANGE_UNLINK, 3, 1, "f")), 0);
+	assert_int_equal(tree_lookup_until(t, root, "f", 1, 9)->node->ino, 3);
+	assert_null(tree_lookup_until(t, root, "g", 1, 9));
+}
+
 static void test_directory_moves(void **state)
 {
 	struct tree *t = *state;
@@ -342,6 +359,7 @@ int main(void)
 		TEST(test_names_have_limits),
 		TEST(test_entry_of_one_transaction_is_invisible),
 		TEST(test_newest_entry_since),
+		TEST(test_newest_entry_until),
 		TEST(test_directory_moves),
 		TEST(test_mtime_tells_versions_apart),
 		TEST(test_shrink_and_grow_reads_zeros),

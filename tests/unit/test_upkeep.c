@@ -694,6 +694,36 @@ static void test_expiry_changes(void **state)
 	assert_int_equal(engine_close(e), 0);
 }
 
+static void replace_session_file(struct engine *e, const char *text)
+{
+	assert_int_equal(fixture_save_text(e, S1 "/temporary", text), 0);
+	assert_int_equal(fixture_rename(e, S1 "/temporary", S1 "/session.yaml", 0), 0);
+}
+
+/* Tools replace the file: `sed -i` reopens a session like any other save, and what it says later does not make it older. */
+static void test_reopened_by_replacement(void **state)
+{
+	struct engine *e = open_with_session(state, NULL);
+
+	replace_session_file(e, "configuration: {max_session_duration: 100}\n");
+	pass(*state, e, 105);
+	assert_int_equal(session_ok(e)->fields.status, SESSION_EXPIRED);
+	pass(*state, e, 1000);
+	replace_session_file(e, "session: {status: active}\nconfiguration: {max_session_duration: 100}\n");
+	pass(*state, e, 50);
+	assert_int_equal(session_ok(e)->fields.status, SESSION_ACTIVE);
+	replace_session_file(e, "session: {status: active}\nconfiguration: {max_session_duration: 100}\nown: x\n");
+	assert_int_equal(fixture_unlink(e, S1 "/session.yaml"), 0);
+	replace_session_file(e, "configuration: {max_session_duration: 100}\n");
+	assert_int_equal(engine_close(e), 0);
+	e = fixture_open_ok(*state);
+	pass(*state, e, 40);
+	assert_int_equal(session_ok(e)->fields.status, SESSION_ACTIVE);
+	pass(*state, e, 15);
+	assert_int_equal(session_ok(e)->fields.status, SESSION_EXPIRED);
+	assert_int_equal(engine_close(e), 0);
+}
+
 /* ---- checkpoints ---- */
 
 static void test_periodic_checkpoints(void **state)
@@ -898,6 +928,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_stale_lists, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_expiry, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_expiry_changes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reopened_by_replacement, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_periodic_checkpoints, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_automatic_checkpoints, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_retention, setup, teardown),

@@ -293,7 +293,7 @@ int checkpoint_take(struct engine *e, struct request *q, const char *session, co
 
 	q->seq = 0;
 	if (!reason && (!name || !strncmp(name, CHECKPOINT_AUTOMATIC_PREFIX, sizeof(CHECKPOINT_AUTOMATIC_PREFIX) - 1)))
-		g.reason = "manual";
+		g.reason = CHECKPOINT_MANUAL;
 	for (unsigned i = 0; !r && i < CHECKPOINT_TRIES; i++) {
 		r = create_try(&g, q, name, ret);
 		if (r != -EAGAIN)
@@ -314,6 +314,30 @@ int checkpoint_create(struct engine *e, struct request *q, const char *session, 
 	if (name && !strcmp(name, CHECKPOINT_LATEST))
 		return reason_set(&q->reason, -EINVAL, "checkpoint", "a checkpoint cannot be called \"" CHECKPOINT_LATEST "\": that is the newest one");
 	return checkpoint_take(e, q, session, name, reason, status, id, ret);
+}
+
+bool checkpoint_is_manual(struct engine *e, uint64_t dir_ino)
+{
+	const struct dentry *file = NULL;
+	const struct doc_node *reason;
+	const struct version *v;
+	const struct node *dir;
+	cleanup_free char *text = NULL;
+	struct doc *doc = NULL;
+	size_t len;
+	bool manual;
+
+	engine_lock(e);
+	dir = tree_node(e->tree, dir_ino);
+	if (dir)
+		file = tree_lookup(e->tree, dir, CHECKPOINT_FILE, strlen(CHECKPOINT_FILE), SEQ_LIVE);
+	engine_unlock(e);
+	if (!file || file_edit_read(e, file->node->ino, &v, &text, &len) || doc_parse_yaml(text, len, NULL, &doc))
+		return false;
+	reason = doc_get_path(doc_root(doc), "checkpoint.reason");
+	manual = reason && reason->type == DOC_STRING && !strcmp(reason->text, CHECKPOINT_MANUAL);
+	doc_free(doc);
+	return manual;
 }
 
 /* ---- removing one ---- */

@@ -14,6 +14,8 @@
 #define CHECKPOINT_FILE "checkpoint.yaml"
 /** The newest one, where a checkpoint is asked for; so none can be called that. */
 #define CHECKPOINT_LATEST "latest"
+/** The reason of one that somebody took and called checkpoint-something. */
+#define CHECKPOINT_MANUAL "manual"
 /** Attempts before somebody who prepares against a busy session gives up (-EBUSY). */
 #define CHECKPOINT_TRIES 100
 /** More than a head ever has, its block's checksum included. */

@@ -16,6 +16,9 @@
 #include "checkpoint.h"
 #include "upkeep.h"
 
+#define DIGITS "0123456789"
+#define TIME_DIGITS 10 /* of a unix time, from 2001 to 2286 */
+
 /* ---- sessions ---- */
 
 struct session *session_new(struct registry *r, const char *id, uint64_t dir_ino)
@@ -246,6 +249,20 @@ bool engine_agent_of_pid(struct engine *e, uint32_t pid, char out[ACTOR_ID_BYTES
 
 /* ---- checkpoints ---- */
 
+/* checkpoint-<unix time>, perhaps with -2, -3 …: what anybody else calls checkpoint-something is his. */
+static bool is_daemons_name(const char *id)
+{
+	const char *rest;
+
+	if (strncmp(id, CHECKPOINT_AUTOMATIC_PREFIX, strlen(CHECKPOINT_AUTOMATIC_PREFIX)) != 0)
+		return false;
+	rest = id + strlen(CHECKPOINT_AUTOMATIC_PREFIX);
+	if (strspn(rest, DIGITS) != TIME_DIGITS)
+		return false;
+	rest += TIME_DIGITS;
+	return !*rest || (*rest == '-' && rest[1] && !rest[1 + strspn(rest + 1, DIGITS)]);
+}
+
 struct checkpoint *checkpoint_new(struct session *s, const char *id, uint64_t dir_ino, uint64_t seq, int64_t time_ns)
 {
 	struct checkpoint *c = calloc(1, sizeof(*c)), *older = s->newest_checkpoint;
@@ -256,7 +273,7 @@ struct checkpoint *checkpoint_new(struct session *s, const char *id, uint64_t di
 	c->dir_ino = dir_ino;
 	c->seq = seq;
 	c->time_ns = time_ns;
-	c->automatic = !strncmp(id, CHECKPOINT_AUTOMATIC_PREFIX, strlen(CHECKPOINT_AUTOMATIC_PREFIX));
+	c->automatic = is_daemons_name(id);
 	while (older && older->seq > seq)
 		older = older->older;
 	c->older = older;

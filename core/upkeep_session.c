@@ -254,10 +254,25 @@ static int64_t retention_due(struct engine *e, const struct session *s, int64_t 
 	return monotonic_of(e, upkeep_after(c->time_ns, seconds), now_ns);
 }
 
+/* Somebody took it who gave it such a name as the daemon gives. */
+static void keep(struct engine *e, const char *session, const char *name)
+{
+	struct checkpoint *c;
+	struct session *s;
+
+	engine_lock(e);
+	s = registry_session(e, session);
+	c = s ? registry_checkpoint(s, name) : NULL;
+	if (c)
+		c->automatic = false;
+	engine_unlock(e);
+}
+
 static void remove_oldest(struct engine *e, const char *session, int64_t now_ns)
 {
 	const struct checkpoint *c = NULL;
 	char name[ACTOR_ID_BYTES];
+	uint64_t dir_ino = 0;
 	struct session *s;
 	struct request q;
 	int r;
@@ -265,11 +280,17 @@ static void remove_oldest(struct engine *e, const char *session, int64_t now_ns)
 	engine_lock(e);
 	s = registry_session(e, session);
 	c = s ? oldest_removable(s) : NULL;
-	if (c)
+	if (c) {
 		memcpy(name, c->id, sizeof(c->id));
+		dir_ino = c->dir_ino;
+	}
 	engine_unlock(e);
 	if (!c)
 		return;
+	if (checkpoint_is_manual(e, dir_ino)) {
+		keep(e, session, name);
+		return;
+	}
 	upkeep_request(e, &q);
 	r = checkpoint_remove(e, &q, session, name);
 	note_result(e, session, now_ns, r == -ENOENT ? 0 : r);

@@ -22,6 +22,8 @@
  */
 int checkpoint_create(struct engine *e, struct request *q, const char *session, const char *name, const char *reason, const char *status,
 		      struct tree_attr *ret);
+/** Did somebody take the checkpoint, and give it such a name as the daemon gives? Its checkpoint.yaml says so; false if it cannot be read. No lock held. */
+bool checkpoint_is_manual(struct engine *e, uint64_t dir_ino);
 /** rmdir checkpoints/NAME: the directory and its checkpoint.yaml, and session.yaml's recovery_points. One transaction. -ENOENT. */
 int checkpoint_remove(struct engine *e, struct request *q, const char *session, const char *name);
 

@@ -116,6 +116,9 @@ test_rmdir_with_checkpoints() {
 	file_is "$X/checkpoints/named/state/f" x
 	whole "$X"
 	rmdir "$X/checkpoints/named"
+	mkdir "$X/checkpoints/checkpoint-mine"
+	fails_with 'not empty' rmdir "$X"
+	rmdir "$X/checkpoints/checkpoint-mine"
 	rmdir "$X"
 	session points-2
 	mkdir "$X/agents/.sync/open"

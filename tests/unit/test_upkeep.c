@@ -816,6 +816,28 @@ static void test_retention_of_none(void **state)
 	assert_int_equal(engine_close(e), 0);
 }
 
+/* Who calls his own checkpoint-something, even by the time as the daemon does, keeps it; after a restart, too. */
+static void test_retention_of_ones_own(void **state)
+{
+	static const char *const names[] = {"checkpoint-mine", "checkpoint-1", "checkpoint-1795341601", "checkpoint-1795341601-2", "checkpoint-1795341601-x",
+					    "checkpoint-17953416010", "checkpoint-1795341601-"};
+	struct engine *e = open_with_session(state, "configuration: {max_session_duration: 10000000, backup_retention: 1}\n");
+	char path[200];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(path, sizeof(path), "%s/checkpoints/%s", S1, names[i]);
+		assert_int_equal(fixture_mkdir(e, path), 0);
+	}
+	assert_int_equal(engine_close(e), 0);
+	e = fixture_open_ok(*state);
+	assert_int_equal(fixture_save_text(e, S1 "/state/f", "x"), 0);
+	pass(*state, e, 5 * DAY_S);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		assert_non_null(registry_checkpoint(session_ok(e), names[i]));
+	assert_int_equal(session_ok(e)->checkpoint_count, ARRAY_SIZE(names) + 1); /* and the newest; the first of all is gone */
+	assert_int_equal(engine_close(e), 0);
+}
+
 /* ---- when it cannot be written ---- */
 
 static bool no_room_is_said(struct engine *e)
@@ -933,6 +955,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_automatic_checkpoints, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_retention, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_retention_of_none, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_retention_of_ones_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mount_on_a_full_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_room, setup, teardown),

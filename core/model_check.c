@@ -6,6 +6,7 @@
  *
  * A misspelt name would be such an own field and do nothing, silently; so, in the sections whose fields do something, a name close to a
  * known one is refused. How close depends on its length: `status` and `state` are told apart by chance, `pid` and `uid` on purpose.
+ * A section's own name likewise, where the section is missing and the other one holds its fields.
  * Merge keys and aliases in place of a section are refused, too: a default that is filled in, or a field kept current, would hide what they say.
  *
  * Cost: linear in the text, whose size is bounded. Aliases are looked at, never followed.
@@ -128,6 +129,28 @@ static int check_members(enum model_kind kind, const char *section, size_t len, 
 	return r;
 }
 
+/* Has @mapping a field of the section? */
+static bool holds_field(enum model_kind kind, const char *section, size_t len, const struct doc_node *mapping)
+{
+	size_t count;
+	const struct model_field *rows = model_fields(kind, &count);
+
+	for (const struct doc_node *m = mapping->child; m; m = m->next)
+		for (size_t i = 0; i < count; i++)
+			if (model_section_len(&rows[i]) == len && !strncmp(rows[i].path, section, len) && is_name(m->key, rows[i].path + len))
+				return true;
+	return false;
+}
+
+/* A section is missing: one close to it that holds its fields was meant to be it. */
+static int check_missing(enum model_kind kind, const struct doc_node *root, const char *section, size_t len, const char *name, struct reason *reason)
+{
+	for (const struct doc_node *m = root->child; m; m = m->next)
+		if (m->type == DOC_MAPPING && m->key->type == DOC_STRING && is_misspelt(m->key, name) && holds_field(kind, section, len, m))
+			return refuse(kind, m->key, reason, "%s: there is no such section; did you mean %s?", m->key->text, name);
+	return 0;
+}
+
 /* @row is the first of its section. */
 static int check_section(enum model_kind kind, const struct doc_node *root, const struct model_field *row, struct reason *reason)
 {
@@ -139,6 +162,8 @@ static int check_section(enum model_kind kind, const struct doc_node *root, cons
 	memcpy(name, row->path, len - 1);
 	name[len - 1] = '\0';
 	section = doc_get(root, name);
+	if (!section && names_matter(row->path, len))
+		return check_missing(kind, root, row->path, len, name, reason);
 	if (!section || (section->type == DOC_NULL && !section->target))
 		return 0;
 	if (section->target)

@@ -294,7 +294,14 @@ static void test_misspelt_names(void **state)
 		refuse(MODEL_SESSION, text, 2, 3, sentence);
 	}
 	refuse(MODEL_AGENT, "agent: {PID: 1}\n", 1, 9, "agent.PID: there is no such field; did you mean agent.pid?");
+	refuse(MODEL_SESSION, "own: 1\nsesion:\n  status: paused\n", 2, 1, "sesion: there is no such section; did you mean session?");
+	refuse(MODEL_SESSION, "session: {type: x}\nConfiguration: {owner: me, sync_timeout: 5}\n", 2, 1,
+	       "Configuration: there is no such section; did you mean configuration?");
+	refuse(MODEL_AGENT, "{agnet: {pid: 1}}\n", 1, 2, "agnet: there is no such section; did you mean agent?");
 	/* the user's own */
+	accept(MODEL_SESSION, "sessions: {a: {status: x}}\nconfigurations: [auto_checkpoint]\nsesion: status\nagent: {pid: 1}\n? [session]\n: {status: x}\n");
+	accept(MODEL_SESSION, "session: {type: x}\nsessions: {type: y}\nstatee: {progress_percentage: 5}\n");
+	accept(MODEL_AGENT, "agent: {}\nagents: {id: other}\nsession: {id: x}\n");
 	accept(MODEL_SESSION, "session: {owner: me, created_by: me, updated: x, kind: k, tags: [a], name: n}\nconfiguration: {on_conflict: merge, check: 1, 5: 6, ~: x}\n"
 			      "statee: {}\nstate: {progress: 5}\nrecovery: {enable: 1}\n? [a, b]\n: c\n? {d: e}\n: f\n");
 	accept(MODEL_AGENT, "agent: {uid: 1, gid: 2, cwd: x, kind: llm, ids: [], model: m, session: s, ? [pid] : 1}\nmetric: 1\nmetrics: {errors: 5}\nstate: {pids: 1}\n");

@@ -67,6 +67,11 @@ test_ids_of_agents() {
 		touch "$M/state/sessions/ids/agents/$id.yaml"
 		grep -qF "  id: \"$id\"" "$M/state/sessions/ids/agents/$id.yaml" || fail "agent $id is not registered"
 	done
+	# In a barrier these are files of its own: such an agent could not acknowledge.
+	for id in wait participants timeout; do
+		fails_with 'invalid argument' touch "$M/state/sessions/ids/agents/$id.yaml"
+		must_fail mv "$M/state/sessions/ids/agents/${GOOD_IDS[0]}.yaml" "$M/state/sessions/ids/agents/$id.yaml"
+	done
 	touch "$M/state/sessions/ids/agents/.hidden.yaml" "$M/state/sessions/ids/agents/4913"
 	eq "${#GOOD_IDS[@]}" "$(sed -n 's/^  total: //p' "$M/state/sessions/ids/health.yaml")" "agents"
 	fails_with 'not permitted' mkdir "$M/state/sessions/ids/agents/dir.yaml"

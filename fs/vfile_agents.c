@@ -5,9 +5,11 @@
  *
  * Names. An agent is AID.yaml. When several sessions have an agent of that id, each is AID@SID.yaml instead and AID.yaml does not exist, so that nobody
  * takes one for the other; AID@SID.yaml can be looked up always (an id holds no '@').
+ * Where that is longer than a name can be, nobody can look it up, so it isn't listed: who walks the tree meets no error. agents.yaml has all.
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -106,8 +108,11 @@ int agent_list(struct fs *fs, const struct vnode *directory, vfile_each_fn each,
 	(void)directory;
 	put_names(fs->engine, &names);
 	r = names.error;
-	for (size_t at = 0; !r && at < names.len; at += strlen(names.data + at) + 1)
-		r = each(arg, names.data + at);
+	for (size_t at = 0, len; !r && at < names.len; at += len + 1) {
+		len = strlen(names.data + at);
+		if (len <= NAME_MAX)
+			r = each(arg, names.data + at);
+	}
 	return r;
 }
 

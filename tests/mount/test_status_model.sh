@@ -153,6 +153,20 @@ test_the_same_id_in_two_sessions() {
 	eq "twin.yaml" "$(find "$M/agents/registry" -name 'twin*' -printf '%f\n')" "listed afterwards"
 }
 
+# The longest ids: AID@SID.yaml would be longer than a name can be. Walking the tree meets no error all the same.
+test_the_longest_ids_in_two_sessions() {
+	local agent one two
+	agent=$(printf 'a%.0s' $(seq 128))
+	one=$(printf 'b%.0s' $(seq 122)) two=$(printf 'c%.0s' $(seq 121))
+	session "$one"
+	session "$two"
+	touch "$M/state/sessions/$one/agents/$agent.yaml" "$M/state/sessions/$two/agents/$agent.yaml"
+	ls -lR "$M/agents" >"$O/listed"
+	eq "$agent@$two.yaml" "$(find "$M/agents/status" -name 'aaa*' -printf '%f\n')" "the one that can be named"
+	eq 2 "$(grep -c "id: \"$agent\"" "$M/status/agents.yaml")" "both are in the list"
+	rm -r "$M/state/sessions/$one" "$M/state/sessions/$two"
+}
+
 test_names_that_are_none() {
 	local name
 	session none-1

@@ -293,8 +293,8 @@ int resume_render(struct fs *fs, const struct vnode *v, struct buf *out)
 
 	put_plain(&r.where, fs->project);
 	buf_printf(out, "#!/bin/sh\n# Where session %s stood. To go on, source it in bash, dash or zsh: . PATH/resume.sh\n", v->params[0]);
-	buf_printf(out, "export MILESTONES_SESSION='%s'\nif cd ", v->params[0]);
-	put_quoted(out, fs->project);
+	buf_printf(out, "export MILESTONES_SESSION='%s'\nif \\cd ", v->params[0]);
+	put_quoted(out, fs->project); /* \cd: no alias of that name */
 	buf_append_str(out, " >/dev/null 2>&1; then\nprintf '%s\\n'");
 	buf_printf(&line, "working directory: %s", r.where.data ? r.where.data : "");
 	put_line(out, &line);

@@ -209,11 +209,24 @@ test_hostile_texts() {
 	eq "" "$(find "$P" "$O" -maxdepth 2 -name 'pwned*')" "what was run"
 }
 
+# Many have an alias for cd.
+test_alias_of_cd() {
+	local sh
+	session alias-1
+	for sh in $(shells); do
+		# shellcheck disable=SC2016
+		printf '%s\n' '[ -z "${BASH_VERSION-}" ] || shopt -s expand_aliases' 'alias cd="echo no"' '. "$1"' '\cd .' 'pwd -P >where' >alias.sh
+		(cd "$O" && "$sh" alias.sh "$R/resume.sh" >alias.out)
+		file_is "$P/where" "$P"
+		rm "$P/where"
+	done
+}
+
 # The working directory is gone, or nobody may enter it: said, and nothing else breaks.
 test_without_a_directory() {
 	local sh
 	session nodir-1
-	sed "s,^if cd .*,if cd '/nonexistent/dir' >/dev/null 2>\&1; then," "$R/resume.sh" >resume.sh
+	sed "s,^if .cd .*,if cd '/nonexistent/dir' >/dev/null 2>\&1; then," "$R/resume.sh" >resume.sh
 	for sh in $(shells); do
 		sourced "$sh" -eu "$O/resume.sh"
 		file_is where "$O/elsewhere"

@@ -103,8 +103,8 @@ static int check_agent_name(const char *path, const char *name, struct reason *r
 
 	for (size_t i = 0; i < ARRAY_SIZE(of_barriers); i++)
 		if (!strcmp(name, of_barriers[i]))
-			return reason_set(reason, -EINVAL, "layout", "%s: no agent can be called so: barriers have a file of that name, so it could never acknowledge",
-				path);
+			return reason_set(reason, -EINVAL, "layout",
+				"%s: no agent can be called so: barriers have a file of that name, so it could never acknowledge", path);
 	if (name[0] == '.' || !has_suffix(name, ".yaml") || id_valid(name, strlen(name) - 5))
 		return 0;
 	return reason_set(reason, -EINVAL, "layout",

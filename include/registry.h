@@ -47,7 +47,7 @@ struct checkpoint {
 	uint64_t dir_ino;
 	uint64_t seq;	    /**< of the transaction that made it: it shows the tree as of then */
 	int64_t time_ns;
-	bool automatic;	    /**< named as the daemon names them: retention may remove it, unless checkpoint_is_manual() */
+	bool automatic; /**< named as the daemon names them: retention may remove it, unless checkpoint_is_manual() */
 };
 
 struct session {

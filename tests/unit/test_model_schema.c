@@ -296,7 +296,7 @@ static void test_misspelt_names(void **state)
 	refuse(MODEL_AGENT, "agent: {PID: 1}\n", 1, 9, "agent.PID: there is no such field; did you mean agent.pid?");
 	refuse(MODEL_SESSION, "own: 1\nsesion:\n  status: paused\n", 2, 1, "sesion: there is no such section; did you mean session?");
 	refuse(MODEL_SESSION, "session: {type: x}\nConfiguration: {owner: me, sync_timeout: 5}\n", 2, 1,
-	       "Configuration: there is no such section; did you mean configuration?");
+		"Configuration: there is no such section; did you mean configuration?");
 	refuse(MODEL_AGENT, "{agnet: {pid: 1}}\n", 1, 2, "agnet: there is no such section; did you mean agent?");
 	/* the user's own */
 	accept(MODEL_SESSION, "sessions: {a: {status: x}}\nconfigurations: [auto_checkpoint]\nsesion: status\nagent: {pid: 1}\n? [session]\n: {status: x}\n");

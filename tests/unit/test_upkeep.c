@@ -820,7 +820,7 @@ static void test_retention_of_none(void **state)
 static void test_retention_of_ones_own(void **state)
 {
 	static const char *const names[] = {"checkpoint-mine", "checkpoint-1", "checkpoint-1795341601", "checkpoint-1795341601-2", "checkpoint-1795341601-x",
-					    "checkpoint-17953416010", "checkpoint-1795341601-"};
+		"checkpoint-17953416010", "checkpoint-1795341601-"};
 	struct engine *e = open_with_session(state, "configuration: {max_session_duration: 10000000, backup_retention: 1}\n");
 	char path[200];
 

@@ -97,6 +97,27 @@ static void print_safe(const char *s)
 		(void)putchar((unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s);
 }
 
+/* What it was about: from which status to which, for what reason; why a save was refused, and where. */
+static void print_detail(const cJSON *data)
+{
+	const cJSON *line = cJSON_GetObjectItemCaseSensitive(data, "line");
+	const char *from = text_of(data, "from"), *reason = text_of(data, "reason"), *message = text_of(data, "message");
+
+	if (*from)
+		printf(": %s to %s", from, text_of(data, "to"));
+	if (*reason) {
+		printf(" (");
+		print_safe(reason);
+		(void)putchar(')');
+	}
+	if (*message) {
+		printf(": ");
+		print_safe(message);
+		if (cJSON_IsNumber(line) && line->valuedouble > 0)
+			printf(" (line %.0f)", line->valuedouble);
+	}
+}
+
 static void print_human(const cJSON *event)
 {
 	const cJSON *data = cJSON_GetObjectItemCaseSensitive(event, "data");
@@ -117,6 +138,7 @@ static void print_human(const cJSON *event)
 	}
 	if (cJSON_IsNumber(size))
 		printf(" (%.0f bytes)", size->valuedouble);
+	print_detail(data);
 	(void)putchar('\n');
 }
 

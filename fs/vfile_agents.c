@@ -201,6 +201,16 @@ int agent_status_render(struct fs *fs, const struct vnode *v, struct buf *out)
 	return 0;
 }
 
+/* Whom to look at first: who is in trouble, then who works. */
+static unsigned agent_rank(enum agent_status s)
+{
+	if (s == AGENT_UNHEALTHY)
+		return 0;
+	if (s == AGENT_DEAD)
+		return 1;
+	return s == AGENT_COMPLETED ? 3 : 2;
+}
+
 int agents_render(struct fs *fs, const struct vnode *v, struct buf *out)
 {
 	size_t counts[AGENT_STATUS_COUNT] = {0};
@@ -215,10 +225,12 @@ int agents_render(struct fs *fs, const struct vnode *v, struct buf *out)
 	buf_append_str(out, "counts:\n");
 	yaml_counts(out, 2, agent_count_name, counts, AGENT_STATUS_COUNT);
 	buf_append_str(out, m.agent_count ? "agents:\n" : "agents: []\n");
-	for (size_t i = 0; i < m.agent_count; i++) {
-		buf_printf(out, "  - id: \"%s\"\n", m.agents[i].id);
-		put_agent(out, 4, &m, &m.agents[i]);
-	}
+	for (unsigned rank = 0; rank <= agent_rank(AGENT_COMPLETED); rank++)
+		for (size_t i = 0; i < m.agent_count; i++)
+			if (agent_rank(m.agents[i].status) == rank) {
+				buf_printf(out, "  - id: \"%s\"\n", m.agents[i].id);
+				put_agent(out, 4, &m, &m.agents[i]);
+			}
 	moment_release(&m);
 	return 0;
 }

@@ -138,8 +138,10 @@ int sessions_render(struct fs *fs, const struct vnode *v, struct buf *out)
 	buf_append_str(out, "counts:\n");
 	yaml_counts(out, 2, session_count_name, counts, SESSION_STATUS_COUNT);
 	buf_append_str(out, m.session_count ? "sessions:\n" : "sessions: []\n");
-	for (size_t i = 0; i < m.session_count; i++)
-		put_session(out, &m, &m.sessions[i]);
+	for (unsigned over = 0; over < 2; over++) /* what goes on comes first */
+		for (size_t i = 0; i < m.session_count; i++)
+			if (session_status_is_over(m.sessions[i].status) == over)
+				put_session(out, &m, &m.sessions[i]);
 	moment_release(&m);
 	return 0;
 }

@@ -282,7 +282,12 @@ test_log() {
 	mnt_start
 	mkdir "$D"
 	MILESTONES_AGENT=coder-9 "$BASH" -c 'echo one >"$1"' sh "$D/logged.txt"
+	echo 'session: {status: runing}' >"$S/session.yaml"
+	sed -i 's/status: "active"/status: paused/' "$S/session.yaml"
 	"$MILESTONEFS" log "$P" >mounted
+	has mounted 'commit_refused .*session\.yaml: session\.status: "runing" is not one of .* \(line 1\)$'
+	has mounted 'session_status_changed .*: active to paused$'
+	has mounted 'checkpoint_created .*/checkpoints/checkpoint-[0-9]+ \(initialization\)$'
 	has mounted 'log/logged.txt'
 	has mounted 'coder-9'
 	mnt_stop

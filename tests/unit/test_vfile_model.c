@@ -352,6 +352,44 @@ static void test_agents_yaml(void **state)
 	doc_free(doc);
 }
 
+/* @text holds each of @parts, in this order. */
+static void expect_order(const char *text, const char *const *parts, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const char *at = strstr(text, parts[i]);
+
+		if (!at)
+			fail_msg("'%s' does not follow in:\n%s", parts[i], text);
+		text = at + strlen(parts[i]);
+	}
+}
+
+/* Who is in trouble comes first, what is over last. */
+static void test_what_comes_first(void **state)
+{
+	static const char *const agents[] = {"id: \"silent\"", "id: \"gone\"", "id: \"a\"", "id: \"works\"", "id: \"done\""};
+	static const char *const sessions[] = {"id: \"s2\"", "id: \"s3\"", "id: \"s1\""};
+	cleanup_free char *agent_list = NULL, *session_list = NULL;
+	struct world *w = *state;
+
+	assert_int_equal(fixture_mkdir(w->fs.engine, "state/sessions/s3"), 0);
+	save(w, "state/sessions/s2/agents/silent.yaml", "agent: {status: active}\n");
+	save(w, "state/sessions/s1/agents/gone.yaml", "agent: {pid: 4194300}\n");
+	upkeep_process_ended(w->fs.engine, 4194300);
+	for (int i = 0; i < 5; i++) {
+		(void)upkeep_run(w->fs.engine);
+		go_on(w, 30);
+	}
+	save(w, "state/sessions/s1/agents/done.yaml", "agent: {status: completed}\n");
+	save(w, "state/sessions/s1/agents/works.yaml", "agent: {status: idle}\n");
+	save(w, "state/sessions/s1/agents/a.yaml", "agent: {status: active}\n");
+	save(w, "state/sessions/s1/session.yaml", "session: {status: completed}\n");
+	agent_list = text_of(w, "status", "agents.yaml");
+	session_list = text_of(w, "status", "sessions.yaml");
+	expect_order(agent_list, agents, ARRAY_SIZE(agents));
+	expect_order(session_list, sessions, ARRAY_SIZE(sessions));
+}
+
 /* ---- sessions ---- */
 
 static void test_sessions_yaml(void **state)
@@ -587,6 +625,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_processes_and_locks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locks_of_namesakes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_agents_yaml, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_comes_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sessions_yaml, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_expiry_of_a_reopened_session, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_health, setup, teardown),

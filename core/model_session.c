@@ -9,12 +9,14 @@
 #include "model_merge.h"
 
 static int check_status(const struct model_sides *sides, struct reason *reason);
+static bool status_stays(const struct model_sides *sides);
 static bool put_owned(const void *owned, const struct model_field *f, const struct model_sides *sides, struct buf *out);
 
 static const struct model_kind_ops session_ops = {
 	.kind = MODEL_SESSION,
 	.status_path = "session.status",
 	.check_status = check_status,
+	.status_stays = status_stays,
 	.put_owned = put_owned,
 };
 
@@ -40,6 +42,17 @@ static int refuse_status(const enum session_status *before, enum session_status 
 	return model_refuse_status(&session_ops, value, reason, text);
 }
 
+/* A template says what a session begins with, and by the time it is saved the session is active already. */
+static bool status_stays(const struct model_sides *sides)
+{
+	const struct doc_node *value = doc_get_path(sides->root, session_ops.status_path);
+	const struct doc_node *old_value = model_field_get(MODEL_SESSION, sides->old, session_ops.status_path);
+	enum session_status status, before;
+
+	return value && session_status_parse(value->text, &status) && status == SESSION_INITIALIZING && old_value &&
+	       session_status_parse(old_value->text, &before) && before == SESSION_ACTIVE;
+}
+
 /* A save without status says the default, which may follow any. An old text without a valid status, from before it was checked, is none. */
 static int check_status(const struct model_sides *sides, struct reason *reason)
 {
@@ -51,7 +64,7 @@ static int check_status(const struct model_sides *sides, struct reason *reason)
 		return 0;
 	if (old_value && session_status_parse(old_value->text, &old_status))
 		before = &old_status;
-	return may_be(before, status) ? 0 : refuse_status(before, status, value, reason);
+	return may_be(before, status) || status_stays(sides) ? 0 : refuse_status(before, status, value, reason);
 }
 
 static bool put_owned(const void *owned, const struct model_field *f, const struct model_sides *sides, struct buf *out)

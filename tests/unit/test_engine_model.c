@@ -199,14 +199,16 @@ static void test_a_bad_transition_is_refused_with_its_line(void **state)
 {
 	struct world *w = *state;
 	struct request q;
-	struct draft *d = open_draft(w, SESSION, DRAFT_WHOLE, &q);
+	struct draft *d;
 
+	assert_int_equal(fixture_save_text(w->e, SESSION, "session: {status: paused}\n"), 0);
+	d = open_draft(w, SESSION, DRAFT_WHOLE, &q);
 	assert_int_equal(draft_write(d, &q.actor, 0, "session:\n  status: initializing\n", 32), 0);
 	assert_int_equal(draft_commit(d, &q, 0), -EBADMSG);
 	assert_int_equal(q.reason.line, 2);
 	assert_non_null(strstr(q.reason.text, "status"));
 	draft_close(d);
-	assert_holds(w->e, SESSION, "status: \"active\"");
+	assert_holds(w->e, SESSION, "status: paused");
 }
 
 static void test_emptied_is_all_defaults(void **state)

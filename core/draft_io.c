@@ -190,7 +190,7 @@ int draft_write(struct draft *d, const struct actor *actor, uint64_t offset, con
 	pthread_mutex_lock(&d->lock);
 	if (d->append)
 		offset = draft_size_locked(d);
-	r = journal_error(d->e->journal) ? -EROFS : offset > (uint64_t)INT64_MAX - len ? -EFBIG : draft_begin(d);
+	r = journal_error(d->e->journal) ? -EROFS : offset > FILE_BYTES_MAX - len ? -EFBIG : draft_begin(d);
 	if (d->kind == DRAFT_APPEND)
 		offset = d->size;
 	if (!r)
@@ -244,7 +244,7 @@ int draft_truncate(struct draft *d, const struct actor *actor, uint64_t size)
 	uint64_t now;
 	int r;
 
-	if (size > (uint64_t)INT64_MAX)
+	if (size > FILE_BYTES_MAX)
 		return -EFBIG;
 	pthread_mutex_lock(&d->lock);
 	r = journal_error(d->e->journal) ? -EROFS : draft_begin(d);

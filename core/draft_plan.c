@@ -15,6 +15,7 @@
 
 #define OLD_SHA_BYTES_MAX (1u << 20)
 #define RESUME_BYTES_MAX (256u << 10)
+#define HASHED_HOLES_MAX (64u << 20)
 #define GATHER_EXTENTS 16384
 
 void draft_plan_release(struct draft_plan *p)
@@ -218,6 +219,17 @@ static int hash_append(struct draft *d, struct draft_plan *p)
 	return r;
 }
 
+/* Nothing bounds a hole but the largest size of a file, and a commit costs what was written: it goes without a hash then, as that of a patch does. */
+static bool mostly_holes(const struct draft *d, uint64_t size)
+{
+	uint64_t written = 0;
+
+	for (size_t i = 0; i < d->map.count; i++)
+		if (d->map.items[i].position != EXTENT_ZERO)
+			written += d->map.items[i].len;
+	return size > HASHED_HOLES_MAX && size - HASHED_HOLES_MAX > written;
+}
+
 static int plan_hash(struct draft *d, struct draft_plan *p)
 {
 	if (d->kind == DRAFT_APPEND && !p->model)
@@ -227,7 +239,7 @@ static int plan_hash(struct draft *d, struct draft_plan *p)
 		p->have_sha = true;
 		return 0;
 	}
-	if (!p->whole)
+	if (!p->whole || mostly_holes(d, p->size))
 		return 0;
 	p->have_sha = true;
 	if (d->sha && d->sha_next == p->size) {

@@ -164,6 +164,23 @@ static int write_virtual(fuse_req_t req, struct handle *h, const char *data, siz
 	return r < 0 || !q.seq ? r : engine_wait(fs_of(req)->engine, q.seq, JOURNAL_ACKNOWLEDGED);
 }
 
+/* O_SYNC and O_DSYNC: what may be published while it is open is published and on the disk before write(2) returns. */
+static int write_through(struct fs *fs, struct handle *h)
+{
+	uint64_t seq;
+	int r = 0;
+
+	if (!h->streams)
+		return 0;
+	pthread_mutex_lock(&h->lock);
+	if (handle_has_unpublished(h) && !atomic_load(&h->held))
+		r = handle_publish(fs, h, DRAFT_STREAM, &seq);
+	else
+		seq = draft_last_seq(h->draft); /* somebody else has published it, and perhaps not waited */
+	pthread_mutex_unlock(&h->lock);
+	return r || !seq ? r : engine_wait(fs->engine, seq, JOURNAL_DURABLE);
+}
+
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset, struct fuse_file_info *fi)
 {
 	struct handle *h = handle_of(fi);
@@ -180,6 +197,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 		r = write_virtual(req, h, data, size);
 	} else if (h->kind == HANDLE_WRITE) {
 		r = handle_write(fs, h, fuse_req_ctx(req), fi->flags, (uint64_t)offset, data, size);
+		if (r == 0 && (fi->flags & O_DSYNC))
+			r = write_through(fs, h);
 	} else {
 		r = -EBADF;
 	}

@@ -25,6 +25,9 @@
 
 #include "engine.h"
 
+/** A file is no larger (-EFBIG). */
+#define FILE_BYTES_MAX (UINT64_C(16) << 40)
+
 enum draft_kind { DRAFT_WHOLE, DRAFT_PATCH, DRAFT_APPEND, DRAFT_SHARED };
 
 struct draft;
@@ -59,7 +62,7 @@ uint64_t draft_size(struct draft *d);
 int64_t draft_seek(struct draft *d, uint64_t offset, bool data);
 /** A draft without own bytes shows the newest version from now on (its process obtained a lock). */
 void draft_refresh(struct draft *d);
-/** Time of the last write, 0 if none. */
+/** Time of the last write, 0 if none or if utimens came after it. */
 int64_t draft_mtime(struct draft *d);
 
 enum draft_commit_flags {

@@ -598,7 +598,7 @@ static void test_append_beyond_the_largest_file(void **state)
 
 	assert_int_equal(fixture_save_text(w->e, "a.log", "one\n"), 0);
 	d = open_draft(w, "a.log", DRAFT_APPEND);
-	assert_int_equal(draft_truncate(d, &w->q.actor, INT64_MAX), 0);
+	assert_int_equal(draft_truncate(d, &w->q.actor, FILE_BYTES_MAX), 0);
 	assert_int_equal(draft_write(d, &w->q.actor, 0, "more", 4), -EFBIG);
 	assert_int_equal(draft_truncate(d, &w->q.actor, 4), 0);
 	put(w, d, 0, "more");

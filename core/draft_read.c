@@ -53,7 +53,7 @@ int64_t draft_mtime(struct draft *d)
 	int64_t t;
 
 	pthread_mutex_lock(&d->lock);
-	t = d->mtime_ns;
+	t = d->keep_mtime ? 0 : d->mtime_ns;
 	pthread_mutex_unlock(&d->lock);
 	return t;
 }

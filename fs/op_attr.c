@@ -142,6 +142,11 @@ static int set_attrs(fuse_req_t req, uint64_t ino, const struct stat *st, int to
 	c.atime_ns = to_set & FUSE_SET_ATTR_ATIME_NOW ? now_ns : time_given(&st->st_atim);
 	c.mtime_ns = to_set & FUSE_SET_ATTR_MTIME_NOW ? now_ns : time_given(&st->st_mtim);
 	fs_request_init(req, &q);
+	/* As long as nobody sets it, the time of reading shows that of the last change; setting the latter alone leaves it. */
+	if ((c.attr_mask & (ATTR_ATIME | ATTR_MTIME)) == ATTR_MTIME && entry_live_attr(fs, ino, &attr) == 0) {
+		c.attr_mask |= ATTR_ATIME;
+		c.atime_ns = attr.atime_ns;
+	}
 	if (!(to_set & FUSE_SET_ATTR_MODE) && (to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) &&
 		entry_live_attr(fs, ino, &attr) == 0 && setid_mode(attr.mode) != attr.mode) {
 		c.attr_mask |= ATTR_MODE;

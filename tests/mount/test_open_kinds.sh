@@ -602,11 +602,20 @@ test_times_and_mode_before_close() {
 		fd = os.open(p, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
 		os.write(fd, b"text")
 		os.utime(fd, ns=(1000000000123456789, 1100000000987654321))
+		eq(1100000000987654321, os.fstat(fd).st_mtime_ns, "time set before close, seen by fstat")
 		os.fchmod(fd, 0o640)
 		os.close(fd)
 		st = os.stat(p)
 		eq((1000000000123456789, 1100000000987654321), (st.st_atime_ns, st.st_mtime_ns), "times set before close")
 		eq(0o640, st.st_mode & 0o7777, "mode set before close")
+		fd = os.open(p, os.O_RDWR)
+		os.write(fd, b"more")
+		os.fsync(fd)
+		os.utime(fd, ns=(1, 2))
+		eq(2, os.fstat(fd).st_mtime_ns, "time set after fsync")
+		os.write(fd, b"more")
+		check(os.fstat(fd).st_mtime_ns > 2, "a later write sets it again")
+		os.close(fd)
 	END
 }
 

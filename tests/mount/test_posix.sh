@@ -139,6 +139,7 @@ test_fifo_and_socket() {
 }
 
 test_mode_owner_times() {
+	local atime
 	echo x >"$D/f"
 	chmod 0751 "$D/f"
 	eq 751 "$(stat -c %a "$D/f")" mode
@@ -151,7 +152,9 @@ test_mode_owner_times() {
 	(umask 027 && echo x >"$D/masked" && mkdir "$D/mdir")
 	eq 640 "$(stat -c %a "$D/masked")" "mode under umask 027"
 	eq 750 "$(stat -c %a "$D/mdir")" "directory's mode under umask 027"
+	atime=$(stat -c %.9X "$D/f")
 	touch -m -d '2001-02-03 04:05:06.123456789Z' "$D/f"
+	eq "$atime" "$(stat -c %.9X "$D/f")" "atime after mtime was set"
 	touch -a -d '2100-02-03 04:05:06.987654321Z' "$D/f"
 	eq 981173106.123456789 "$(stat -c %.9Y "$D/f")" mtime
 	eq 4105310706.987654321 "$(stat -c %.9X "$D/f")" atime

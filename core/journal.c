@@ -179,5 +179,6 @@ void journal_get_stats(struct journal *j, struct journal_stats *ret)
 	ret->reserved_bytes = j->charged;
 	ret->head_seq = j->seq_next - 1;
 	ret->durable_seq = atomic_load(&j->seq_durable);
+	ret->sync_interval_ms = j->interval_ms;
 	pthread_mutex_unlock(&j->lock);
 }

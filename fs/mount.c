@@ -157,8 +157,8 @@ static int adopt(struct mount *m, struct reason *reason)
 
 	if (r || m->options->read_only || !a.kept_in[0])
 		return r;
-	n = (size_t)snprintf(text, sizeof(text), "adopted %" PRIu64 " entries found in %s as transaction %" PRIu64 "; the originals are kept in %s of the store",
-			     a.entries, MILESTONES_DIR, a.seq, a.kept_in);
+	n = (size_t)snprintf(text, sizeof(text), "adopted %" PRIu64 " %s found in %s as transaction %" PRIu64 "; the originals are kept in %s of the store",
+			     a.entries, a.entries == 1 ? "entry" : "entries", MILESTONES_DIR, a.seq, a.kept_in);
 	if (a.moved && n < sizeof(text))
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "; %" PRIu64 " whose names milestonefs uses itself are below %s", a.moved, a.moved_to);
 	if (a.skipped && n < sizeof(text))

@@ -52,6 +52,8 @@ static int open_dir(const struct project *p, bool create, struct reason *reason)
 	fd = open(p->mount_path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd >= 0)
 		return fd;
+	if (!create && errno == ENOENT)
+		return reason_set(reason, -ENOENT, "mount", "%s: there is nothing to show read-only yet; mount without ro makes it", p->mount_path);
 	if (errno == ELOOP)
 		return reason_set(reason, -ELOOP, "mount", "%s is a symbolic link; a directory is needed there", p->mount_path);
 	if (errno == ENOTDIR)
@@ -67,6 +69,8 @@ static int make_writable(int fd, const struct project *p, struct reason *reason)
 		return -errno;
 	if ((st.st_mode & S_IRWXU) == S_IRWXU || fchmod(fd, (st.st_mode & 07077) | MODE_MOUNTED) == 0)
 		return 0;
+	if (errno == EROFS)
+		return reason_set(reason, -EROFS, "mount", "%s is on a read-only file system; milestonefs mount -o ro shows it as it is", p->mount_path);
 	return reason_set(reason, -errno, "mount", "%s belongs to somebody else (uid %u): %s; mount it as that user or as root", p->mount_path,
 			  (unsigned)st.st_uid, strerror(errno));
 }

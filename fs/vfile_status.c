@@ -119,16 +119,14 @@ int journal_render(struct fs *fs, const struct vnode *v, struct buf *out)
 {
 	const struct journal_stats *j;
 	struct engine_stats s;
-	uint64_t interval_ms;
 
 	(void)v;
 	engine_get_stats(fs->engine, &s);
-	interval_ms = engine_config(fs->engine)->sync_interval_ms;
 	j = &s.journal;
 	buf_append_str(out, "journal:\n");
 	buf_printf(out, "  head_sequence: %" PRIu64 "\n  durable_sequence: %" PRIu64 "\n", j->head_seq, j->durable_seq);
-	if (interval_ms)
-		buf_printf(out, "  sync: interval:%" PRIu64 "\n", interval_ms);
+	if (j->sync_interval_ms)
+		buf_printf(out, "  sync: interval:%u\n", j->sync_interval_ms);
 	else
 		buf_append_str(out, "  sync: commit\n");
 	buf_printf(out, "  segments: %" PRIu64 "\n  segment_bytes: %" PRIu64 "\n", j->segments, j->segment_bytes);

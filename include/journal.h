@@ -159,6 +159,7 @@ int journal_error(struct journal *j);
 struct journal_stats {
 	uint64_t frames, batches, syncs, bytes_written, segments, segment_bytes, reserved_bytes;
 	uint64_t head_seq, durable_seq;
+	uint32_t sync_interval_ms; /**< in force; 0: sync=commit */
 	int64_t sync_ns_total, sync_ns_max;
 };
 void journal_get_stats(struct journal *j, struct journal_stats *ret);

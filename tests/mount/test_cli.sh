@@ -119,6 +119,19 @@ test_missing_project() {
 	fails_with 'once milestonefs mount has run' "$MILESTONEFS" fsck "$P"
 }
 
+test_read_only_surroundings() {
+	[ "$(id -u)" -eq 0 ] || skip "only root can mount a directory read-only"
+	mnt_start
+	mnt_stop
+	mount --bind "$P" "$P" && mount -o remount,ro,bind "$P" || skip "cannot make a read-only mount here"
+	fails_with 'read-only file system.*-o ro' "$MILESTONEFS" mount "$P"
+	"$MILESTONEFS" mount -o ro "$P"
+	[ -d "$S/state" ] || fail "nothing to see"
+	"$MILESTONEFS" umount "$P"
+	umount "$P"
+	fails_with 'without ro' "$MILESTONEFS" mount -o ro "$O"
+}
+
 test_bad_options() {
 	fails_with 'nonsense' timeout 20 "$MILESTONEFS" mount -o nonsense=1 "$P"
 	fails_with 'sync' timeout 20 "$MILESTONEFS" mount -o sync=perhaps "$P"

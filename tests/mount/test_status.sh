@@ -141,6 +141,12 @@ test_sync_mode_by_config() {
 	mnt_crash
 	file_is "$D/f.txt" x
 	has "$M/status/config.yaml" '^ *sync: *"?interval:100'
+	has "$M/status/journal.yaml" '^ *sync: interval:100$'
+	mnt_remount -o sync=commit
+	has "$M/status/journal.yaml" '^ *sync: commit$'
+	mnt_remount -o sync=interval:20
+	has "$M/status/journal.yaml" '^ *sync: interval:20$'
+	mnt_remount
 	config_set sync commit
 }
 

@@ -18,6 +18,8 @@
 #include "setid.h"
 #include "upkeep.h"
 
+#define ABOUT_NOW_NS (2 * NS_PER_S)
+
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
@@ -119,7 +121,11 @@ static int set_size(fuse_req_t req, uint64_t ino, struct handle *h, uint64_t siz
 
 static int64_t time_given(const struct timespec *t)
 {
-	return (int64_t)t->tv_sec * NS_PER_S + t->tv_nsec;
+	int64_t ns;
+
+	if (__builtin_mul_overflow((int64_t)t->tv_sec, NS_PER_S, &ns) || __builtin_add_overflow(ns, t->tv_nsec, &ns))
+		return t->tv_sec < 0 ? -INT64_MAX : INT64_MAX; /* the nearest there is: years 1677 and 2262 */
+	return ns;
 }
 
 static int set_attrs(fuse_req_t req, uint64_t ino, const struct stat *st, int to_set, uint64_t *ret_seq)
@@ -160,14 +166,26 @@ static int set_attrs(fuse_req_t req, uint64_t ino, const struct stat *st, int to
 	return r;
 }
 
-/* `touch` of an agent's file: no transaction. */
-static bool is_heartbeat(struct fs *fs, uint64_t ino, int to_set)
+/* What says "now" by a time of its own, as Go and Node do, which know no other way. */
+static bool is_about_now(struct fs *fs, const struct timespec *t)
 {
-	const int now = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW;
+	int64_t age_ns;
 
-	if ((to_set & ~FUSE_SET_ATTR_CTIME) != now || !node_id_is_live(ino) || !upkeep_may_be_agent(fs->engine, ino))
+	return !__builtin_sub_overflow(env_time_ns(engine_env(fs->engine)), time_given(t), &age_ns) && age_ns > -ABOUT_NOW_NS && age_ns < ABOUT_NOW_NS;
+}
+
+/* `touch` of an agent's file is a sign of life. True: it is that alone, and no transaction. */
+static bool is_heartbeat(struct fs *fs, uint64_t ino, const struct stat *st, int to_set)
+{
+	const int times = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW;
+	bool atime_given = to_set & FUSE_SET_ATTR_ATIME && !(to_set & FUSE_SET_ATTR_ATIME_NOW);
+	bool alone = to_set & FUSE_SET_ATTR_MTIME_NOW && !atime_given && !(to_set & ~(times | FUSE_SET_ATTR_CTIME));
+
+	if (!(to_set & FUSE_SET_ATTR_MTIME) || !node_id_is_live(ino) || !upkeep_may_be_agent(fs->engine, ino))
 		return false;
-	return upkeep_heartbeat(fs->engine, ino);
+	if (!(to_set & FUSE_SET_ATTR_MTIME_NOW) && !is_about_now(fs, &st->st_mtim))
+		return false;
+	return upkeep_heartbeat(fs->engine, ino) && alone;
 }
 
 static int kill_setid(fuse_req_t req, uint64_t ino)
@@ -201,7 +219,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, str
 			to_set &=
 				~(FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW); /* the truncation does that itself */
 	}
-	if (r == 0 && (to_set & attrs) && !is_heartbeat(fs, ino, to_set))
+	if (r == 0 && (to_set & attrs) && !is_heartbeat(fs, ino, st, to_set))
 		r = set_attrs(req, ino, st, to_set, &attr_seq);
 	/* A SETATTR of nothing is sent for this alone. */
 	if (r == 0 && node_id_is_live(ino) &&

@@ -101,6 +101,12 @@ test_touch_is_a_heartbeat() {
 	touch "$A/a.yaml"
 	eq "$(stat -c %.9Y "$A/a.yaml")" "$(stat -L -c %.9Y /dev/fd/4)" "fstat"
 	exec 4<&-
+	seq=$(head_seq)
+	sleep 0.02
+	t=$(date +%s.%N)
+	touch -m "$A/a.yaml"
+	mtime_is_after "$A/a.yaml" "$t" || fail "touch -m is no heartbeat"
+	eq "$seq" "$(head_seq)" "touch -m is no transaction either"
 	# What is more than "now" is a change like any other.
 	touch -d '2020-01-01 00:00:00 UTC' "$A/a.yaml"
 	eq 1577836800 "$(stat -c %Y "$A/a.yaml")" "a given time"
@@ -114,6 +120,30 @@ test_touch_is_a_heartbeat() {
 	touch -d '2020-01-01 00:00:00 UTC' "$X/state/f"
 	touch "$X/state/f"
 	has_event '.event_type == "attributes_changed" and (.data.path | endswith("state/f"))'
+}
+
+# Where a language knows no "now", its programs give the time: that is a change of the file, and a sign of life, too. A time that is not about now is none.
+test_a_given_time_that_is_now() {
+	local before
+	beat() { sed -n 's/^last_heartbeat: //p' "$M/agents/status/g.yaml"; }
+	session given
+	echo 'agent: {status: "active"}' >"$A/g.yaml"
+	before=$(beat)
+	[ "$before" ] || fail "no heartbeat at all"
+	py "$A/g.yaml" <<-'END'
+		import os, sys, time
+		for t in (time.time() - 3600, time.time() + 3600, 0, -2**62 / 1e9):
+		    os.utime(sys.argv[1], (t, t))
+	END
+	eq "$before" "$(beat)" "beats by other times"
+	py "$A/g.yaml" <<-'END'
+		import os, sys, time
+		t = time.time_ns() - 5_000_000
+		os.utime(sys.argv[1], ns=(0, t))
+		assert os.stat(sys.argv[1]).st_mtime_ns == t, "the time that was given"
+		assert os.stat(sys.argv[1]).st_atime_ns == 0, "the other one"
+	END
+	[[ $(beat) > $before ]] || fail "no heartbeat"
 }
 
 # In the file at the next upkeep, half a minute later at most: all of them in one transaction; and what is the user's stays.

@@ -134,6 +134,11 @@ const struct doc_node *doc_root(const struct doc *doc)
 	return doc ? doc->root : NULL;
 }
 
+uint32_t doc_next_line(const struct doc *doc)
+{
+	return doc ? doc->next_line : 0;
+}
+
 static bool key_is(const struct doc_node *key, const char *name, size_t len)
 {
 	return key && key->type != DOC_SEQUENCE && key->type != DOC_MAPPING && key->text_len == len &&

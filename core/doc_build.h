@@ -15,6 +15,7 @@ struct doc {
 	size_t used;              /* bytes used of the newest chunk */
 	size_t node_count;
 	struct doc_node *root;
+	uint32_t next_line; /* where a second document begins; 0: there is none */
 };
 
 /** NULL when out of memory. Free with doc_free(). */

@@ -31,7 +31,7 @@ struct yaml_run {
 	size_t len;
 	struct reason *reason;
 	struct doc_builder *builder; /* NULL: no nodes are made (any more) */
-	struct doc *doc;             /* as long as builder is set */
+	struct doc *doc;             /* nodes as long as builder is set; NULL: check only */
 	struct doc_anchors anchors;  /* of the current document */
 	uint32_t depth;
 	uint32_t open_anchors[DOC_DEPTH_MAX]; /* per level: index of the node's anchor plus 1, or 0 */
@@ -225,9 +225,12 @@ static int on_event(struct yaml_run *run, const yaml_event_t *event)
 		doc_anchors_clear(&run->anchors); /* anchors hold within one document */
 		run->builder = NULL;              /* only the first document is returned */
 		return 0;
+	case YAML_DOCUMENT_START_EVENT:
+		if (run->doc && !run->builder && !run->doc->next_line)
+			run->doc->next_line = (uint32_t)event->start_mark.line + 1;
+		return 0;
 	case YAML_STREAM_START_EVENT:
 	case YAML_STREAM_END_EVENT:
-	case YAML_DOCUMENT_START_EVENT:
 	case YAML_NO_EVENT:
 		return 0;
 	}

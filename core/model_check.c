@@ -206,6 +206,14 @@ int model_check_size(enum model_kind kind, size_t len, struct reason *reason)
 			  "%zu bytes; at most %u are allowed: what is larger belongs in files of its own under the session's state/", len, MODEL_BYTES_MAX);
 }
 
+/* A second document would say nothing here, and keep most tools from reading the file. */
+static int check_single(enum model_kind kind, const struct doc *doc, struct reason *reason)
+{
+	const struct doc_node at = {.line = doc_next_line(doc), .column = 1};
+
+	return at.line ? refuse(kind, &at, reason, "a second document begins here (---): the file holds one") : 0;
+}
+
 int model_parse(enum model_kind kind, const char *text, size_t len, struct reason *reason, struct doc **ret)
 {
 	struct doc *doc;
@@ -216,6 +224,8 @@ int model_parse(enum model_kind kind, const char *text, size_t len, struct reaso
 	if (r)
 		return r;
 	r = model_check(kind, doc_root(doc), reason);
+	if (!r)
+		r = check_single(kind, doc, reason);
 	if (r)
 		doc_free(doc);
 	else

@@ -54,6 +54,8 @@ void doc_free(struct doc *doc);
 
 /** Borrowed; NULL for an empty document. */
 const struct doc_node *doc_root(const struct doc *doc);
+/** The line at which a second document of the stream begins; 0: there is none. */
+uint32_t doc_next_line(const struct doc *doc);
 /** Member of a mapping by key; NULL when @node is no mapping, is NULL, or has no such key. */
 const struct doc_node *doc_get(const struct doc_node *node, const char *key);
 /** Nested member by a dotted path, e.g. "session.id". */

@@ -41,6 +41,7 @@ cases = {
     "tag_unknown_handle": ("refused", 1, "own: !nobody!thing x\n" + good),
     "tags_without_number": ("refused", 65, "".join(f"%TAG !t{i}! tag:example.com,2026:{i}:\n" for i in range(5000)) + "---\n" + good),
     "yaml_version_9": ("refused", 1, "%YAML 9.9\n---\n" + good),
+    "two_documents": ("refused", 3, good + "---\nown: x\n"),
     # bytes
     "tab_as_indentation": ("refused", 2, f"{ROOT}:\n\ttype: x\n"),
     "tabs_between": ("accepted", 0, f"{ROOT}:\t# a remark\n  type:\tx\t# another\n"),

@@ -270,7 +270,9 @@ static void test_sections(void **state)
 	accept(MODEL_SESSION, "session:\nstate: ~\nconfiguration: {}\nrecovery: null\ncontext:\n");
 	accept(MODEL_SESSION, "# nothing\n");
 	accept(MODEL_SESSION, "~\n");
-	accept(MODEL_SESSION, "---\n...\n---\nsession: 5\n"); /* only the first document counts */
+	accept(MODEL_SESSION, "---\nsession: {}\n...\n# the end\n");
+	refuse(MODEL_SESSION, "---\n...\n---\nsession: {}\n", 3, 1, "a second document begins here (---): the file holds one");
+	refuse(MODEL_AGENT, "agent: {}\n# c\n---\n---\nx: 1\n", 3, 1, "a second document begins here (---): the file holds one");
 	accept(MODEL_SESSION, "session: {status: 5, status: active}\n"); /* the last counts, as everywhere */
 	refuse(MODEL_SESSION, "session: {status: active, status: 5}\n", 1, 35,
 	       "session.status: 5 is not one of initializing, active, paused, completed, failed, expired");

@@ -36,8 +36,7 @@ void arena_record_build(uint8_t *out, const struct arena_record *r, uint64_t see
 	codec_frame_seal(&h, seed, out);
 }
 
-int arena_record_write(struct arena *a, struct env_files *fds, uint32_t number, uint64_t offset, const uint8_t *record,
-			size_t len)
+int arena_record_write(struct arena *a, struct env_files *fds, uint32_t number, uint64_t offset, const uint8_t *record, size_t len)
 {
 	struct env_file file;
 	int r = env_files_get(fds, number, &file);
@@ -401,11 +400,11 @@ static void arena_free(struct arena *a)
 	struct draft_file *f, *next_file;
 	struct live_draft *d, *next_draft;
 
-	HASH_ITER(hh, a->files, f, next_file) {
+	HASH_ITER (hh, a->files, f, next_file) {
 		HASH_DELETE(hh, a->files, f);
 		free(f);
 	}
-	HASH_ITER(hh, a->drafts, d, next_draft) {
+	HASH_ITER (hh, a->drafts, d, next_draft) {
 		HASH_DELETE(hh, a->drafts, d);
 		free(d->files);
 		free(d);
@@ -449,7 +448,7 @@ void arena_close(struct arena *a)
 
 	if (!a)
 		return;
-	HASH_ITER(hh, a->files, f, next) {
+	HASH_ITER (hh, a->files, f, next) {
 		if (!a->read_only && !f->live)
 			arena_file_remove(a, f->number);
 	}

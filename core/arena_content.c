@@ -185,8 +185,7 @@ int arena_content_verify(struct arena *a, uint64_t position, size_t len)
 	uint64_t offset, seed;
 	int r;
 
-	if (position_kind(position) != POSITION_CONTENT || len > ARENA_RECORD_MAX ||
-	    position_offset(position) < FORMAT_BLOCK_BYTES + FRAME_HEADER_BYTES)
+	if (position_kind(position) != POSITION_CONTENT || len > ARENA_RECORD_MAX || position_offset(position) < FORMAT_BLOCK_BYTES + FRAME_HEADER_BYTES)
 		return -EIO;
 	offset = position_offset(position) - FRAME_HEADER_BYTES;
 	record = malloc(FRAME_HEADER_BYTES + len);
@@ -196,8 +195,8 @@ int arena_content_verify(struct arena *a, uint64_t position, size_t len)
 	if (r < 0)
 		return -EIO;
 	seed = codec_seed(a->store->seed, position_make(POSITION_CONTENT, position_file(position), offset), 0);
-	if (!codec_frame_decode(record, seed, RECORD_MAGIC, ARENA_RECORD_MAX, &h) || h.payload_len != len ||
-	    h.type != ARENA_CONTENT_BLOCK || !codec_frame_check(record, h.payload_len, seed))
+	if (!codec_frame_decode(record, seed, RECORD_MAGIC, ARENA_RECORD_MAX, &h) || h.payload_len != len || h.type != ARENA_CONTENT_BLOCK ||
+		!codec_frame_check(record, h.payload_len, seed))
 		return -EIO;
 	return 0;
 }

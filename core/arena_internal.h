@@ -21,7 +21,7 @@
 #define ARENA_DRAFT_FILE_BYTES (8u << 20)
 #define ARENA_CONTENT_FILE_BYTES (UINT64_C(256) << 20)
 #define ARENA_CONTENT_STEP_BYTES (16u << 20) /* allocated at once */
-#define ARENA_CONTENT_DIRTY_MAX 4	     /* files not synced; recovery syncs one more */
+#define ARENA_CONTENT_DIRTY_MAX 4            /* files not synced; recovery syncs one more */
 
 /** A draft file. Every live draft in it has room for its ARENA_DRAFT_END in `reserved`. */
 struct draft_file {
@@ -48,7 +48,7 @@ struct arena {
 	struct env_files *draft_fds, *content_fds;
 
 	pthread_mutex_t sync_lock; /* one content sync at a time */
-	pthread_mutex_t lock;	   /* of all below */
+	pthread_mutex_t lock;      /* of all below */
 	struct draft_file *files;  /* by number */
 	struct live_draft *drafts; /* by id */
 	struct draft_file *current;
@@ -56,7 +56,7 @@ struct arena {
 	uint64_t generation_last;
 	uint64_t draft_bytes;
 
-	uint32_t content_number;   /* 0: none yet in this life */
+	uint32_t content_number; /* 0: none yet in this life */
 	uint32_t content_number_last;
 	uint64_t content_end, content_allocated;
 	uint32_t dirty[ARENA_CONTENT_DIRTY_MAX + 2];
@@ -65,15 +65,14 @@ struct arena {
 	uint64_t content_bytes, content_files;
 	_Atomic int content_error;
 	bool drafts_refused, content_refused; /* an append, for want of room */
-	void (*no_room)(void *arg);	      /* set before there are appenders, like its argument */
+	void (*no_room)(void *arg);           /* set before there are appenders, like its argument */
 	void *no_room_arg;
 };
 
 /* arena.c */
 /** The bytes of record @r, FRAME_BYTES(r->len) of them, into @out. */
 void arena_record_build(uint8_t *out, const struct arena_record *r, uint64_t seed);
-int arena_record_write(struct arena *a, struct env_files *fds, uint32_t number, uint64_t offset, const uint8_t *record,
-		       size_t len);
+int arena_record_write(struct arena *a, struct env_files *fds, uint32_t number, uint64_t offset, const uint8_t *record, size_t len);
 /** Exactly @len bytes: 0, -EIO when there are fewer, or another -errno. */
 int arena_read_at(struct arena *a, struct env_files *fds, uint32_t number, uint64_t offset, void *buf, size_t len);
 /** What an appender is told: -ENOSPC (also for quotas and limits), -ENOMEM, else -EIO. */

@@ -35,7 +35,7 @@ struct recovery {
 	size_t buf_cap;
 	arena_replay_fn fn;
 	void *arg;
-	const struct found *at;	     /* the file being read */
+	const struct found *at;        /* the file being read */
 	struct draft_file *registered; /* and what the arena knows of it; NULL as long as nothing lives in it */
 };
 
@@ -50,8 +50,8 @@ static int list_numbered(void *arg, const char *name, bool is_dir)
 	struct recovery *r = n->r;
 	unsigned number;
 
-	if (is_dir || strspn(name, "0123456789abcdef") != 8 || strcmp(name + 8, n->suffix) != 0 ||
-	    sscanf(name, "%8x", &number) != 1 || number == 0 || number > POSITION_FILE_MAX)
+	if (is_dir || strspn(name, "0123456789abcdef") != 8 || strcmp(name + 8, n->suffix) != 0 || sscanf(name, "%8x", &number) != 1 || number == 0 ||
+		number > POSITION_FILE_MAX)
 		return 0;
 	if (array_reserve(&r->files, &r->cap, r->count + 1, sizeof(*r->files)) < 0)
 		return -ENOMEM;
@@ -121,10 +121,8 @@ static int each_record(struct recovery *r, record_fn fn)
 			offset += FRAME_ALIGN;
 			continue;
 		}
-		seed = codec_seed(r->a->store->seed, position_make(POSITION_DRAFT, r->at->number, offset),
-				  r->at->generation);
-		if (!codec_frame_decode(p, seed, RECORD_MAGIC, ARENA_RECORD_MAX, &h) ||
-		    FRAME_BYTES(h.payload_len) > size - offset) {
+		seed = codec_seed(r->a->store->seed, position_make(POSITION_DRAFT, r->at->number, offset), r->at->generation);
+		if (!codec_frame_decode(p, seed, RECORD_MAGIC, ARENA_RECORD_MAX, &h) || FRAME_BYTES(h.payload_len) > size - offset) {
 			offset += FRAME_ALIGN;
 			continue;
 		}
@@ -182,8 +180,7 @@ static int show_record(struct recovery *r, const struct arena_record *record, ui
 	r->registered->end = offset + FRAME_BYTES(record->len);
 	e = arena_draft_touch(r->a, record->draft_id, r->registered);
 	if (!e && r->fn)
-		e = r->fn(r->arg, record,
-			  position_make(POSITION_DRAFT, r->at->number, offset + FRAME_HEADER_BYTES));
+		e = r->fn(r->arg, record, position_make(POSITION_DRAFT, r->at->number, offset + FRAME_HEADER_BYTES));
 	return e;
 }
 
@@ -294,7 +291,7 @@ int arena_recover(struct arena *a, arena_replay_fn fn, void *arg)
 		error = second_reading(&r);
 	if (!error)
 		error = recover_content(&r);
-	HASH_ITER(hh, r.ended, e, next) {
+	HASH_ITER (hh, r.ended, e, next) {
 		HASH_DELETE(hh, r.ended, e);
 		free(e);
 	}

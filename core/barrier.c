@@ -92,8 +92,7 @@ void barrier_free(struct barrier *b)
 	free(b);
 }
 
-int barrier_new(struct engine *e, const char *session, const char *id, const struct id_list *first, uint64_t timeout_s,
-	struct barrier **ret)
+int barrier_new(struct engine *e, const char *session, const char *id, const struct id_list *first, uint64_t timeout_s, struct barrier **ret)
 {
 	struct barrier *b = calloc(1, sizeof(*b));
 
@@ -158,8 +157,7 @@ int barrier_live_agents(const struct session *s, struct id_list *ret)
 	struct id_list l = {0};
 
 	for (const struct agent *a = s->agents; a; a = a->next)
-		if (!a->removed_ns && agent_status_is_live(a->fields.status) &&
-			id_list_push(&l, a->id, strlen(a->id))) {
+		if (!a->removed_ns && agent_status_is_live(a->fields.status) && id_list_push(&l, a->id, strlen(a->id))) {
 			id_list_release(&l);
 			return -ENOMEM;
 		}
@@ -224,8 +222,7 @@ void barriers_agent_died(struct engine *e, const struct session *s, const char *
 		for (struct barrier *b = e->barriers->buckets[i]; b; b = b->next) {
 			if (b->record.status != BARRIER_IN_PROGRESS || strcmp(b->session, s->id) != 0)
 				continue;
-			(void)id_list_add(
-				&b->dead, agent, strlen(agent)); /* without memory its status tells, or the timeout */
+			(void)id_list_add(&b->dead, agent, strlen(agent)); /* without memory its status tells, or the timeout */
 			barrier_due(e, b, BARRIER_NOW);
 			any = true;
 		}
@@ -245,19 +242,15 @@ int barrier_check_entry(struct engine *e, uint64_t dir_ino, const char *name, ui
 	cleanup_buf struct buf ids = BUF_INIT;
 
 	if (!S_ISREG(mode))
-		return reason_set(reason, -EPERM, "barrier",
-			"%s: in a barrier only files can be made: touch ID acknowledges for the agent ID", name);
+		return reason_set(reason, -EPERM, "barrier", "%s: in a barrier only files can be made: touch ID acknowledges for the agent ID", name);
 	if (!b)
 		return 0; /* one that is not known yet: what does not belong there is not counted */
 	if (b->record.status != BARRIER_IN_PROGRESS)
-		return reason_set(reason, -EPERM, "barrier", "%s: the barrier %s has ended (%s)", name, b->id,
-			barrier_status_name(b->record.status));
-	if (!strcmp(name, BARRIER_PARTICIPANTS_FILE) || !strcmp(name, BARRIER_TIMEOUT_FILE) ||
-		id_list_has(&b->record.participants, name))
+		return reason_set(reason, -EPERM, "barrier", "%s: the barrier %s has ended (%s)", name, b->id, barrier_status_name(b->record.status));
+	if (!strcmp(name, BARRIER_PARTICIPANTS_FILE) || !strcmp(name, BARRIER_TIMEOUT_FILE) || id_list_has(&b->record.participants, name))
 		return 0;
 	put_ids(&b->record.participants, &ids);
-	return reason_set(reason, -EPERM, "barrier", "%s is no participant of the barrier %s, which waits for%s", name,
-		b->id, ids.len ? ids.data : " nobody");
+	return reason_set(reason, -EPERM, "barrier", "%s is no participant of the barrier %s, which waits for%s", name, b->id, ids.len ? ids.data : " nobody");
 }
 
 int barrier_result(struct engine *e, uint64_t dir_ino, struct buf *out)

@@ -67,11 +67,10 @@ struct barrier {
 	struct barrier *next; /**< of its bucket */
 	uint64_t dir_ino;
 	char session[ACTOR_ID_BYTES], id[ACTOR_ID_BYTES];
-	struct barrier_record
-		record; /**< as it would be written now; acknowledged, missing and unregistered by barrier_look() */
-	struct id_list first;     /**< participants without a `participants` file */
-	uint64_t first_timeout_s; /**< likewise */
-	struct id_list dead;      /**< agents that died or left the session since the start */
+	struct barrier_record record; /**< as it would be written now; acknowledged, missing and unregistered by barrier_look() */
+	struct id_list first;         /**< participants without a `participants` file */
+	uint64_t first_timeout_s;     /**< likewise */
+	struct id_list dead;          /**< agents that died or left the session since the start */
 	int64_t started_mono_ns;
 	const struct version *participants_file, *timeout_file; /**< that were read; NULL none */
 	bool stale;                                             /**< the record says less than is known */
@@ -80,8 +79,8 @@ struct barrier {
 	struct barrier *next_changed;                           /**< on barriers.changed */
 	int64_t record_due_ns;                                  /**< earliest time to write the record again */
 	uint64_t changes;                                       /**< counts what a prepared transaction depends on */
-	bool unsafe; /**< it has ended, but that is not acknowledged yet: nobody hears of it */
-	struct barrier *next_unsafe; /**< on barriers.unsafe */
+	bool unsafe;                                            /**< it has ended, but that is not acknowledged yet: nobody hears of it */
+	struct barrier *next_unsafe;                            /**< on barriers.unsafe */
 };
 
 #define BARRIER_BUCKETS 4096
@@ -102,8 +101,7 @@ struct barriers {
 /** Lock held. */
 struct barrier *barrier_find(struct engine *e, uint64_t dir_ino);
 /** A barrier that has just begun; -ENOMEM. @first is copied. Not yet in the table. */
-int barrier_new(struct engine *e, const char *session, const char *id, const struct id_list *first, uint64_t timeout_s,
-	struct barrier **ret);
+int barrier_new(struct engine *e, const char *session, const char *id, const struct id_list *first, uint64_t timeout_s, struct barrier **ret);
 void barrier_free(struct barrier *b);
 void barrier_insert(struct engine *e, struct barrier *b);
 /** Look at it again then; one that has ended is looked at no more. Lock held. */

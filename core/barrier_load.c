@@ -47,14 +47,12 @@ static bool file_wanted(struct engine *e, struct wanted_file *ret)
 }
 
 /* What version @base of the file says counts from now on, if it is still the newest. Takes @list's ids over. Lock held. */
-static int file_apply(struct engine *e, const struct wanted_file *w, const struct version *base, struct id_list *list,
-	uint64_t timeout_s)
+static int file_apply(struct engine *e, const struct wanted_file *w, const struct version *base, struct id_list *list, uint64_t timeout_s)
 {
 	struct barrier *b = barrier_find(e, w->dir_ino);
 	struct id_list first = {0};
 
-	if (!b || version_of(barrier_file(
-			  e, w->dir_ino, w->timeout ? BARRIER_TIMEOUT_FILE : BARRIER_PARTICIPANTS_FILE)) != base)
+	if (!b || version_of(barrier_file(e, w->dir_ino, w->timeout ? BARRIER_TIMEOUT_FILE : BARRIER_PARTICIPANTS_FILE)) != base)
 		return 0; /* there is something newer to look at */
 	barrier_due(e, b, BARRIER_NOW);
 	b->stale = true;
@@ -133,8 +131,7 @@ static int session_find_unknown(struct engine *e, struct session *s, struct foun
 	for (struct dentry *d = dir && dir->dir ? dir->dir->first : NULL; d; d = d->next) {
 		struct found *f;
 
-		if (!S_ISDIR(d->node->newest->attrs->mode) || d->name->len >= ACTOR_ID_BYTES ||
-			barrier_find(e, d->node->ino))
+		if (!S_ISDIR(d->node->newest->attrs->mode) || d->name->len >= ACTOR_ID_BYTES || barrier_find(e, d->node->ino))
 			continue;
 		if (array_reserve(&l->items, &l->capacity, l->count + 1, sizeof(*l->items)))
 			return -ENOMEM;
@@ -197,8 +194,7 @@ static int barrier_load(struct engine *e, const struct found *f, struct barrier 
 		r.status = BARRIER_IN_PROGRESS;
 	}
 	if (!error)
-		error = barrier_new(e, f->session, f->id, known ? &r.participants : &first,
-			r.timeout_s ? r.timeout_s : SESSION_SYNC_TIMEOUT_S, &b);
+		error = barrier_new(e, f->session, f->id, known ? &r.participants : &first, r.timeout_s ? r.timeout_s : SESSION_SYNC_TIMEOUT_S, &b);
 	if (!error) {
 		int64_t age_ns = b->record.started_ns - r.started_ns; /* the clock may have been set back */
 

@@ -29,12 +29,8 @@ size_t barrier_event_bytes(const struct barrier_record *r)
 
 void barrier_add_content(struct txn *t, const struct node *record, const struct extent *x, uint64_t size)
 {
-	*txn_add_change(t) = (struct change){.type = CHANGE_CONTENT,
-		.ino = record->ino,
-		.content_flags = CONTENT_REPLACE,
-		.size = size,
-		.extents = x,
-		.extent_count = 1};
+	*txn_add_change(t) =
+		(struct change){.type = CHANGE_CONTENT, .ino = record->ino, .content_flags = CONTENT_REPLACE, .size = size, .extents = x, .extent_count = 1};
 }
 
 void barrier_add_event(struct txn *t, const char *path, const char *id, const struct barrier_record *r)
@@ -50,8 +46,7 @@ void barrier_add_event(struct txn *t, const char *path, const char *id, const st
 	if (missing.error)
 		t->error = missing.error;
 	txn_add_event(t, EVENT_SYNC_FAILED, path);
-	txn_event_more(t, "\"sync_id\":\"%s\",\"missing\":%s,\"reason\":\"%s\"", id,
-		missing.error ? "[]" : missing.data, barrier_reason_name(r->reason));
+	txn_event_more(t, "\"sync_id\":\"%s\",\"missing\":%s,\"reason\":\"%s\"", id, missing.error ? "[]" : missing.data, barrier_reason_name(r->reason));
 	buf_release(&missing);
 }
 
@@ -78,14 +73,11 @@ static int start_find(struct engine *e, const struct request *q, struct start *s
 		return -ENOENT;
 	r = barrier_live_agents(session, &live);
 	if (!r)
-		r = barrier_new(e, s->session, s->name, &live,
-			session->fields.sync_timeout_s ? session->fields.sync_timeout_s : SESSION_SYNC_TIMEOUT_S,
-			&s->b);
+		r = barrier_new(e, s->session, s->name, &live, session->fields.sync_timeout_s ? session->fields.sync_timeout_s : SESSION_SYNC_TIMEOUT_S, &s->b);
 	id_list_release(&live);
 	if (r)
 		return r;
-	(void)snprintf(s->b->record.trigger_agent, sizeof(s->b->record.trigger_agent), "%s",
-		q->actor.agent[0] ? q->actor.agent : "system"); /* an id fits */
+	(void)snprintf(s->b->record.trigger_agent, sizeof(s->b->record.trigger_agent), "%s", q->actor.agent[0] ? q->actor.agent : "system"); /* an id fits */
 	s->parent = session->sync_ino;
 	s->record = barrier_record_node(e, s->session, s->name, NULL);
 	return id_list_copy(&s->b->first, &s->b->record.missing);
@@ -96,8 +88,7 @@ static bool start_holds(struct engine *e, const struct start *s)
 {
 	struct session *session = registry_session(e, s->session);
 	struct id_list live = {0};
-	bool same = session && session->sync_ino == s->parent && !barrier_live_agents(session, &live) &&
-		    id_list_equal(&live, &s->b->first) &&
+	bool same = session && session->sync_ino == s->parent && !barrier_live_agents(session, &live) && id_list_equal(&live, &s->b->first) &&
 		    barrier_record_node(e, s->session, s->name, NULL) == s->record;
 
 	id_list_release(&live);
@@ -123,12 +114,8 @@ static void start_add_record(struct txn *t, const struct start *s, uint32_t gid)
 			.mode = S_IFREG | (s->mode & 0444),
 			.uid = t->q->uid,
 			.gid = gid};
-	*txn_add_change(t) = (struct change){.type = CHANGE_CONTENT,
-		.ino = ino,
-		.content_flags = CONTENT_REPLACE,
-		.size = s->size,
-		.extents = &s->x,
-		.extent_count = 1};
+	*txn_add_change(t) =
+		(struct change){.type = CHANGE_CONTENT, .ino = ino, .content_flags = CONTENT_REPLACE, .size = s->size, .extents = &s->x, .extent_count = 1};
 }
 
 /* Lock held. */
@@ -146,8 +133,7 @@ static int start_stage(struct txn *t, struct start *s)
 	if (!start_holds(e, s))
 		return -EAGAIN;
 	if (s->record && !S_ISREG(s->record->newest->attrs->mode))
-		return reason_set(&t->q->reason, -EEXIST, "barrier",
-			"%s.yaml is where the record of the barrier %s belongs", s->name, s->name);
+		return reason_set(&t->q->reason, -EEXIST, "barrier", "%s.yaml is where the record of the barrier %s belongs", s->name, s->name);
 	engine_inherit(dir, t->q, &mode, &gid);
 	s->b->dir_ino = tree_take_ino(e->tree);
 	*txn_add_change(t) = (struct change){.type = CHANGE_CREATE,
@@ -163,8 +149,7 @@ static int start_stage(struct txn *t, struct start *s)
 	if (participants.error)
 		t->error = participants.error;
 	txn_add_event(t, EVENT_SYNC_STARTED, path);
-	txn_event_more(
-		t, "\"sync_id\":\"%s\",\"participants\":%s", s->name, participants.error ? "[]" : participants.data);
+	txn_event_more(t, "\"sync_id\":\"%s\",\"participants\":%s", s->name, participants.error ? "[]" : participants.data);
 	buf_release(&participants);
 	return txn_stage(t);
 }
@@ -210,8 +195,7 @@ static bool is_record_name(const char *name)
 	return len >= 5 && !strcmp(name + len - 5, ".yaml");
 }
 
-int barrier_start(struct engine *e, struct request *q, const char *session, const char *name, uint32_t mode,
-	struct tree_attr *ret)
+int barrier_start(struct engine *e, struct request *q, const char *session, const char *name, uint32_t mode, struct tree_attr *ret)
 {
 	int r = -EAGAIN;
 
@@ -222,8 +206,7 @@ int barrier_start(struct engine *e, struct request *q, const char *session, cons
 			"'-'",
 			name);
 	if (is_record_name(name))
-		return reason_set(&q->reason, -EINVAL, "barrier",
-			"%s: a barrier's name cannot end in .yaml, which is how its record is called", name);
+		return reason_set(&q->reason, -EINVAL, "barrier", "%s: a barrier's name cannot end in .yaml, which is how its record is called", name);
 	for (int tries = 0; tries < BARRIER_TRIES && r == -EAGAIN; tries++) {
 		struct start s = {.session = session, .name = name, .mode = S_IFDIR | (mode & 07777)};
 
@@ -298,11 +281,8 @@ static int removal_prepare(struct engine *e, struct removal *m, struct buf *text
 
 static void add_unlink(struct txn *t, const struct dentry *d)
 {
-	*txn_add_change(t) = (struct change){.type = CHANGE_UNLINK,
-		.ino = d->node->ino,
-		.parent = d->parent->ino,
-		.name = d->name->text,
-		.name_len = d->name->len};
+	*txn_add_change(t) =
+		(struct change){.type = CHANGE_UNLINK, .ino = d->node->ino, .parent = d->parent->ino, .name = d->name->text, .name_len = d->name->len};
 }
 
 /* All that is in it goes with it. Lock held. */
@@ -335,8 +315,7 @@ static int removal_stage(struct txn *t, struct removal *m)
 
 	if (r)
 		return r;
-	if (d->node->ino != m->dir_ino || fails != m->fails || (fails && b->changes != m->changes) ||
-		d->node->dir->live_count > m->entries ||
+	if (d->node->ino != m->dir_ino || fails != m->fails || (fails && b->changes != m->changes) || d->node->dir->live_count > m->entries ||
 		(fails && barrier_record_node(e, m->session, m->name, NULL) != m->record))
 		return -EAGAIN;
 	t->path = engine_child_path(t, d->parent, m->name);

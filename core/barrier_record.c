@@ -132,9 +132,7 @@ void barrier_record_render(const struct barrier_record *r, const char *id, const
 	char time[TIME_TEXT_BYTES];
 
 	time_format(r->started_ns, time);
-	buf_printf(out,
-		"synchronization: {id: \"%s\", session_id: \"%s\", trigger_agent: \"%s\", started_at: \"%s\"}\n", id,
-		session, r->trigger_agent, time);
+	buf_printf(out, "synchronization: {id: \"%s\", session_id: \"%s\", trigger_agent: \"%s\", started_at: \"%s\"}\n", id, session, r->trigger_agent, time);
 	put_list(out, "participants", &r->participants);
 	buf_printf(out, "status: \"%s\"\n", barrier_status_name(r->status));
 	put_list(out, "acknowledged", &r->acknowledged);

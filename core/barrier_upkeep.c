@@ -28,7 +28,7 @@ struct job {
 	enum barrier_reason reason;
 	int64_t ended_ns;
 	size_t event_bytes;
-	uint64_t seq; /* of its transaction, when it is done */
+	uint64_t seq;              /* of its transaction, when it is done */
 	const struct node *record; /* NULL: none to write */
 	struct buf text;
 	struct extent x;
@@ -55,14 +55,11 @@ static int64_t after_start_ns(const struct barrier *b, uint64_t seconds)
 	return b->started_mono_ns + (int64_t)seconds * NS_PER_S;
 }
 
-static enum barrier_status decide(
-	struct engine *e, const struct barrier *b, int64_t now_ns, enum barrier_reason *ret_reason)
+static enum barrier_status decide(struct engine *e, const struct barrier *b, int64_t now_ns, enum barrier_reason *ret_reason)
 {
 	*ret_reason = BARRIER_NO_REASON;
 	if (!b->record.missing.count)
-		return b->record.participants.count || now_ns >= after_start_ns(b, BARRIER_EMPTY_GRACE_S)
-			       ? BARRIER_COMPLETED
-			       : BARRIER_IN_PROGRESS;
+		return b->record.participants.count || now_ns >= after_start_ns(b, BARRIER_EMPTY_GRACE_S) ? BARRIER_COMPLETED : BARRIER_IN_PROGRESS;
 	if (anybody_dead(e, b))
 		*ret_reason = BARRIER_PARTICIPANT_DEAD;
 	else if (now_ns >= after_start_ns(b, b->record.timeout_s))

@@ -29,7 +29,7 @@ static int block_damaged(struct engine *e, const struct extent *x)
 	char text[160];
 
 	snprintf(text, sizeof(text), "%u bytes of content in %s %08x at offset %llu are damaged: reading them gives an I/O error", x->stored_len, where,
-		 position_file(x->position), (unsigned long long)position_offset(x->position));
+		position_file(x->position), (unsigned long long)position_offset(x->position));
 	engine_lock(e);
 	if (!e->problems.data || !strstr(e->problems.data, text)) {
 		engine_problem(e, "%s", text);

@@ -163,8 +163,7 @@ static bool json_escapes(uint32_t c)
 /* Besides what JSON escapes: what YAML 1.1 does not call printable, and its other line breaks. */
 static bool yaml_escapes(uint32_t c)
 {
-	return json_escapes(c) || (c >= 0x80 && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff ||
-	       c == 0xfffe || c == 0xffff;
+	return json_escapes(c) || (c >= 0x80 && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff || c == 0xfffe || c == 0xffff;
 }
 
 static void put_quoted(struct buf *b, const char *s, size_t len, bool (*escapes)(uint32_t))

@@ -21,8 +21,14 @@ static uint64_t add_create(struct txn *t, const struct checkpoint_new *n, uint64
 {
 	uint64_t ino = tree_take_ino(t->e->tree);
 
-	*txn_add_change(t) = (struct change){.type = CHANGE_CREATE, .ino = ino, .parent = parent, .name = name, .name_len = (uint32_t)strlen(name),
-					     .mode = mode, .uid = n->uid, .gid = n->gid};
+	*txn_add_change(t) = (struct change){.type = CHANGE_CREATE,
+		.ino = ino,
+		.parent = parent,
+		.name = name,
+		.name_len = (uint32_t)strlen(name),
+		.mode = mode,
+		.uid = n->uid,
+		.gid = n->gid};
 	return ino;
 }
 
@@ -59,7 +65,8 @@ uint64_t checkpoint_add(struct txn *t, const struct checkpoint_new *n)
 	}
 	dir = add_create(t, n, n->parent, name, n->mode);
 	file = add_create(t, n, dir, CHECKPOINT_FILE, S_IFREG | (n->mode & 0666));
-	*txn_add_change(t) = (struct change){.type = CHANGE_CONTENT, .ino = file, .content_flags = CONTENT_REPLACE, .size = size, .extents = x, .extent_count = 2};
+	*txn_add_change(t) =
+		(struct change){.type = CHANGE_CONTENT, .ino = file, .content_flags = CONTENT_REPLACE, .size = size, .extents = x, .extent_count = 2};
 	txn_add_event(t, EVENT_CHECKPOINT_CREATED, n->path);
 	txn_event_more(t, "\"checkpoint_id\":\"%s\",\"reason\":%s", name, reason.data);
 	return dir;
@@ -181,8 +188,13 @@ static int gather_drafts(struct gathering *g)
 
 static int render_rest(struct gathering *g, struct record_blocks *blocks)
 {
-	struct checkpoint_rest r = {.working_directory = g->e->options.project, .git_branch = g->branch, .git_commit = g->commit, .drafts = g->drafts,
-				    .draft_count = g->draft_count, .agents = g->agents, .agent_count = g->agent_count};
+	struct checkpoint_rest r = {.working_directory = g->e->options.project,
+		.git_branch = g->branch,
+		.git_commit = g->commit,
+		.drafts = g->drafts,
+		.draft_count = g->draft_count,
+		.agents = g->agents,
+		.agent_count = g->agent_count};
 	cleanup_buf struct buf text = BUF_INIT;
 	int err;
 
@@ -251,9 +263,14 @@ static int create_stage(struct gathering *g, struct txn *t, bool named, struct t
 		return r;
 	n.parent = dir->ino;
 	n.path = path;
-	n.head = (struct checkpoint_head){.id = g->id, .session = g->session, .reason = g->reason ? g->reason : g->id, .created_ns = g->now_ns,
-					  .session_file = g->edit.have_sha ? &g->edit.sha : NULL, .agent_count = g->agent_count,
-					  .operation_count = registry_operation_count(e, s) + 1, .event_count = registry_event_count(e, s) + 1 + ends};
+	n.head = (struct checkpoint_head){.id = g->id,
+		.session = g->session,
+		.reason = g->reason ? g->reason : g->id,
+		.created_ns = g->now_ns,
+		.session_file = g->edit.have_sha ? &g->edit.sha : NULL,
+		.agent_count = g->agent_count,
+		.operation_count = registry_operation_count(e, s) + 1,
+		.event_count = registry_event_count(e, s) + 1 + ends};
 	own(t->q, dir, named, &n);
 	ino = checkpoint_add(t, &n);
 	if (ends) {
@@ -286,7 +303,7 @@ static int create_try(struct gathering *g, struct request *q, const char *name, 
 }
 
 int checkpoint_take(struct engine *e, struct request *q, const char *session, const char *name, const char *reason, const char *status,
-		    char ret_id[ACTOR_ID_BYTES], struct tree_attr *ret)
+	char ret_id[ACTOR_ID_BYTES], struct tree_attr *ret)
 {
 	struct gathering g = {.e = e, .session = session, .status = status, .reason = reason};
 	int r = git_context_read(e->options.project, &g.branch, &g.commit);
@@ -344,7 +361,8 @@ bool checkpoint_is_manual(struct engine *e, uint64_t dir_ino)
 
 static void add_unlink(struct txn *t, const struct dentry *d)
 {
-	*txn_add_change(t) = (struct change){.type = CHANGE_UNLINK, .ino = d->node->ino, .parent = d->parent->ino, .name = d->name->text, .name_len = d->name->len};
+	*txn_add_change(t) =
+		(struct change){.type = CHANGE_UNLINK, .ino = d->node->ino, .parent = d->parent->ino, .name = d->name->text, .name_len = d->name->len};
 }
 
 int checkpoint_add_removal(struct txn *t, const struct dentry *d)

@@ -56,7 +56,7 @@ void checkpoint_render_rest(const struct checkpoint_rest *r, struct buf *out);
 /** A new checkpoint as a part of a transaction: where, whose, and its text. */
 struct checkpoint_new {
 	uint64_t parent; /**< the session's checkpoints directory */
-	uint32_t mode;	 /**< of its directory, with the type; checkpoint.yaml has its read and write bits */
+	uint32_t mode;   /**< of its directory, with the type; checkpoint.yaml has its read and write bits */
 	uint32_t uid, gid;
 	struct checkpoint_head head;
 	struct extent rest; /**< block of the rest, in the transaction's blocks */
@@ -66,13 +66,12 @@ struct checkpoint_new {
 uint64_t checkpoint_add(struct txn *t, const struct checkpoint_new *n);
 /** checkpoint_create(), telling the name it got. */
 int checkpoint_take(struct engine *e, struct request *q, const char *session, const char *name, const char *reason, const char *status,
-		    char ret_id[ACTOR_ID_BYTES], struct tree_attr *ret);
+	char ret_id[ACTOR_ID_BYTES], struct tree_attr *ret);
 /** Add what removes a checkpoint's directory @d and its files. Lock held. 0; -ENOTEMPTY: something foreign is in it. */
 int checkpoint_add_removal(struct txn *t, const struct dentry *d);
 
 /** session.yaml's own values once @added (NULL: none) is the newest checkpoint and @removed (NULL: none) is gone. Lock held. 0 or -ENOMEM. */
-int checkpoint_owned_fill(struct engine *e, const struct session *s, const char *added, const char *removed, int64_t now_ns,
-			  struct session_owned_text *ret);
+int checkpoint_owned_fill(struct engine *e, const struct session *s, const char *added, const char *removed, int64_t now_ns, struct session_owned_text *ret);
 /** Prepare the edit of session.yaml that the above asks for; @status NULL: stays. @ret_sha: the file as it will be. 0 with *@ret_edits false when there is no such
  *  file or it cannot be edited (then @ret_sha is the file as it is, where *@ret_have_sha); -ENOENT: no such session; -ENOMEM. No lock held. */
 struct session_edit {
@@ -82,7 +81,7 @@ struct session_edit {
 	struct sha256 sha;
 };
 int session_edit_prepare(struct engine *e, const char *session, const char *added, const char *removed, const char *status, struct record_blocks *blocks,
-			 struct session_edit *ret);
+	struct session_edit *ret);
 /** Lock held. 0, -EAGAIN when the file has moved on, -ENOENT when the session has. */
 int session_edit_add(const struct session_edit *s, const char *session, struct txn *t);
 

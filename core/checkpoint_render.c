@@ -41,8 +41,8 @@ void checkpoint_render_head(const struct checkpoint_head *h, struct buf *out)
 	put_string(out, "created_at", created);
 	buf_append_str(out, "state_snapshot:\n  session_file: ");
 	put_sha(out, h->session_file);
-	buf_printf(out, "  agent_count: %" PRIu64 "\n  operation_count: %" PRIu64 "\n  event_count: %" PRIu64 "\n", h->agent_count,
-		   h->operation_count, h->event_count);
+	buf_printf(out, "  agent_count: %" PRIu64 "\n  operation_count: %" PRIu64 "\n  event_count: %" PRIu64 "\n", h->agent_count, h->operation_count,
+		h->event_count);
 }
 
 /* "  key:" and its items, or "  key: []". */

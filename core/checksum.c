@@ -25,7 +25,7 @@ struct sha256_state {
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static EVP_MD *sha256_md;	   /* written once, under `once` */
+static EVP_MD *sha256_md;         /* written once, under `once` */
 static pthread_key_t scratch_key; /* frees `scratch` when its thread ends */
 static _Thread_local EVP_MD_CTX *scratch;
 

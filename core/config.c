@@ -23,7 +23,7 @@ enum setting_kind { SETTING_NUMBER, SETTING_FLAG, SETTING_GLOBS, SETTING_SYNC };
 struct setting {
 	enum setting_kind kind;
 	const char *name;
-	size_t offset; /* of the field in struct config */
+	size_t offset;  /* of the field in struct config */
 	uint64_t value; /* default */
 	uint64_t min, max;
 	const char *globs; /* default */
@@ -222,8 +222,7 @@ static int read_sync(const struct parse *p, const struct setting *s, const struc
 	uint64_t ms;
 
 	if (value->type != DOC_STRING || config_parse_sync(value->text, &ms) || ms > s->max)
-		return refuse(p, value, "%s: %.80s: commit, or interval:MS with 1 to %" PRIu64 " milliseconds, is allowed", s->name, shown(value),
-			      s->max);
+		return refuse(p, value, "%s: %.80s: commit, or interval:MS with 1 to %" PRIu64 " milliseconds, is allowed", s->name, shown(value), s->max);
 	*(uint64_t *)field_of(p->config, s) = ms;
 	return 0;
 }
@@ -247,8 +246,8 @@ static int read_globs(const struct parse *p, const struct setting *s, const stru
 		r = globs_finish(&fresh);
 	if (r) {
 		globs_release(&fresh);
-		return r == -EINVAL ? refuse(p, at, "%s: %.80s: a list of at most %d glob patterns is allowed, such as [\"*.log\", \"logs/**\"]",
-					     s->name, shown(at), GLOBS_MAX)
+		return r == -EINVAL ? refuse(p, at, "%s: %.80s: a list of at most %d glob patterns is allowed, such as [\"*.log\", \"logs/**\"]", s->name,
+					      shown(at), GLOBS_MAX)
 				    : r;
 	}
 	globs_release(g);

@@ -141,8 +141,7 @@ uint32_t doc_next_line(const struct doc *doc)
 
 static bool key_is(const struct doc_node *key, const char *name, size_t len)
 {
-	return key && key->type != DOC_SEQUENCE && key->type != DOC_MAPPING && key->text_len == len &&
-	       !memcmp(key->text, name, len);
+	return key && key->type != DOC_SEQUENCE && key->type != DOC_MAPPING && key->text_len == len && !memcmp(key->text, name, len);
 }
 
 static const struct doc_node *member(const struct doc_node *node, const char *key, size_t len)

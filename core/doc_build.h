@@ -53,7 +53,6 @@ void doc_place(const char *text, size_t offset, uint32_t *ret_line, uint32_t *re
 #define DOC_CHAR_TEXT_BYTES 16
 void doc_char_text(const char *text, size_t len, size_t offset, char out[DOC_CHAR_TEXT_BYTES]);
 /** Fill @reason (NULL allowed) with a place and a sentence; returns -EBADMSG. */
-int doc_refuse(struct reason *reason, const char *rule, uint32_t line, uint32_t column, const char *fmt, ...)
-	__attribute__((format(printf, 5, 6)));
+int doc_refuse(struct reason *reason, const char *rule, uint32_t line, uint32_t column, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
 #endif

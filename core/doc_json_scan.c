@@ -63,8 +63,7 @@ static int note_place(struct scan *s)
 		return 0;
 	if (places->count == places->count_max)
 		return fail(s, s->p, "more than %zu values and names", places->count_max);
-	if (places->count == places->cap &&
-		array_reserve(&places->offsets, &places->cap, places->count + 1, sizeof(*places->offsets)))
+	if (places->count == places->cap && array_reserve(&places->offsets, &places->cap, places->count + 1, sizeof(*places->offsets)))
 		return -ENOMEM;
 	places->offsets[places->count++] = (size_t)(s->p - s->text);
 	return 0;
@@ -90,10 +89,7 @@ static int hex4(const char *p, const char *end)
 		return -1;
 	for (int i = 0; i < 4; i++) {
 		char c = p[i];
-		int digit = c >= '0' && c <= '9'   ? c - '0'
-			    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-			    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-						   : -1;
+		int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 
 		if (digit < 0)
 			return -1;

@@ -37,8 +37,7 @@ struct yaml_run {
 	uint32_t open_anchors[DOC_DEPTH_MAX]; /* per level: index of the node's anchor plus 1, or 0 */
 };
 
-__attribute__((format(printf, 3, 4))) static int refuse_at(
-	struct yaml_run *run, const yaml_event_t *event, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static int refuse_at(struct yaml_run *run, const yaml_event_t *event, const char *fmt, ...)
 {
 	const yaml_mark_t *mark = &event->start_mark;
 	char text[160];
@@ -90,8 +89,8 @@ static int refuse_parser(struct yaml_run *run)
 	if (*context && from->line < at->line)
 		(void)snprintf(begun, sizeof(begun), " that begins at line %zu", from->line + 1); /* fits */
 	tab = byte_at(run, at) == '\t' && !strstr(problem, "tab ") ? " (a tab; YAML is indented by spaces)" : "";
-	return doc_refuse(run->reason, "yaml", (uint32_t)at->line + 1, (uint32_t)at->column + 1, "%s%s%s%s%s", problem,
-		*context ? " " : "", context, begun, tab);
+	return doc_refuse(
+		run->reason, "yaml", (uint32_t)at->line + 1, (uint32_t)at->column + 1, "%s%s%s%s%s", problem, *context ? " " : "", context, begun, tab);
 }
 
 /* --- nodes --- */
@@ -103,8 +102,7 @@ static int new_node(struct yaml_run *run, enum doc_type type, const yaml_event_t
 	if (run->builder) {
 		if (run->doc->node_count == DOC_NODES_MAX)
 			return refuse_at(run, event, "more than %d nodes", DOC_NODES_MAX);
-		node = doc_node_new(
-			run->doc, type, (uint32_t)event->start_mark.line + 1, (uint32_t)event->start_mark.column + 1);
+		node = doc_node_new(run->doc, type, (uint32_t)event->start_mark.line + 1, (uint32_t)event->start_mark.column + 1);
 		if (!node)
 			return -ENOMEM;
 		doc_builder_add(run->builder, node);
@@ -114,8 +112,7 @@ static int new_node(struct yaml_run *run, enum doc_type type, const yaml_event_t
 }
 
 /* @open_depth: the level of the node that is being opened, 0 for a scalar. */
-static int define_anchor(
-	struct yaml_run *run, const yaml_event_t *event, const char *name, struct doc_node *node, uint32_t open_depth)
+static int define_anchor(struct yaml_run *run, const yaml_event_t *event, const char *name, struct doc_node *node, uint32_t open_depth)
 {
 	struct doc_anchor *anchor;
 	int error;
@@ -287,8 +284,7 @@ static int check_tag_lines(struct yaml_run *run)
 			if (++count <= TAG_LINES_MAX)
 				continue;
 			doc_place(run->text, (size_t)(line - run->text), &line_number, &column);
-			return doc_refuse(run->reason, "yaml", line_number, column, "more than %d %%TAG directives",
-				TAG_LINES_MAX);
+			return doc_refuse(run->reason, "yaml", line_number, column, "more than %d %%TAG directives", TAG_LINES_MAX);
 		} else if (!strchr("%# \t\r\n", *line)) {
 			count = 0;
 		}

@@ -108,7 +108,6 @@ void yaml_scalar_resolve(struct doc_node *node, const char *tag)
 	if (node->quoted || strlen(node->text) != node->text_len) /* "\0" only comes quoted; to be sure */
 		return;
 	if (!tag || (!strncmp(tag, CORE_TAG, prefix) &&
-			    (!strcmp(tag + prefix, "null") || !strcmp(tag + prefix, "bool") ||
-				    !strcmp(tag + prefix, "int") || !strcmp(tag + prefix, "float"))))
+			    (!strcmp(tag + prefix, "null") || !strcmp(tag + prefix, "bool") || !strcmp(tag + prefix, "int") || !strcmp(tag + prefix, "float"))))
 		resolve_plain(node);
 }

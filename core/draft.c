@@ -189,8 +189,11 @@ void draft_unref(struct draft *d)
 		if (n->flags & NODE_NEWBORN && n->nlink && !drafts_on(e, d->ino)) {
 			name = tree_name_at(n, SEQ_LIVE);
 			if (name)
-				gone = (struct change){.type = CHANGE_UNLINK, .ino = d->ino, .parent = name->parent->ino,
-						       .name = name->name->text, .name_len = name->name->len};
+				gone = (struct change){.type = CHANGE_UNLINK,
+					.ino = d->ino,
+					.parent = name->parent->ino,
+					.name = name->name->text,
+					.name_len = name->name->len};
 			engine_newborn_unlink(e, n);
 		}
 	}

@@ -97,7 +97,7 @@ static void add_content_events(struct draft *d, struct draft_plan *p, struct txn
 		buf_put_json_string(&text, p->reason.text, strlen(p->reason.text));
 		txn_add_event(t, EVENT_MALFORMED_ACCEPTED, path);
 		txn_event_more(t, "\"line\":%u,\"column\":%u,\"rule\":\"%s\",\"message\":%s", p->reason.line, p->reason.column, p->reason.rule,
-			       text.data ? text.data : "\"\"");
+			text.data ? text.data : "\"\"");
 		buf_release(&text);
 	}
 	if (!(p->model ? p->model->user_len : size) && old_size && p->rule != RULE_KIND_NONE)
@@ -140,8 +140,7 @@ int draft_add_to_txn(struct draft *d, struct draft_plan *p, struct txn *t, const
 		add_newborn(t, d->node);
 	c = txn_add_change(t);
 	*c = (struct change){.type = CHANGE_CONTENT, .ino = d->ino, .size = size, .extents = p->extents, .extent_count = (uint32_t)p->extent_count};
-	c->content_flags = (p->whole || newborn ? CONTENT_REPLACE : 0u) |
-			   (d->keep_mtime ? CONTENT_KEEP_MTIME : 0u);
+	c->content_flags = (p->whole || newborn ? CONTENT_REPLACE : 0u) | (d->keep_mtime ? CONTENT_KEEP_MTIME : 0u);
 	t->started_ns = d->started_ns;
 	t->draft_id = p->rest_id ? p->rest_id : d->id;
 	t->path = path;
@@ -254,8 +253,8 @@ static int rollback_extents(struct draft *d, struct draft_plan *p, struct record
 
 int draft_keep_refused(struct draft *d, struct request *q, struct draft_plan *p, enum event_type type, enum operation wanted, int error, const char *path)
 {
-	struct record_rollback rb = {.wanted = wanted, .error = error, .line = p->reason.line, .column = p->reason.column, .rule = p->reason.rule,
-				     .text = p->reason.text};
+	struct record_rollback rb = {
+		.wanted = wanted, .error = error, .line = p->reason.line, .column = p->reason.column, .rule = p->reason.rule, .text = p->reason.text};
 	struct buf text = BUF_INIT;
 	struct txn t;
 	bool over = !error; /* a refused draft stays as it is: what is kept is a copy */
@@ -279,8 +278,8 @@ int draft_keep_refused(struct draft *d, struct request *q, struct draft_plan *p,
 		if (p->have_old_sha)
 			t.base_sha = p->old_sha;
 		txn_add_event(&t, type, path);
-		txn_event_more(&t, "\"wanted\":\"%s\",\"rule\":\"%s\",\"line\":%u,\"column\":%u,\"message\":%s", operation_name(wanted), rb.rule,
-			       rb.line, rb.column, text.data);
+		txn_event_more(&t, "\"wanted\":\"%s\",\"rule\":\"%s\",\"line\":%u,\"column\":%u,\"message\":%s", operation_name(wanted), rb.rule, rb.line,
+			rb.column, text.data);
 		if (error && wanted != OPERATION_RENAME && wanted != OPERATION_EXCHANGE)
 			put_back(&t, d, path);
 		else if (error)
@@ -436,8 +435,8 @@ static int commit_nameless(struct draft *d, struct request *q)
 	engine_lock(d->e);
 	draft_last_path(d, &path);
 	engine_unlock(d->e);
-	return keep_own_bytes(d, q, EVENT_CONFLICT_DETECTED, "the file was removed or replaced by somebody else while this was being written",
-			      path.data ? path.data : "");
+	return keep_own_bytes(
+		d, q, EVENT_CONFLICT_DETECTED, "the file was removed or replaced by somebody else while this was being written", path.data ? path.data : "");
 }
 
 /* Opened on a newborn that somebody else has committed since, and not written: there is nothing left to say. */

@@ -137,8 +137,7 @@ static void plan_cut(struct draft_plan *p, size_t before, uint32_t bad_line)
 	p->reason = (struct reason){0};
 }
 
-static int plan_check(struct draft *d, const struct rule_options *ro, char *const *paths, size_t count, const struct lines *l, int flags,
-		      struct draft_plan *p)
+static int plan_check(struct draft *d, const struct rule_options *ro, char *const *paths, size_t count, const struct lines *l, int flags, struct draft_plan *p)
 {
 	int r = 0;
 

@@ -312,7 +312,8 @@ void engine_get_health(struct engine *e, struct engine_health *ret)
 	*ret = (struct engine_health){.status = ENGINE_HEALTHY};
 	if (journal_no_room(e->journal) || arena_no_room(e->arena)) {
 		ret->status = ENGINE_DEGRADED;
-		buf_append_str(&ret->why, "no space is left on the disk that holds the store: what needs more is refused until there is some, and what was saved is safe\n");
+		buf_append_str(&ret->why,
+			"no space is left on the disk that holds the store: what needs more is refused until there is some, and what was saved is safe\n");
 	}
 	engine_lock(e);
 	if (e->problems.len) {
@@ -323,7 +324,7 @@ void engine_get_health(struct engine *e, struct engine_health *ret)
 	if (journal_error(e->journal)) {
 		ret->status = ENGINE_READ_ONLY;
 		buf_printf(&ret->why, "the journal could not be written after transaction %llu; changes are refused until the mount is restarted\n",
-			   (unsigned long long)journal_durable_seq(e->journal));
+			(unsigned long long)journal_durable_seq(e->journal));
 	} else if (e->options.read_only) {
 		ret->status = ENGINE_READ_ONLY;
 		buf_append_str(&ret->why, "opened read-only\n");

@@ -141,8 +141,12 @@ static int adopt_content(struct adopting *a, struct adopt_entry *entry, uint64_t
 			if (count)
 				memcpy(owned, extents, count * sizeof(*extents));
 			c = txn_add_change(&a->t);
-			*c = (struct change){.type = CHANGE_CONTENT, .ino = ino, .content_flags = CONTENT_REPLACE | CONTENT_KEEP_MTIME, .size = size,
-					     .extents = owned, .extent_count = (uint32_t)count};
+			*c = (struct change){.type = CHANGE_CONTENT,
+				.ino = ino,
+				.content_flags = CONTENT_REPLACE | CONTENT_KEEP_MTIME,
+				.size = size,
+				.extents = owned,
+				.extent_count = (uint32_t)count};
 		}
 		a->record_bytes += count * 64;
 	}
@@ -186,8 +190,15 @@ static int adopt_entry_add(struct adopting *a, struct adopt_entry *entry)
 	if (r || done)
 		return r;
 	c = txn_add_change(&a->t);
-	*c = (struct change){.type = CHANGE_CREATE, .ino = ino, .parent = parent, .name = slash ? path + (slash - entry->path) + 1 : path,
-			     .mode = entry->mode, .uid = entry->uid, .gid = entry->gid, .attr_mask = ATTR_MTIME, .mtime_ns = entry->mtime_ns};
+	*c = (struct change){.type = CHANGE_CREATE,
+		.ino = ino,
+		.parent = parent,
+		.name = slash ? path + (slash - entry->path) + 1 : path,
+		.mode = entry->mode,
+		.uid = entry->uid,
+		.gid = entry->gid,
+		.attr_mask = ATTR_MTIME,
+		.mtime_ns = entry->mtime_ns};
 	c->name_len = (uint32_t)strlen(c->name);
 	if (S_ISLNK(entry->mode)) {
 		c->value = txn_strdup(&a->t, entry->symlink);

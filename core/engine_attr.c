@@ -89,8 +89,8 @@ int engine_setxattr(struct engine *e, struct request *q, uint64_t ino, const cha
 	return r;
 }
 
-int engine_log_event(struct engine *e, struct request *q, enum event_type type, const char *session, const char *path, const char *custom_type,
-		     const char *more)
+int engine_log_event(
+	struct engine *e, struct request *q, enum event_type type, const char *session, const char *path, const char *custom_type, const char *more)
 {
 	struct event *ev;
 	struct txn t;

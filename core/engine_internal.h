@@ -105,20 +105,20 @@ struct engine {
 	struct draft *drafts[DRAFT_BUCKETS]; /**< live ones by inode number */
 	size_t draft_count;
 	uint64_t next_draft_id;
-	struct draft *recovered; /**< found in the arena at start, or left by a holder that could not publish */
-	uint64_t recovered_id_min; /**< none that was found has a lower id */
-	struct ended_draft *ended; /**< drafts published by transactions not yet known to be safe */
+	struct draft *recovered;                         /**< found in the arena at start, or left by a holder that could not publish */
+	uint64_t recovered_id_min;                       /**< none that was found has a lower id */
+	struct ended_draft *ended;                       /**< drafts published by transactions not yet known to be safe */
 	size_t ended_first, ended_count, ended_capacity; /**< entries before ended_first are done with */
-	struct seq_list over; /**< ids of drafts that ended otherwise; the next transaction says so */
-	struct restore_diff *restoring; /**< views that are being compared: restore_internal.h */
+	struct seq_list over;                            /**< ids of drafts that ended otherwise; the next transaction says so */
+	struct restore_diff *restoring;                  /**< views that are being compared: restore_internal.h */
 	struct removed_name removed[REMOVED_RECENTLY_MAX];
 	size_t removed_next;
-	struct buf problems; /**< sentences for health, from recovery */
+	struct buf problems;           /**< sentences for health, from recovery */
 	struct journal_damage *damage; /**< what was found damaged since recovery, by scrub.c */
 	size_t damage_count, damage_capacity;
 	uint64_t damaged_blocks[ENGINE_DAMAGED_BLOCKS_MAX]; /**< positions of content that could not be read */
 	size_t damaged_block_count;
-	struct reason *recover_reason; /**< during recovery only */
+	struct reason *recover_reason;     /**< during recovery only */
 	struct record_arena replay_memory; /**< during recovery only */
 	uint64_t commits, refusals, conflicts, bytes_committed, drafts_pending;
 	uint64_t index_seq, replayed;
@@ -127,9 +127,9 @@ struct engine {
 	struct registry *registry;     /**< registry.h */
 	struct barriers *barriers;     /**< barrier.h */
 	struct lock_files *lock_files; /**< lock_file.h */
-	struct upkeep *upkeep;	       /**< upkeep.h */
-	struct buf index_drafts; /**< during recovery: drafts live when the snapshot was taken, le64 each */
-	uint64_t index_draft_id; /**< and the next id then; drafts below it that are not listed are over. 0: no snapshot */
+	struct upkeep *upkeep;         /**< upkeep.h */
+	struct buf index_drafts;       /**< during recovery: drafts live when the snapshot was taken, le64 each */
+	uint64_t index_draft_id;       /**< and the next id then; drafts below it that are not listed are over. 0: no snapshot */
 	/* own locks or atomic */
 	pthread_cond_t index_cond; /**< with lock */
 	pthread_t index_thread;
@@ -137,8 +137,8 @@ struct engine {
 	pthread_cond_t scrub_cond; /**< with lock */
 	pthread_t scrub_thread;
 	bool scrub_started;
-	uint64_t scrub_seq; /**< constant while the thread runs */
-	uint64_t *checked_blocks; /**< atomic: positions of blocks whose checksum was seen to hold; lossy */
+	uint64_t scrub_seq;                         /**< constant while the thread runs */
+	uint64_t *checked_blocks;                   /**< atomic: positions of blocks whose checksum was seen to hold; lossy */
 	pthread_mutex_t commit_locks[COMMIT_LOCKS]; /**< by inode: one ruled commit of a file at a time; after draft.lock, before lock */
 	struct block_cache *blocks;
 	struct sha_cache *shas;
@@ -157,7 +157,7 @@ struct txn {
 	int64_t started_ns; /**< 0: now */
 	uint64_t draft_id;
 	const struct version *base; /**< the target's version before it; NULL none */
-	struct sha256 base_sha;	    /**< zeros: unknown */
+	struct sha256 base_sha;     /**< zeros: unknown */
 	const char *path;
 	struct change *changes;
 	size_t change_count, change_capacity;
@@ -174,7 +174,7 @@ struct txn {
 	bool concerns_model; /**< after staging: a change is in a place of the registry's */
 	uint64_t seq;
 	uint64_t blocks_position; /**< after staging */
-	int error;		  /**< -ENOMEM while building, sticky */
+	int error;                /**< -ENOMEM while building, sticky */
 };
 
 void txn_init(struct txn *t, struct engine *e, struct request *q, enum operation op);
@@ -250,8 +250,8 @@ int engine_check_writable(struct engine *e, struct request *q);
 /* ---- draft internals ---- */
 struct draft {
 	struct engine *e;
-	struct draft *next; /**< bucket chain or list of recovered; engine lock */
-	uint32_t holders;   /**< engine lock */
+	struct draft *next;           /**< bucket chain or list of recovered; engine lock */
+	uint32_t holders;             /**< engine lock */
 	_Atomic enum draft_kind kind; /**< set under draft.lock */
 	struct node *node;
 	uint64_t ino;
@@ -261,19 +261,19 @@ struct draft {
 	struct actor actor;
 	_Atomic uint32_t writer_pid; /**< actor.pid; the engine lock suffices to read it */
 	int64_t started_ns, mtime_ns;
-	struct extent_map map; /**< what was written; EXTENT_ZERO covers zeros. APPEND: offsets from the end of the base */
-	uint64_t size;	       /**< WHOLE: the file's; PATCH, SHARED: end of what was written or set; APPEND: bytes */
-	bool size_set;	       /**< PATCH, SHARED: truncated or extended: size is the file's */
+	struct extent_map map;       /**< what was written; EXTENT_ZERO covers zeros. APPEND: offsets from the end of the base */
+	uint64_t size;               /**< WHOLE: the file's; PATCH, SHARED: end of what was written or set; APPEND: bytes */
+	bool size_set;               /**< PATCH, SHARED: truncated or extended: size is the file's */
 	_Atomic bool dirty, written; /**< the engine lock suffices to read them */
 	bool refused;
-	bool created;	 /**< opened on a newborn: closing commits the creation, unless somebody else did */
-	bool append;	 /**< opened for appending: once clean, it appends again */
-	_Atomic uint64_t split_id; /**< while a commit takes a part (draft_split()): whose bytes those still are; 0 none. As id */
-	uint64_t last_seq; /**< transaction that last took bytes of it, 0 none */
-	_Atomic bool keep_mtime; /**< utimens came after the last write; set under the engine lock, too */
+	bool created;               /**< opened on a newborn: closing commits the creation, unless somebody else did */
+	bool append;                /**< opened for appending: once clean, it appends again */
+	_Atomic uint64_t split_id;  /**< while a commit takes a part (draft_split()): whose bytes those still are; 0 none. As id */
+	uint64_t last_seq;          /**< transaction that last took bytes of it, 0 none */
+	_Atomic bool keep_mtime;    /**< utimens came after the last write; set under the engine lock, too */
 	const struct version *base; /**< what its reader sees below; SHARED and APPEND: the newest */
 	struct version_extents base_extents;
-	char *recent;	 /**< the bytes of the last write, if they were few: a commit need not read them back; NULL none */
+	char *recent; /**< the bytes of the last write, if they were few: a commit need not read them back; NULL none */
 	uint64_t recent_offset;
 	size_t recent_len;
 	char *base_text; /**< PATCH of a file of the state model: what its writer saved, while the file holds that merged; NULL: the base's own content */
@@ -282,8 +282,8 @@ struct draft {
 	uint64_t sha_next;
 	/* engine lock */
 	bool unlinked_by_own; /**< its last name was removed by its own process */
-	char *lost_path; /**< where that name was */
-	bool taken; /**< recovered: being published or discarded */
+	char *lost_path;      /**< where that name was */
+	bool taken;           /**< recovered: being published or discarded */
 	/* recovered only, immutable */
 	bool recovered;
 	char *path;
@@ -299,20 +299,20 @@ struct draft_plan {
 	struct record_blocks blocks;
 	struct extent *extents; /**< absolute file offsets (APPEND: relative to the end of the base) */
 	size_t extent_count, extent_capacity;
-	uint64_t append_len;	/**< APPEND: bytes published by this plan */
-	const struct version *base; /**< newest version it was made against; NULL for a newborn */
+	uint64_t append_len;         /**< APPEND: bytes published by this plan */
+	const struct version *base;  /**< newest version it was made against; NULL for a newborn */
 	const struct version *under; /**< what a patch lies over: the base, but for a file of the state model that only the daemon has touched since */
-	const struct node *before;  /**< had this ever well-formed content, malformed content is refused */
-	bool base_matters;	/**< the plan is void if the base is no longer the newest */
-	bool malformed;		/**< accepted all the same */
-	struct reason reason;	/**< of malformed, or of a refusal */
+	const struct node *before;   /**< had this ever well-formed content, malformed content is refused */
+	bool base_matters;           /**< the plan is void if the base is no longer the newest */
+	bool malformed;              /**< accepted all the same */
+	struct reason reason;        /**< of malformed, or of a refusal */
 	bool refuse;
-	char *text;		/**< what the rules looked at (to be kept when refused); owned */
+	char *text; /**< what the rules looked at (to be kept when refused); owned */
 	size_t text_len;
-	uint64_t size;		/**< of the file afterwards; APPEND: unused */
-	uint64_t rest_id;	/**< APPEND, after draft_split(): the draft this plan ends; the rest has d->id. 0: nothing is left over */
-	struct extent_map rest; /**< what is left over, at its place in the draft arena */
-	bool whole;		/**< the extents are the whole file */
+	uint64_t size;            /**< of the file afterwards; APPEND: unused */
+	uint64_t rest_id;         /**< APPEND, after draft_split(): the draft this plan ends; the rest has d->id. 0: nothing is left over */
+	struct extent_map rest;   /**< what is left over, at its place in the draft arena */
+	bool whole;               /**< the extents are the whole file */
 	struct model_save *model; /**< of a file of the state model: text is what it becomes; NULL: an ordinary file */
 	enum rule_kind rule;
 	bool have_sha, have_old_sha, have_bytes_sha;
@@ -370,8 +370,7 @@ void draft_free(struct draft *d);
  * May version @v be known as @path (rename, link)? 0 (with *@ret_malformed, NULL allowed, set when only accepted because the name never
  * had a well-formed version), -EBADMSG with the reason, -EIO. @replaced: what the name stands for now, or NULL. No lock held.
  */
-int engine_check_content(struct engine *e, struct request *q, const char *path, const struct version *v, const struct node *replaced,
-			 bool *ret_malformed);
+int engine_check_content(struct engine *e, struct request *q, const char *path, const struct version *v, const struct node *replaced, bool *ret_malformed);
 /** Was there ever well-formed, non-empty content at this name? Reads content; engine lock not held. */
 bool engine_had_valid(struct engine *e, const char *path, const struct node *node);
 
@@ -465,8 +464,8 @@ struct model_save {
 	char *user_text; /**< what was saved, before it was merged; owned */
 	size_t user_len;
 	bool registers, status_changed;
-	const char *from, *to; /**< statuses */
-	char *type;	       /**< of an agent; owned */
+	const char *from, *to;                   /**< statuses */
+	char *type;                              /**< of an agent; owned */
 	uint64_t operations_added, errors_added; /**< that the text takes in */
 	bool has_edit;
 	struct file_edit edit; /**< session.yaml's list of agents */
@@ -477,7 +476,7 @@ struct model_save {
  * is a plain file; -ENOMEM; on failure all is as it was. No engine lock.
  */
 int model_save_prepare(struct engine *e, const char *path, const struct node *before, char **text, size_t *len, struct record_blocks *blocks,
-		       struct reason *reason, struct model_save **ret);
+	struct reason *reason, struct model_save **ret);
 /** Its events and riding edits. Lock held, before txn_stage(). 0, -EAGAIN, -ENOMEM. */
 int model_save_add(struct model_save *m, struct txn *t, const char *path);
 /** Events of agents: the file @path registers one; its status is another by @path's change. */

@@ -191,7 +191,7 @@ static int compare_agents(struct model_save *m, const char *old, size_t old_len,
 }
 
 int model_save_prepare(struct engine *e, const char *path, const struct node *before, char **text, size_t *len, struct record_blocks *blocks,
-		       struct reason *reason, struct model_save **ret)
+	struct reason *reason, struct model_save **ret)
 {
 	struct model_save *m = calloc(1, sizeof(*m));
 	int64_t now_ns = env_time_ns(e->env);

@@ -106,8 +106,14 @@ static struct change *add_create(struct txn *t, const struct node *dir, const ch
 {
 	struct change *c = txn_add_change(t);
 
-	*c = (struct change){.type = CHANGE_CREATE, .ino = tree_take_ino(t->e->tree), .parent = dir->ino, .name = name,
-			     .name_len = (uint32_t)strlen(name), .mode = mode, .uid = uid, .gid = gid};
+	*c = (struct change){.type = CHANGE_CREATE,
+		.ino = tree_take_ino(t->e->tree),
+		.parent = dir->ino,
+		.name = name,
+		.name_len = (uint32_t)strlen(name),
+		.mode = mode,
+		.uid = uid,
+		.gid = gid};
 	return c;
 }
 
@@ -148,8 +154,7 @@ struct make {
 	enum event_type event;
 };
 
-static int engine_make(struct engine *e, struct request *q, enum operation op, uint64_t parent, const char *name, const struct make *m,
-		       struct tree_attr *ret)
+static int engine_make(struct engine *e, struct request *q, enum operation op, uint64_t parent, const char *name, const struct make *m, struct tree_attr *ret)
 {
 	struct node *dir;
 	struct change *c;

@@ -95,7 +95,7 @@ static int replay_apply(struct engine *e, struct record *r, uint64_t position)
 	for (uint32_t i = 0; i < r->change_count; i++) {
 		if (tree_apply(e->tree, r->seq, r->time_ns, &r->changes[i]))
 			engine_problem(e, "transaction %llu: a change to inode %llu could not be applied because earlier history is damaged",
-				       (unsigned long long)r->seq, (unsigned long long)r->changes[i].ino);
+				(unsigned long long)r->seq, (unsigned long long)r->changes[i].ino);
 	}
 	for (uint32_t i = 0; i < r->event_count; i++) {
 		struct event_chain *session = event_logs_session_chain(e->logs, r->events[i].session);
@@ -120,8 +120,8 @@ static int replay_frame(void *arg, uint64_t seq, uint64_t position, const uint8_
 	int err = record_decode_into(&e->replay_memory, payload, len, position, seq, &r);
 
 	if (err == -EPROTONOSUPPORT)
-		return reason_set(e->recover_reason, err, "journal",
-				  "transaction %llu was written by a newer milestonefs: use that version, or a newer one", (unsigned long long)seq);
+		return reason_set(e->recover_reason, err, "journal", "transaction %llu was written by a newer milestonefs: use that version, or a newer one",
+			(unsigned long long)seq);
 	if (err == -ENOMEM)
 		return err;
 	if (err) {
@@ -172,9 +172,16 @@ static int layout_make_dir(void *arg, const char *path)
 		return 0;
 	(void)txn_parent_of(w->e, w->t, path, &name, &parent);
 	c = txn_add_change(w->t);
-	*c = (struct change){.type = CHANGE_CREATE, .ino = tree_take_ino(w->e->tree), .parent = parent, .name = name,
-			     .name_len = (uint32_t)strlen(name), .mode = S_IFDIR | 0755, .uid = w->e->options.root_uid,
-			     .gid = w->e->options.root_gid, .value = path, .value_len = 0};
+	*c = (struct change){.type = CHANGE_CREATE,
+		.ino = tree_take_ino(w->e->tree),
+		.parent = parent,
+		.name = name,
+		.name_len = (uint32_t)strlen(name),
+		.mode = S_IFDIR | 0755,
+		.uid = w->e->options.root_uid,
+		.gid = w->e->options.root_gid,
+		.value = path,
+		.value_len = 0};
 	return 0;
 }
 
@@ -193,8 +200,14 @@ static void layout_make_config(struct engine *e, struct txn *t, const struct buf
 	x->file_offset = 0;
 	x->len = text->len;
 	c = txn_add_change(t);
-	*c = (struct change){.type = CHANGE_CREATE, .ino = ino, .parent = parent, .name = name, .name_len = (uint32_t)strlen(name),
-			     .mode = S_IFREG | 0644, .uid = e->options.root_uid, .gid = e->options.root_gid};
+	*c = (struct change){.type = CHANGE_CREATE,
+		.ino = ino,
+		.parent = parent,
+		.name = name,
+		.name_len = (uint32_t)strlen(name),
+		.mode = S_IFREG | 0644,
+		.uid = e->options.root_uid,
+		.gid = e->options.root_gid};
 	c = txn_add_change(t);
 	*c = (struct change){.type = CHANGE_CONTENT, .ino = ino, .content_flags = CONTENT_REPLACE, .size = text->len, .extents = x, .extent_count = 1};
 }

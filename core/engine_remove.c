@@ -63,10 +63,22 @@ static void put_back_copy(struct txn *t, const struct node *n, uint64_t parent, 
 	extent_map_release(&scratch.map);
 	if (count < 0 || covered < v->size)
 		return; /* it is still under its other name */
-	*txn_add_change(t) = (struct change){.type = CHANGE_CREATE, .ino = ino, .parent = parent, .name = name, .name_len = (uint32_t)strlen(name),
-					     .mode = v->attrs->mode, .uid = v->attrs->uid, .gid = v->attrs->gid, .attr_mask = ATTR_MTIME, .mtime_ns = v->mtime_ns};
-	*txn_add_change(t) = (struct change){.type = CHANGE_CONTENT, .ino = ino, .content_flags = CONTENT_REPLACE | CONTENT_KEEP_MTIME,
-					     .size = v->size, .extents = extents, .extent_count = (uint32_t)count};
+	*txn_add_change(t) = (struct change){.type = CHANGE_CREATE,
+		.ino = ino,
+		.parent = parent,
+		.name = name,
+		.name_len = (uint32_t)strlen(name),
+		.mode = v->attrs->mode,
+		.uid = v->attrs->uid,
+		.gid = v->attrs->gid,
+		.attr_mask = ATTR_MTIME,
+		.mtime_ns = v->mtime_ns};
+	*txn_add_change(t) = (struct change){.type = CHANGE_CONTENT,
+		.ino = ino,
+		.content_flags = CONTENT_REPLACE | CONTENT_KEEP_MTIME,
+		.size = v->size,
+		.extents = extents,
+		.extent_count = (uint32_t)count};
 }
 
 struct node *engine_removed_file(struct engine *e, const char *path)
@@ -92,8 +104,7 @@ void engine_put_back(struct txn *t, const char *path)
 	if (n->nlink)
 		put_back_copy(t, n, dir->ino, name);
 	else
-		*txn_add_change(t) = (struct change){.type = CHANGE_LINK, .ino = n->ino, .parent = dir->ino, .name = name,
-						     .name_len = (uint32_t)strlen(name)};
+		*txn_add_change(t) = (struct change){.type = CHANGE_LINK, .ino = n->ino, .parent = dir->ino, .name = name, .name_len = (uint32_t)strlen(name)};
 }
 
 static int find_entry(struct txn *t, uint64_t parent, const char *name, struct dentry **ret, char **ret_path)

@@ -186,7 +186,7 @@ static int renaming_merge(struct renaming *x, struct record_blocks *blocks)
 	int r;
 
 	if (x->draft || x->flags & RENAME_EXCHANGE || !S_ISREG(x->version->attrs->mode) || x->node->flags & NODE_NEWBORN ||
-	    model_kind_of(x->to_path, NULL, NULL) == MODEL_NONE)
+		model_kind_of(x->to_path, NULL, NULL) == MODEL_NONE)
 		return 0;
 	r = file_edit_read(x->e, x->node->ino, &base, &text, &len);
 	if (!r && base != x->version)
@@ -196,8 +196,8 @@ static int renaming_merge(struct renaming *x, struct record_blocks *blocks)
 	if (r)
 		return r == -ENOENT ? 0 : r;
 	if (len > COMMIT_INLINE_MAX)
-		return reason_set(&x->q->reason, -EBADMSG, "size", "%s: more than %u bytes cannot be moved there; save them in place", x->to_path,
-				  COMMIT_INLINE_MAX);
+		return reason_set(
+			&x->q->reason, -EBADMSG, "size", "%s: more than %u bytes cannot be moved there; save them in place", x->to_path, COMMIT_INLINE_MAX);
 	x->merged_size = len;
 	sha256_of(text, len, &x->merged_sha);
 	r = len ? record_blocks_add(blocks, text, len, &x->merged) : 0;
@@ -209,8 +209,12 @@ static int renaming_merge(struct renaming *x, struct record_blocks *blocks)
 
 static int stage_merged(struct renaming *x, struct txn *t)
 {
-	*txn_add_change(t) = (struct change){.type = CHANGE_CONTENT, .ino = x->node->ino, .content_flags = CONTENT_REPLACE | CONTENT_KEEP_MTIME,
-					     .size = x->merged_size, .extents = &x->merged, .extent_count = x->merged_size ? 1 : 0};
+	*txn_add_change(t) = (struct change){.type = CHANGE_CONTENT,
+		.ino = x->node->ino,
+		.content_flags = CONTENT_REPLACE | CONTENT_KEEP_MTIME,
+		.size = x->merged_size,
+		.extents = &x->merged,
+		.extent_count = x->merged_size ? 1 : 0};
 	return model_save_add(x->model, t, x->to_path);
 }
 
@@ -276,7 +280,7 @@ static void stage_events(struct renaming *x, struct txn *t, const struct draft_p
 		buf_put_json_string(&text, x->q->reason.text, strlen(x->q->reason.text));
 		txn_add_event(t, EVENT_MALFORMED_ACCEPTED, x->to_path);
 		txn_event_more(t, "\"line\":%u,\"column\":%u,\"rule\":\"%s\",\"message\":%s", x->q->reason.line, x->q->reason.column, x->q->reason.rule,
-			       text.data ? text.data : "\"\"");
+			text.data ? text.data : "\"\"");
 		buf_release(&text);
 	}
 }
@@ -352,8 +356,12 @@ static int refused_extents(struct renaming *x, const struct version *v, struct t
 
 static int renaming_refused(struct renaming *x)
 {
-	struct record_rollback rb = {.wanted = wanted_operation(x), .error = EBADMSG, .line = x->q->reason.line, .column = x->q->reason.column,
-				     .rule = x->q->reason.rule, .text = x->q->reason.text};
+	struct record_rollback rb = {.wanted = wanted_operation(x),
+		.error = EBADMSG,
+		.line = x->q->reason.line,
+		.column = x->q->reason.column,
+		.rule = x->q->reason.rule,
+		.text = x->q->reason.text};
 	struct reason why = x->q->reason;
 	const char *path = x->refused_back ? x->from_path : x->to_path;
 	struct txn t;
@@ -373,8 +381,8 @@ static int renaming_refused(struct renaming *x)
 		t.path = path;
 		t.base = x->refused_back ? x->version : x->to_version;
 		txn_add_event(&t, EVENT_COMMIT_REFUSED, path);
-		txn_event_more(&t, "\"wanted\":\"%s\",\"rule\":\"%s\",\"line\":%u,\"column\":%u,\"message\":%s", operation_name(rb.wanted), why.rule,
-			       why.line, why.column, more.data);
+		txn_event_more(&t, "\"wanted\":\"%s\",\"rule\":\"%s\",\"line\":%u,\"column\":%u,\"message\":%s", operation_name(rb.wanted), why.rule, why.line,
+			why.column, more.data);
 		engine_put_back(&t, path);
 		r = txn_stage(&t);
 		if (!r)
@@ -432,8 +440,8 @@ static int rename_once(struct renaming *x)
 	if (!r)
 		r = txn_reserve(&t, plan.extent_count * RECORD_EXTENT_BYTES + (x->draft ? draft_newborn_bytes(x->draft) : 0));
 	if (!r) {
-		again = (struct renaming){.e = x->e, .q = x->q, .parent = x->parent, .new_parent = x->new_parent, .name = x->name,
-					  .new_name = x->new_name, .flags = x->flags};
+		again = (struct renaming){
+			.e = x->e, .q = x->q, .parent = x->parent, .new_parent = x->new_parent, .name = x->name, .new_name = x->new_name, .flags = x->flags};
 		engine_lock(x->e);
 		r = renaming_find(&again);
 		if (!r && (again.from != x->from || again.to != x->to || again.version != x->version || again.to_version != x->to_version))

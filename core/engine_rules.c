@@ -44,8 +44,7 @@ bool engine_had_valid(struct engine *e, const char *path, const struct node *nod
 	return version_check(e, &ro, path, v, NULL) == 0;
 }
 
-int engine_check_content(struct engine *e, struct request *q, const char *path, const struct version *v, const struct node *replaced,
-			 bool *ret_malformed)
+int engine_check_content(struct engine *e, struct request *q, const char *path, const struct version *v, const struct node *replaced, bool *ret_malformed)
 {
 	struct rule_options ro;
 	int r;

@@ -15,9 +15,9 @@
 
 struct slot {
 	uint32_t number;
-	int fd;		/* -1: free */
+	int fd; /* -1: free */
 	unsigned refs;
-	bool stale;	/* dropped while in use: close with the last use */
+	bool stale; /* dropped while in use: close with the last use */
 	uint64_t used_at;
 };
 
@@ -77,8 +77,8 @@ static int slot_find(struct env_files *f, uint32_t number, bool *ret_hit)
 			*ret_hit = true;
 			return i;
 		}
-		if (!s->refs && (best < 0 || (s->fd < 0 && f->slots[best].fd >= 0) ||
-				 ((s->fd < 0) == (f->slots[best].fd < 0) && s->used_at < f->slots[best].used_at)))
+		if (!s->refs &&
+			(best < 0 || (s->fd < 0 && f->slots[best].fd >= 0) || ((s->fd < 0) == (f->slots[best].fd < 0) && s->used_at < f->slots[best].used_at)))
 			best = i;
 	}
 	return best;

@@ -62,9 +62,7 @@ static int posix_open(struct env *env, const char *path, int flags)
 	int fd;
 
 	assert(path[0] != '/');
-	fd = open_at(p->dir_fd, path,
-		(flags & ENV_WRITE ? O_RDWR : O_RDONLY) | (flags & ENV_CREATE ? O_CREAT : 0) |
-			(flags & ENV_EXCL ? O_EXCL : 0));
+	fd = open_at(p->dir_fd, path, (flags & ENV_WRITE ? O_RDWR : O_RDONLY) | (flags & ENV_CREATE ? O_CREAT : 0) | (flags & ENV_EXCL ? O_EXCL : 0));
 	if (fd >= 0 && flags & ENV_CREATE && p->gives)
 		(void)fchown(fd, p->uid, p->gid); /* a file system that cannot keeps it root's */
 	return fd;

@@ -174,8 +174,8 @@ static void put_time(struct buf *b, int64_t time_ns)
 
 size_t event_line_bytes_max(const struct event *e, const struct event_context *ctx)
 {
-	size_t text = strlen(e->session) + strlen(e->operation) + strlen(e->path) + strlen(e->new_path) +
-		      strlen(e->custom_type) + strlen(ctx->actor->agent) + strlen(ctx->actor->comm);
+	size_t text = strlen(e->session) + strlen(e->operation) + strlen(e->path) + strlen(e->new_path) + strlen(e->custom_type) + strlen(ctx->actor->agent) +
+		      strlen(ctx->actor->comm);
 
 	return FIXED_BYTES_MAX + STRING_BYTES_FACTOR * text + strlen(e->more);
 }
@@ -194,8 +194,7 @@ static void put_event_id(struct buf *b, uint64_t tx_seq, uint32_t ordinal)
 	put_number(b, ordinal);
 }
 
-static void put_envelope(
-	struct buf *b, const struct event *e, const char *type, const struct event_context *ctx, uint32_t ordinal)
+static void put_envelope(struct buf *b, const struct event *e, const char *type, const struct event_context *ctx, uint32_t ordinal)
 {
 	PUT(b, "{\"event_id\":\"");
 	put_event_id(b, ctx->tx_seq, ordinal);
@@ -223,8 +222,7 @@ static void put_actor(struct buf *b, const struct actor *a)
 }
 
 /* The line up to where ,"global_checksum" goes: all that does not depend on either chain. */
-static void put_head(
-	struct buf *b, const struct event *e, const char *type, const struct event_context *ctx, uint32_t ordinal)
+static void put_head(struct buf *b, const struct event *e, const char *type, const struct event_context *ctx, uint32_t ordinal)
 {
 	static const char path_hex[] = ",\"path_hex\":\"";
 	static const char new_path_hex[] = ",\"new_path_hex\":\"";
@@ -288,8 +286,7 @@ static const char *type_text(const struct event *e)
 	return event_type_name(e->type);
 }
 
-int event_seal(struct event *e, const struct event_context *ctx, uint32_t ordinal, struct event_chain *session,
-	struct event_chain *global, struct buf *scratch)
+int event_seal(struct event *e, const struct event_context *ctx, uint32_t ordinal, struct event_chain *session, struct event_chain *global, struct buf *scratch)
 {
 	uint64_t sequence_number = session->sequence_number + 1;
 	const char *type = type_text(e);
@@ -317,8 +314,7 @@ int event_seal(struct event *e, const struct event_context *ctx, uint32_t ordina
 
 	assert(scratch->len < UINT32_MAX - FIXED_BYTES_MAX);
 	e->sequence_number = sequence_number;
-	e->line_bytes = (uint32_t)(scratch->len - HEX_DIGITS + sizeof(MEMBER_CHECKSUM) - 1 + HEX_DIGITS + 1 /* " */ +
-				   1 /* \n */);
+	e->line_bytes = (uint32_t)(scratch->len - HEX_DIGITS + sizeof(MEMBER_CHECKSUM) - 1 + HEX_DIGITS + 1 /* " */ + 1 /* \n */);
 	event_follow(e, session, global);
 	return 0;
 }

@@ -185,11 +185,9 @@ static int64_t day_of(int64_t time_ns)
 	return time_ns / NS_PER_DAY - (time_ns % NS_PER_DAY < 0);
 }
 
-void event_logs_add(struct event_logs *l, const struct event *e, uint64_t frame_position, uint64_t tx_seq,
-	uint32_t ordinal, int64_t time_ns)
+void event_logs_add(struct event_logs *l, const struct event *e, uint64_t frame_position, uint64_t tx_seq, uint32_t ordinal, int64_t time_ns)
 {
-	struct event_log_entry entry = {
-		.frame_position = frame_position, .line_bytes = e->line_bytes, .ordinal = ordinal};
+	struct event_log_entry entry = {.frame_position = frame_position, .line_bytes = e->line_bytes, .ordinal = ordinal};
 	struct event_log_session *s = session_find(l, e->session);
 	uint32_t index = (uint32_t)l->count;
 
@@ -377,8 +375,7 @@ int event_logs_days(struct event_logs *l, int (*fn)(void *arg, const char *day),
 		int stop;
 
 		/* Its last moment is a time that 64 bits hold even where its first is not. */
-		time_format_day(
-			l->days[i].day < 0 ? (l->days[i].day + 1) * NS_PER_DAY - 1 : l->days[i].day * NS_PER_DAY, text);
+		time_format_day(l->days[i].day < 0 ? (l->days[i].day + 1) * NS_PER_DAY - 1 : l->days[i].day * NS_PER_DAY, text);
 		stop = fn(arg, text);
 		if (stop)
 			return stop;
@@ -386,8 +383,8 @@ int event_logs_days(struct event_logs *l, int (*fn)(void *arg, const char *day),
 	return 0;
 }
 
-size_t event_log_slice(struct event_logs *l, const struct event_log_key *key, uint64_t offset, uint64_t len,
-	struct event_ref *out, size_t max, uint64_t *ret_skip)
+size_t event_log_slice(
+	struct event_logs *l, const struct event_log_key *key, uint64_t offset, uint64_t len, struct event_ref *out, size_t max, uint64_t *ret_skip)
 {
 	struct range r;
 	uint64_t have;

@@ -197,8 +197,7 @@ static int load_days(struct loader *r, struct event_logs *l)
 		uint32_t first = take32(r);
 		const struct event_log_day *before = i ? &l->days[i - 1] : NULL;
 
-		if (day < INT64_MIN / (86400 * NS_PER_S) - 1 || day > INT64_MAX / (86400 * NS_PER_S) ||
-			first >= r->event_count)
+		if (day < INT64_MIN / (86400 * NS_PER_S) - 1 || day > INT64_MAX / (86400 * NS_PER_S) || first >= r->event_count)
 			return -EBADMSG;
 		if (before ? day <= before->day || first <= before->first : first != 0)
 			return -EBADMSG;

@@ -107,8 +107,7 @@ void extent_map_insert(struct extent_map *m, const struct extent *e)
 	m->count = m->count - (to - from) + n;
 }
 
-size_t extent_map_range(const struct extent_map *m, uint64_t offset, uint64_t len, struct extent *out, size_t max,
-	uint64_t *ret_covered)
+size_t extent_map_range(const struct extent_map *m, uint64_t offset, uint64_t len, struct extent *out, size_t max, uint64_t *ret_covered)
 {
 	uint64_t end = len > EXTENT_TO_END - offset ? EXTENT_TO_END : offset + len;
 	size_t n = 0;

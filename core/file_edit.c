@@ -56,8 +56,12 @@ int file_edit_add(const struct file_edit *f, struct txn *t)
 	if (!x)
 		return -ENOMEM;
 	*x = f->extent;
-	*txn_add_change(t) = (struct change){.type = CHANGE_CONTENT, .ino = f->ino, .content_flags = CONTENT_REPLACE | CONTENT_KEEP_MTIME, .size = f->size,
-					     .extents = x, .extent_count = f->size ? 1 : 0};
+	*txn_add_change(t) = (struct change){.type = CHANGE_CONTENT,
+		.ino = f->ino,
+		.content_flags = CONTENT_REPLACE | CONTENT_KEEP_MTIME,
+		.size = f->size,
+		.extents = x,
+		.extent_count = f->size ? 1 : 0};
 	return 0;
 }
 
@@ -73,9 +77,13 @@ int session_owned_fill(struct engine *e, const struct session *s, int64_t now_ns
 		session_owned_release(ret);
 		return -ENOMEM;
 	}
-	ret->owned = (struct session_owned){.id = ret->id, .created_ns = s->fields.created_ns, .last_updated_ns = now_ns,
-					    .active_agents = ret->active_agents.data, .last_checkpoint = ret->last_checkpoint.data,
-					    .last_backup = "null", .recovery_points = ret->recovery_points.data};
+	ret->owned = (struct session_owned){.id = ret->id,
+		.created_ns = s->fields.created_ns,
+		.last_updated_ns = now_ns,
+		.active_agents = ret->active_agents.data,
+		.last_checkpoint = ret->last_checkpoint.data,
+		.last_backup = "null",
+		.recovery_points = ret->recovery_points.data};
 	return 0;
 }
 

@@ -70,8 +70,8 @@ static void journal_free(struct journal *j)
 	free(j);
 }
 
-int journal_open(struct store *store, const struct journal_options *opt, journal_replay_fn fn, void *arg,
-		 struct journal_recovery *ret_recovery, struct journal **ret)
+int journal_open(
+	struct store *store, const struct journal_options *opt, journal_replay_fn fn, void *arg, struct journal_recovery *ret_recovery, struct journal **ret)
 {
 	struct journal_recovery recovery = {0};
 	struct journal *j;

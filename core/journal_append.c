@@ -19,7 +19,7 @@
 #include <string.h>
 
 #define BATCH_BYTES_MIN (64u << 10)
-#define BATCH_BYTES_KEPT (1u << 20)  /* larger buffers are not kept for use again */
+#define BATCH_BYTES_KEPT (1u << 20) /* larger buffers are not kept for use again */
 #define QUEUE_BYTES_MAX (32u << 20) /* beyond it a reservation writes first */
 
 void journal_batch_free(struct batch *b)
@@ -149,8 +149,7 @@ static void batch_add(struct journal *j, uint64_t seq, const struct iovec *iov, 
 		to += iov[i].iov_len;
 	}
 	memset(to, 0, (size_t)(frame + FRAME_BYTES(payload_len) - to));
-	codec_frame_seal(&h, codec_seed(j->store->seed,
-					position_make(POSITION_JOURNAL, b->segment, b->offset + b->len), 0), frame);
+	codec_frame_seal(&h, codec_seed(j->store->seed, position_make(POSITION_JOURNAL, b->segment, b->offset + b->len), 0), frame);
 	b->len += FRAME_BYTES(payload_len);
 	b->seq_last = seq;
 	b->frames++;
@@ -247,8 +246,7 @@ uint64_t journal_next_position(struct journal *j, size_t payload_bytes)
 	if (!atomic_load(&j->error)) {
 		place(j, FRAME_BYTES(payload_bytes));
 		j->promised = true;
-		position = position_make(POSITION_JOURNAL, j->segments[j->current].number,
-					 j->append_offset + FRAME_HEADER_BYTES);
+		position = position_make(POSITION_JOURNAL, j->segments[j->current].number, j->append_offset + FRAME_HEADER_BYTES);
 	}
 	pthread_mutex_unlock(&j->lock);
 	return position;

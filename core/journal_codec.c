@@ -19,8 +19,7 @@ uint64_t codec_seed(uint64_t store_seed, uint64_t position, uint64_t generation)
 
 static uint64_t file_header_checksum(const struct store *store, const struct file_header *h, const uint8_t *block)
 {
-	return checksum_xxh3(block, FILE_OFFSET_CHECKSUM,
-			     codec_seed(store->seed, position_make(h->kind, h->number, 0), 0));
+	return checksum_xxh3(block, FILE_OFFSET_CHECKSUM, codec_seed(store->seed, position_make(h->kind, h->number, 0), 0));
 }
 
 void codec_file_header_encode(const struct store *store, const struct file_header *h, uint8_t out[FORMAT_BLOCK_BYTES])
@@ -38,11 +37,9 @@ void codec_file_header_encode(const struct store *store, const struct file_heade
 int codec_file_header_decode(const struct store *store, const uint8_t in[FORMAT_BLOCK_BYTES], struct file_header *h)
 {
 	if (get_le32(in + FILE_OFFSET_MAGIC) != h->magic || get_le32(in + FILE_OFFSET_NUMBER) != h->number ||
-	    memcmp(in + FILE_OFFSET_ID, store->id, sizeof(store->id)) != 0 ||
-	    get_le64(in + FILE_OFFSET_CHECKSUM) != file_header_checksum(store, h, in))
+		memcmp(in + FILE_OFFSET_ID, store->id, sizeof(store->id)) != 0 || get_le64(in + FILE_OFFSET_CHECKSUM) != file_header_checksum(store, h, in))
 		return -EBADMSG;
-	if (get_le16(in + FILE_OFFSET_VERSION) != FORMAT_VERSION ||
-	    (get_le64(in + FILE_OFFSET_INCOMPATIBLE) & ~FORMAT_INCOMPATIBLE_KNOWN))
+	if (get_le16(in + FILE_OFFSET_VERSION) != FORMAT_VERSION || (get_le64(in + FILE_OFFSET_INCOMPATIBLE) & ~FORMAT_INCOMPATIBLE_KNOWN))
 		return -EPROTONOSUPPORT;
 	h->seq_or_generation = get_le64(in + FILE_OFFSET_SEQ_OR_GENERATION);
 	h->bytes = get_le64(in + FILE_OFFSET_BYTES);
@@ -60,8 +57,7 @@ static uint32_t header_check(const uint8_t *header, uint64_t seed)
 
 static uint64_t frame_checksum(const uint8_t *frame, uint32_t payload_len, uint64_t seed)
 {
-	return checksum_xxh3(frame, FRAME_OFFSET_CHECKSUM,
-			     checksum_xxh3(frame + FRAME_HEADER_BYTES, payload_len, seed));
+	return checksum_xxh3(frame, FRAME_OFFSET_CHECKSUM, checksum_xxh3(frame + FRAME_HEADER_BYTES, payload_len, seed));
 }
 
 void codec_frame_seal(const struct frame_header *h, uint64_t seed, uint8_t *frame)
@@ -76,13 +72,11 @@ void codec_frame_seal(const struct frame_header *h, uint64_t seed, uint8_t *fram
 	put_le64(frame + FRAME_OFFSET_CHECKSUM, frame_checksum(frame, h->payload_len, seed));
 }
 
-bool codec_frame_decode(const uint8_t *in, uint64_t seed, uint32_t want_magic, uint32_t payload_max,
-			struct frame_header *ret)
+bool codec_frame_decode(const uint8_t *in, uint64_t seed, uint32_t want_magic, uint32_t payload_max, struct frame_header *ret)
 {
 	uint32_t len = get_le32(in + FRAME_OFFSET_LENGTH);
 
-	if (get_le32(in + FRAME_OFFSET_MAGIC) != want_magic || len > payload_max ||
-	    get_le32(in + FRAME_OFFSET_HEADER_CHECK) != header_check(in, seed))
+	if (get_le32(in + FRAME_OFFSET_MAGIC) != want_magic || len > payload_max || get_le32(in + FRAME_OFFSET_HEADER_CHECK) != header_check(in, seed))
 		return false;
 	*ret = (struct frame_header){
 		.magic = want_magic,

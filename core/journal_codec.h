@@ -31,10 +31,10 @@ int codec_file_header_decode(const struct store *store, const uint8_t in[FORMAT_
 
 /** A frame's or record's header in memory. */
 struct frame_header {
-	uint32_t magic;		/* FRAME_MAGIC or RECORD_MAGIC */
+	uint32_t magic; /* FRAME_MAGIC or RECORD_MAGIC */
 	uint32_t payload_len;
 	uint16_t type, flags;
-	uint64_t seq;		/* record: draft id */
+	uint64_t seq;           /* record: draft id */
 	uint64_t synced_before; /* record: file offset */
 };
 /** Write the header in front of the payload, which stands at @frame + FRAME_HEADER_BYTES already. */
@@ -43,8 +43,7 @@ void codec_frame_seal(const struct frame_header *h, uint64_t seed, uint8_t *fram
  * Does a header begin at @in (FRAME_HEADER_BYTES readable) that vouches for itself? @want_magic and @payload_max bound it.
  * The payload is not looked at; use codec_frame_check() for that.
  */
-bool codec_frame_decode(const uint8_t *in, uint64_t seed, uint32_t want_magic, uint32_t payload_max,
-			struct frame_header *ret);
+bool codec_frame_decode(const uint8_t *in, uint64_t seed, uint32_t want_magic, uint32_t payload_max, struct frame_header *ret);
 /** Do the header and the @payload_len bytes behind it have the checksum they carry? */
 bool codec_frame_check(const uint8_t *frame, uint32_t payload_len, uint64_t seed);
 

@@ -229,8 +229,7 @@ static bool is_unsynced(const struct journal *j)
 
 static bool must_flush(const struct journal *j, bool late)
 {
-	return is_unsynced(j) && !atomic_load(&j->error) &&
-	       (late || j->waiters || j->sync_wanted || j->stopping || j->queue);
+	return is_unsynced(j) && !atomic_load(&j->error) && (late || j->waiters || j->sync_wanted || j->stopping || j->queue);
 }
 
 static int64_t lazy_ns(const struct journal *j)
@@ -318,8 +317,7 @@ static int enqueue(struct journal *j, struct journal_waiter *w)
 	pthread_mutex_lock(&j->lock);
 	if (atomic_load(&j->error)) {
 		r = -EIO;
-	} else if (w->seq <= atomic_load(&j->seq_durable) ||
-		   (w->level == JOURNAL_ACKNOWLEDGED && j->interval_ms && w->seq <= atomic_load(&j->seq_written))) {
+	} else if (w->seq <= atomic_load(&j->seq_durable) || (w->level == JOURNAL_ACKNOWLEDGED && j->interval_ms && w->seq <= atomic_load(&j->seq_written))) {
 		r = 1;
 	} else if (j->started && !(w->level == JOURNAL_ACKNOWLEDGED && j->interval_ms)) {
 		w->next = NULL;

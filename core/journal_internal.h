@@ -38,13 +38,13 @@
 struct batch {
 	struct batch *next;
 	uint32_t segment;
-	uint64_t offset;	/* in the segment, of buf[0]; block-aligned */
-	size_t lead;		/* bytes at the start that belong to the write before */
-	size_t len;		/* bytes used, lead included */
-	size_t cap;		/* a multiple of the block size */
+	uint64_t offset; /* in the segment, of buf[0]; block-aligned */
+	size_t lead;     /* bytes at the start that belong to the write before */
+	size_t len;      /* bytes used, lead included */
+	size_t cap;      /* a multiple of the block size */
 	uint64_t seq_last;
 	uint64_t frames;
-	uint8_t *buf;		/* block-aligned */
+	uint8_t *buf; /* block-aligned */
 };
 
 /** A segment file. */
@@ -70,37 +70,37 @@ struct journal {
 	pthread_mutex_t sync_lock;
 	pthread_mutex_t write_lock;
 
-	pthread_mutex_t lock;	       /* of all below, but where atomic */
-	pthread_cond_t work;	       /* the commit thread has something to do */
-	pthread_cond_t prepare;	       /* the preparing thread has */
-	_Atomic int error;	       /* the poison */
+	pthread_mutex_t lock;   /* of all below, but where atomic */
+	pthread_cond_t work;    /* the commit thread has something to do */
+	pthread_cond_t prepare; /* the preparing thread has */
+	_Atomic int error;      /* the poison */
 	bool started, stopping;
 	pthread_t commit_thread, prepare_thread;
 
-	struct segment *segments;      /* all that hold or may hold frames, then the ready ones, by number */
+	struct segment *segments; /* all that hold or may hold frames, then the ready ones, by number */
 	size_t segment_count, segment_cap;
-	size_t current;		       /* index of the one appended to; segment_count when there is none yet */
-	uint64_t append_offset;	       /* in the current segment: end of the last frame */
-	uint64_t charged;	       /* C of (I) */
-	uint64_t refused;	       /* the greatest charge there was no room for; 0: none since there was some */
+	size_t current;         /* index of the one appended to; segment_count when there is none yet */
+	uint64_t append_offset; /* in the current segment: end of the last frame */
+	uint64_t charged;       /* C of (I) */
+	uint64_t refused;       /* the greatest charge there was no room for; 0: none since there was some */
 
 	uint64_t seq_next;
 	_Atomic uint64_t seq_written, seq_durable;
-	uint64_t seq_content;	       /* frames up to here have their content synced (sync_lock or write_lock holder's) */
-	struct batch *open;	       /* appended to; NULL until the next append */
+	uint64_t seq_content;             /* frames up to here have their content synced (sync_lock or write_lock holder's) */
+	struct batch *open;               /* appended to; NULL until the next append */
 	struct batch *queue, **queue_end; /* closed, not yet written */
-	struct batch *writing;	       /* being written; list */
-	struct batch *spare;	       /* for use again; at most two */
+	struct batch *writing;            /* being written; list */
+	struct batch *spare;              /* for use again; at most two */
 	size_t spare_count;
 	size_t queued_bytes;
-	bool promised;		       /* journal_next_position() has named the end of the open batch */
-	bool continues;		       /* open is NULL and the next batch begins inside the last written block */
+	bool promised;                          /* journal_next_position() has named the end of the open batch */
+	bool continues;                         /* open is NULL and the next batch begins inside the last written block */
 	uint8_t last_block[FORMAT_BLOCK_BYTES]; /* its bytes, for that case */
 
-	uint32_t dirty_from;	       /* first segment number written but not synced; valid while written > durable */
-	uint32_t written_segment;      /* last one written to */
+	uint32_t dirty_from;      /* first segment number written but not synced; valid while written > durable */
+	uint32_t written_segment; /* last one written to */
 	uint32_t interval_ms;
-	int64_t lazy_deadline_ns;      /* the commit thread wakes by then; 0: it sleeps without limit */
+	int64_t lazy_deadline_ns; /* the commit thread wakes by then; 0: it sleeps without limit */
 	bool sync_wanted;
 	struct journal_waiter *waiters, **waiters_end;
 
@@ -145,23 +145,23 @@ void *journal_prepare_main(void *j);
 /* journal_read.c: finding valid frames */
 struct scan_segment {
 	uint32_t number;
-	uint64_t size;	   /* look no further */
+	uint64_t size;     /* look no further */
 	uint64_t junk_end; /* end of the last bytes seen that are not zero and no part of an accepted frame; 0: none */
 };
 struct scanner {
 	struct journal *j;
 	int (*fill)(struct scanner *sc, uint32_t number, uint64_t offset, uint8_t *buf, size_t len);
-	int fd;			/* fill's: open file of fd_number, -1 */
+	int fd; /* fill's: open file of fd_number, -1 */
 	uint32_t fd_number;
 	struct scan_segment *segments; /* owned */
 	size_t count;
-	size_t at;		/* index of the segment looked at, */
-	uint64_t offset;	/* and where */
-	uint64_t seq_last;	/* frames up to this number are not accepted */
-	uint8_t *buf;		/* the bytes [base, filled) of segment buf_of */
+	size_t at;         /* index of the segment looked at, */
+	uint64_t offset;   /* and where */
+	uint64_t seq_last; /* frames up to this number are not accepted */
+	uint8_t *buf;      /* the bytes [base, filled) of segment buf_of */
 	size_t buf_cap, buf_of, step;
 	uint64_t base, filled;
-	bool unreadable;	/* some blocks gave -EIO; the last of them: */
+	bool unreadable; /* some blocks gave -EIO; the last of them: */
 	size_t unreadable_at;
 	uint64_t unreadable_offset;
 
@@ -181,8 +181,7 @@ uint64_t scanner_position(const struct scanner *sc);
 int scanner_frame_known(const struct scanner *sc);
 
 /* journal_recover.c */
-int journal_recover(struct journal *j, const struct journal_options *opt, journal_replay_fn fn, void *arg,
-		    struct journal_recovery *ret);
+int journal_recover(struct journal *j, const struct journal_options *opt, journal_replay_fn fn, void *arg, struct journal_recovery *ret);
 /* journal_repair.c */
 /** Where the kept frames end, and from where on they are not proven durable. Indices into @sc->segments; -1: no frame kept. */
 struct repair {

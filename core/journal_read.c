@@ -34,8 +34,7 @@ static const struct batch *batch_find(const struct batch *list, uint32_t segment
 }
 
 /* Under lock: copy what is in memory at @offset. Returns the bytes copied; 0: up to *@ret_limit they are in the file. */
-static size_t copy_from_memory(const struct journal *j, uint32_t segment, uint64_t offset, void *buf, size_t len,
-			       uint64_t *ret_limit)
+static size_t copy_from_memory(const struct journal *j, uint32_t segment, uint64_t offset, void *buf, size_t len, uint64_t *ret_limit)
 {
 	const struct batch *const lists[] = {j->open, j->queue, j->writing};
 	const struct batch *b = NULL;

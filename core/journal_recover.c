@@ -28,14 +28,14 @@ struct recovery {
 	struct scanner sc;
 	struct journal_recovery out;
 	size_t damage_cap;
-	uint64_t seq_last;	/* newest number kept or reported lost */
+	uint64_t seq_last;      /* newest number kept or reported lost */
 	uint64_t synced_before; /* D of the frames kept so far */
 	uint64_t known_durable; /* the caller's: all up to here */
 	bool looked_ahead;
 	uint64_t ahead_synced_before; /* D of all frames, once looked ahead */
-	size_t end_at;		/* the kept frames end here */
+	size_t end_at;                /* the kept frames end here */
 	uint64_t end_offset;
-	bool any;		/* a frame was kept */
+	bool any;                   /* a frame was kept */
 	struct write_start *starts; /* [start_first, start_count): those that may lie at or behind D */
 	size_t start_first, start_count, start_cap;
 };
@@ -62,10 +62,9 @@ void journal_damage_describe(const struct journal_damage *d, char *out, size_t s
 		snprintf(out, size, "journal/%08x.seg: the header is damaged; it can be made anew, nothing is lost", file);
 	else if (d->at_end)
 		snprintf(out, size, "journal/%08x.seg offset %llu: the journal ends here, but an index snapshot holds transaction %llu: %s cannot be read",
-			 file, offset, last, which);
+			file, offset, last, which);
 	else if (d->bytes)
-		snprintf(out, size, "journal/%08x.seg offset %llu: %s cannot be read (%llu bytes)", file, offset, which,
-			 (unsigned long long)d->bytes);
+		snprintf(out, size, "journal/%08x.seg offset %llu: %s cannot be read (%llu bytes)", file, offset, which, (unsigned long long)d->bytes);
 	else
 		snprintf(out, size, "journal/%08x.seg offset %llu: %s should come before this and cannot be found", file, offset, which);
 }
@@ -338,8 +337,7 @@ static void install(struct recovery *r)
 	j->current = r->any ? r->end_at : 0;
 }
 
-int journal_recover(struct journal *j, const struct journal_options *opt, journal_replay_fn fn, void *arg,
-		    struct journal_recovery *ret)
+int journal_recover(struct journal *j, const struct journal_options *opt, journal_replay_fn fn, void *arg, struct journal_recovery *ret)
 {
 	struct recovery r = {.j = j, .known_durable = opt->durable_seq};
 	struct repair p = {.cut_at = -1, .unproven_at = -1};

@@ -25,8 +25,7 @@ static bool header_is_valid(struct journal *j, int fd, uint32_t number)
 	uint8_t block[FORMAT_BLOCK_BYTES];
 	struct file_header h = {.magic = FILE_MAGIC_SEGMENT, .kind = POSITION_JOURNAL, .number = number};
 
-	return env_pread(j->env, fd, block, sizeof(block), 0) == (ssize_t)sizeof(block) &&
-	       codec_file_header_decode(j->store, block, &h) == 0;
+	return env_pread(j->env, fd, block, sizeof(block), 0) == (ssize_t)sizeof(block) && codec_file_header_decode(j->store, block, &h) == 0;
 }
 
 static int segment_open(struct journal *j, uint32_t number)
@@ -44,8 +43,7 @@ static bool is_ready(struct journal *j, const struct scanner *sc, size_t index)
 	bool valid;
 	int fd;
 
-	if (sc->segments[index].junk_end || s->size != j->segment_bytes ||
-	    (index && s->number != j->segments[index - 1].number + 1))
+	if (sc->segments[index].junk_end || s->size != j->segment_bytes || (index && s->number != j->segments[index - 1].number + 1))
 		return false;
 	if (sc->unreadable && sc->unreadable_at >= index)
 		return false;
@@ -147,7 +145,7 @@ int journal_repair(struct journal *j, struct scanner *sc, const struct repair *p
 
 	/* Unreadable blocks where the journal seems to end may be frames: better no mount than a cut. */
 	if (sc->unreadable && ((ssize_t)sc->unreadable_at > p->cut_at ||
-			       ((ssize_t)sc->unreadable_at == p->cut_at && sc->unreadable_offset + FORMAT_BLOCK_BYTES > p->cut_offset)))
+				      ((ssize_t)sc->unreadable_at == p->cut_at && sc->unreadable_offset + FORMAT_BLOCK_BYTES > p->cut_offset)))
 		return -EIO;
 	r = drop_segments(j, sc, (size_t)(p->cut_at + 1));
 	if (!r && j->before_sync)

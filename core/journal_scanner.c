@@ -175,8 +175,8 @@ static int try_frame(struct scanner *sc)
 	if (get_le32(at_offset(sc, offset)) != FRAME_MAGIC)
 		return skip(sc);
 	seed = codec_seed(sc->j->store->seed, position_make(POSITION_JOURNAL, s->number, offset), 0);
-	if (!codec_frame_decode(at_offset(sc, offset), seed, FRAME_MAGIC, JOURNAL_PAYLOAD_MAX, &h) ||
-	    FRAME_BYTES(h.payload_len) > s->size - offset || h.synced_before < 1 || h.synced_before > h.seq)
+	if (!codec_frame_decode(at_offset(sc, offset), seed, FRAME_MAGIC, JOURNAL_PAYLOAD_MAX, &h) || FRAME_BYTES(h.payload_len) > s->size - offset ||
+		h.synced_before < 1 || h.synced_before > h.seq)
 		return skip(sc);
 	end = offset + FRAME_BYTES(h.payload_len);
 	r = need(sc, end);
@@ -216,8 +216,7 @@ int scanner_next(struct scanner *sc)
 
 uint64_t scanner_position(const struct scanner *sc)
 {
-	return position_make(POSITION_JOURNAL, sc->segments[sc->frame_at].number,
-			     sc->frame_offset + FRAME_HEADER_BYTES);
+	return position_make(POSITION_JOURNAL, sc->segments[sc->frame_at].number, sc->frame_offset + FRAME_HEADER_BYTES);
 }
 
 int scanner_frame_known(const struct scanner *sc)

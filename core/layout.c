@@ -92,8 +92,8 @@ static bool has_suffix(const char *name, const char *suffix)
 /* What tools make beside a file to replace it with: sed's sedXXXXXX, vim's 4913 and NAME~, hidden ones, NAME.anything. */
 static bool is_temporary(const char *name)
 {
-	return name[0] == '.' || has_suffix(name, "~") || (!strncmp(name, "sed", 3) && strlen(name) == 9) ||
-	       !strncmp(name, "config.yaml", 11) || strspn(name, "0123456789") == strlen(name);
+	return name[0] == '.' || has_suffix(name, "~") || (!strncmp(name, "sed", 3) && strlen(name) == 9) || !strncmp(name, "config.yaml", 11) ||
+	       strspn(name, "0123456789") == strlen(name);
 }
 
 static int check_agent_name(const char *path, const char *name, struct reason *reason)
@@ -108,8 +108,7 @@ static int check_agent_name(const char *path, const char *name, struct reason *r
 	if (name[0] == '.' || !has_suffix(name, ".yaml") || id_valid(name, strlen(name) - 5))
 		return 0;
 	return reason_set(reason, -EINVAL, "layout",
-		"%s: an agent's file is named ID.yaml, where ID begins with a letter or digit and holds only letters, digits, '.', '_' and '-'",
-		path);
+		"%s: an agent's file is named ID.yaml, where ID begins with a letter or digit and holds only letters, digits, '.', '_' and '-'", path);
 }
 
 /* What the entry itself may be. */
@@ -136,8 +135,8 @@ int layout_check_create(const char *path, uint32_t mode, struct reason *reason)
 	if (parent & LAYOUT_DIRS_ONLY && !S_ISDIR(mode))
 		return reason_set(reason, -EPERM, "layout", "%s: only directories can be made here: mkdir makes a session, a checkpoint, a barrier", path);
 	if (parent & LAYOUT_IDS && !id_valid(name, strlen(name)))
-		return reason_set(reason, -EINVAL, "layout",
-			"%s: an id begins with a letter or digit and holds at most 128 letters, digits, '.', '_' and '-'", path);
+		return reason_set(
+			reason, -EINVAL, "layout", "%s: an id begins with a letter or digit and holds at most 128 letters, digits, '.', '_' and '-'", path);
 	if (parent & LAYOUT_FILES_ONLY) {
 		if (!S_ISREG(mode))
 			return reason_set(reason, -EPERM, "layout", "%s: only files can be made here: ID.yaml registers an agent", path);

@@ -192,8 +192,7 @@ static void look_read(struct engine *e, struct look *l)
 {
 	struct version_extents scratch = {0};
 	char text[CONTENT_BYTES_MAX];
-	ssize_t got =
-		l->version->size <= sizeof(text) ? engine_read(e, l->version, &scratch, 0, text, sizeof(text)) : 0;
+	ssize_t got = l->version->size <= sizeof(text) ? engine_read(e, l->version, &scratch, 0, text, sizeof(text)) : 0;
 	struct record *rec;
 
 	extent_map_release(&scratch.map);
@@ -243,8 +242,7 @@ static void lock_look(struct engine *e, uint64_t ino, bool written)
 		if (done)
 			return;
 		look_read(e, &l);
-		if (written && l.pid && l.pid != l.creator.pid &&
-			!(e->lock_files->alive && e->lock_files->alive(l.pid)))
+		if (written && l.pid && l.pid != l.creator.pid && !(e->lock_files->alive && e->lock_files->alive(l.pid)))
 			l.pid = 0;
 		engine_lock(e);
 		done = look_end(e, &l);
@@ -311,8 +309,7 @@ const char *lock_file_agent(struct engine *e, const struct lock_file *l, const c
 static bool agent_lives(struct engine *e, const char *agent, const char *session, const char *but)
 {
 	for (const struct agent *a = registry_agents_of_id(e, agent); a; a = a->next_of_id)
-		if (a->fields.status != AGENT_DEAD && (!but || strcmp(a->session->id, but) != 0) &&
-			(!session || !strcmp(a->session->id, session)))
+		if (a->fields.status != AGENT_DEAD && (!but || strcmp(a->session->id, but) != 0) && (!session || !strcmp(a->session->id, session)))
 			return true;
 	return false;
 }

@@ -14,7 +14,7 @@
 enum release_why { RELEASE_NOT, RELEASE_PROCESS_ENDED, RELEASE_AGENT_DEAD, RELEASE_CREATOR_DIED };
 
 struct lock_file {
-	struct lock_file *next; /**< of its bucket */
+	struct lock_file *next;                /**< of its bucket */
 	struct lock_file *pid_next, *pid_prev; /**< those with the same bucket of `pid`; lock_file_set_pid() */
 	struct lock_file *due_next, *due_prev; /**< on lock_files.due; lock_file_set_due() */
 	uint64_t ino;
@@ -24,8 +24,8 @@ struct lock_file {
 	char named[ACTOR_ID_BYTES];    /**< in its content: perhaps an agent's id */
 	struct actor creator;
 	int64_t taken_ns;
-	bool shared; /**< locked by flock or fcntl */
-	enum release_why due; /**< on lock_files.due unless RELEASE_NOT */
+	bool shared;                    /**< locked by flock or fcntl */
+	enum release_why due;           /**< on lock_files.due unless RELEASE_NOT */
 	char due_agent[ACTOR_ID_BYTES]; /**< RELEASE_AGENT_DEAD */
 };
 
@@ -38,8 +38,8 @@ struct lock_files {
 	struct lock_file *due;                        /**< first come, first released; shared ones are passed over */
 	size_t count, sweep_at;                       /**< so many of them: look which are still there */
 	bool pids_changed;                            /**< since lock_files_pids_changed() was asked */
-	bool (*alive)(uint32_t pid); /**< set before anything changes */
-	int64_t retry_ns;            /**< monotonic, upkeep's own: nothing is released before */
+	bool (*alive)(uint32_t pid);                  /**< set before anything changes */
+	int64_t retry_ns;                             /**< monotonic, upkeep's own: nothing is released before */
 };
 
 /** The newest name of a regular file in state/.locks, newborn or not; NULL: it is no lock file. Lock held. */

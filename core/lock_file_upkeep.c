@@ -39,11 +39,8 @@ static void release_add_names(struct txn *t, const struct node *n)
 {
 	for (const struct dentry *d = n->names; d; d = d->names_next)
 		if (d->died == SEQ_NEVER && registry_place_of(t->e, d->parent->ino, NULL) == PLACE_LOCKS)
-			*txn_add_change(t) = (struct change){.type = CHANGE_UNLINK,
-				.ino = n->ino,
-				.parent = d->parent->ino,
-				.name = d->name->text,
-				.name_len = d->name->len};
+			*txn_add_change(t) = (struct change){
+				.type = CHANGE_UNLINK, .ino = n->ino, .parent = d->parent->ino, .name = d->name->text, .name_len = d->name->len};
 }
 
 /* Lock held. Whatever becomes of it, it is not due any more. */
@@ -65,8 +62,8 @@ static int release_stage(struct txn *t, struct lock_file *l)
 		return -ENOMEM;
 	release_add_names(t, n);
 	txn_add_event(t, EVENT_LOCK_RELEASED, t->path);
-	txn_event_more(t, "\"name\":%s,\"owner\":\"%s\",\"token\":%llu,\"reason\":\"%s\"", name.data, owner.data,
-		(unsigned long long)l->token, why_name(l->due));
+	txn_event_more(
+		t, "\"name\":%s,\"owner\":\"%s\",\"token\":%llu,\"reason\":\"%s\"", name.data, owner.data, (unsigned long long)l->token, why_name(l->due));
 	if (n->nlink == t->change_count)
 		drafts_note_unlinked(e, n, UINT32_MAX); /* whoever has it open did not ask for this */
 	t->base = n->newest;

@@ -52,7 +52,7 @@ static int check_status(const struct model_sides *sides, struct reason *reason)
 		if (!is_daemons_word((enum agent_status)i))
 			at += (size_t)snprintf(allowed + at, sizeof(allowed) - at, "%s%s", at ? ", " : "", agent_status_name((enum agent_status)i));
 	(void)snprintf(text, sizeof(text), "milestonefs itself says which agents are \"%s\", by their signs of life; this one is new (a save may say: %s)",
-		       value->text, allowed); /* fits */
+		value->text, allowed); /* fits */
 	return model_refuse_status(&agent_ops, value, reason, text);
 }
 

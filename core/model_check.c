@@ -170,7 +170,7 @@ static int check_section(enum model_kind kind, const struct doc_node *root, cons
 		return refuse(kind, section, reason, "%s: an alias cannot stand here: write the members out", name);
 	if (section->type != DOC_MAPPING)
 		return refuse(kind, section, reason, "%s: %s is not a mapping with members such as %s", name,
-			      section->type == DOC_SEQUENCE ? "a list" : "a single value", row->path + len);
+			section->type == DOC_SEQUENCE ? "a list" : "a single value", row->path + len);
 	return check_members(kind, row->path, len, section, reason);
 }
 
@@ -184,7 +184,7 @@ int model_check(enum model_kind kind, const struct doc_node *root, struct reason
 		return 0;
 	if (root->type != DOC_MAPPING)
 		return refuse(kind, root, reason, "%s is not a mapping with sections such as `%s: {status: active}`",
-			      root->type == DOC_SEQUENCE ? "a list" : "a single value", model_rule_name(kind));
+			root->type == DOC_SEQUENCE ? "a list" : "a single value", model_rule_name(kind));
 	r = check_members(kind, "", 0, root, reason);
 	for (size_t i = 0; i < count && !r; i++, before = len) {
 		const struct doc_node *value = doc_get_path(root, rows[i].path);
@@ -203,7 +203,7 @@ int model_check_size(enum model_kind kind, size_t len, struct reason *reason)
 	if (len <= MODEL_BYTES_MAX)
 		return 0;
 	return reason_set(reason, -EBADMSG, model_rule_name(kind),
-			  "%zu bytes; at most %u are allowed: what is larger belongs in files of its own under the session's state/", len, MODEL_BYTES_MAX);
+		"%zu bytes; at most %u are allowed: what is larger belongs in files of its own under the session's state/", len, MODEL_BYTES_MAX);
 }
 
 /* A second document would say nothing here, and keep most tools from reading the file. */

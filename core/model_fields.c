@@ -169,7 +169,7 @@ static int agent_fill(const struct source *s, struct agent_fields *f)
 	*f = (struct agent_fields){.status = AGENT_INITIALIZING};
 	if (value)
 		(void)agent_status_parse(value->text, &f->status); /* a valid one */
-	f->pid = (uint32_t)get_whole(s, "agent.pid"); /* at most 4194304 */
+	f->pid = (uint32_t)get_whole(s, "agent.pid");              /* at most 4194304 */
 	f->registered_ns = get_time(s, "agent.registered_at");
 	f->heartbeat_ns = get_time(s, "metrics.last_heartbeat");
 	f->operations_completed = get_whole(s, "metrics.operations_completed");

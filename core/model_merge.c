@@ -131,7 +131,7 @@ static int name_rule(const struct model_kind_ops *ops, int r, struct reason *rea
 }
 
 static int merge_docs(const struct model_kind_ops *ops, const struct model_sides *sides, const struct model_text *text, const void *owned,
-		      struct reason *reason, struct buf *out)
+	struct reason *reason, struct buf *out)
 {
 	struct edits e = {0};
 	cleanup_buf struct buf merged = BUF_INIT;
@@ -158,7 +158,7 @@ static int merge_docs(const struct model_kind_ops *ops, const struct model_sides
 }
 
 int model_merge(const struct model_kind_ops *ops, const struct model_text *old, const struct model_text *text, const void *owned, struct reason *reason,
-		struct buf *out)
+	struct buf *out)
 {
 	struct doc *doc, *old_doc = NULL;
 	struct model_sides sides;
@@ -178,7 +178,7 @@ int model_merge(const struct model_kind_ops *ops, const struct model_text *old, 
 }
 
 int model_edit(const struct model_kind_ops *ops, const struct model_text *text, const void *owned, const char *status, bool fill, struct reason *reason,
-	       struct buf *out)
+	struct buf *out)
 {
 	struct edits e = {0};
 	struct model_sides sides = {0};

@@ -32,10 +32,10 @@ struct model_kind_ops {
 
 /** As model_merge_session(). */
 int model_merge(const struct model_kind_ops *ops, const struct model_text *old, const struct model_text *text, const void *owned, struct reason *reason,
-		struct buf *out);
+	struct buf *out);
 /** As model_edit_session(). */
 int model_edit(const struct model_kind_ops *ops, const struct model_text *text, const void *owned, const char *status, bool fill, struct reason *reason,
-	       struct buf *out);
+	struct buf *out);
 
 /** Refuse the status @value: the sentence, and its place. */
 int model_refuse_status(const struct model_kind_ops *ops, const struct doc_node *value, struct reason *reason, const char *text);

@@ -18,25 +18,25 @@
 #define FOUND_BYTES_MAX 40
 
 /* Bounds of fields. */
-#define SECONDS_MAX 1000000000	   /* 31 years: in nanoseconds it fits 64 bits */
-#define DAYS_MAX 100000		   /* likewise */
+#define SECONDS_MAX 1000000000     /* 31 years: in nanoseconds it fits 64 bits */
+#define DAYS_MAX 100000            /* likewise */
 #define COUNT_MAX 9007199254740991 /* 2^53 - 1: what every tool reads exactly */
-#define WORD_BYTES_MAX 128	   /* of a type, of an event type */
-#define SENTENCE_BYTES_MAX 4096	   /* of what a person says */
-#define PID_MAX 4194304		   /* Linux has no larger ones */
+#define WORD_BYTES_MAX 128         /* of a type, of an event type */
+#define SENTENCE_BYTES_MAX 4096    /* of what a person says */
+#define PID_MAX 4194304            /* Linux has no larger ones */
 
 static const char *const session_statuses[] = {
 #define X(name, text) text,
 	SESSION_STATUS_LIST(X)
 #undef X
-	NULL,
+		NULL,
 };
 
 static const char *const agent_statuses[] = {
 #define X(name, text) text,
 	AGENT_STATUS_LIST(X)
 #undef X
-	NULL,
+		NULL,
 };
 
 #define TEXT(bytes) .type = MODEL_TEXT, .max = (bytes)
@@ -305,8 +305,7 @@ static const char *hint(enum model_type type, const struct doc_node *value)
 }
 
 /* @item: its place in the list, from 1; 0 for the value itself. */
-static int refuse(enum model_kind kind, const struct model_field *f, enum model_type type, const struct doc_node *value, unsigned item,
-		  struct reason *reason)
+static int refuse(enum model_kind kind, const struct model_field *f, enum model_type type, const struct doc_node *value, unsigned item, struct reason *reason)
 {
 	char found[FOUND_BYTES_MAX + 8], allowed[160], which[32] = "";
 
@@ -315,7 +314,7 @@ static int refuse(enum model_kind kind, const struct model_field *f, enum model_
 	if (item)
 		(void)snprintf(which, sizeof(which), "item %u, ", item); /* fits */
 	(void)reason_set(reason, -EBADMSG, model_rule_name(kind), "%s: %s%s%s is not %s%s%s", f->path, which, found, item ? "," : "", allowed,
-			 f->or_null && !item && type < MODEL_MAPPING ? ", or null" : "", hint(type, value));
+		f->or_null && !item && type < MODEL_MAPPING ? ", or null" : "", hint(type, value));
 	if (reason) {
 		reason->line = value->line;
 		reason->column = value->column;

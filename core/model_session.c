@@ -35,8 +35,8 @@ static int refuse_status(const enum session_status *before, enum session_status 
 		if (may_be(before, (enum session_status)i))
 			at += (size_t)snprintf(allowed + at, sizeof(allowed) - at, "%s%s", at ? ", " : "", session_status_name((enum session_status)i));
 	if (before)
-		(void)snprintf(text, sizeof(text), "\"%s\" cannot become \"%s\"; allowed now: %s", session_status_name(*before),
-			       session_status_name(status), allowed); /* fits */
+		(void)snprintf(text, sizeof(text), "\"%s\" cannot become \"%s\"; allowed now: %s", session_status_name(*before), session_status_name(status),
+			allowed); /* fits */
 	else
 		(void)snprintf(text, sizeof(text), "a new session cannot be \"%s\"; allowed: %s", session_status_name(status), allowed); /* fits */
 	return model_refuse_status(&session_ops, value, reason, text);
@@ -96,8 +96,8 @@ static bool put_owned(const void *owned, const struct model_field *f, const stru
 	return false;
 }
 
-int model_merge_session(const char *old, size_t old_len, const char *text, size_t len, const struct session_owned *owned, struct reason *reason,
-			struct buf *out)
+int model_merge_session(
+	const char *old, size_t old_len, const char *text, size_t len, const struct session_owned *owned, struct reason *reason, struct buf *out)
 {
 	return model_merge(&session_ops, &(struct model_text){old, old_len}, &(struct model_text){text, len}, owned, reason, out);
 }

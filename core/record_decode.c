@@ -24,9 +24,9 @@
 #include "util.h"
 
 #define KNOWN_FLAGS (RECORD_HAS_BASE_SHA | RECORD_BASE_SHA_OF_EVENT | RECORD_HAS_ROLLBACK)
-#define KNOWN_EVENT_BITS                                                                                       \
-	(EVENT_HAS_OLD_SHA | EVENT_HAS_NEW_SHA | EVENT_HAS_SIZE | RECORD_EVENT_OPERATION | RECORD_EVENT_PATH | \
-		RECORD_EVENT_SESSION | RECORD_EVENT_NEW_PATH | RECORD_EVENT_MORE | RECORD_EVENT_CUSTOM_TYPE)
+#define KNOWN_EVENT_BITS                                                                                                                                      \
+	(EVENT_HAS_OLD_SHA | EVENT_HAS_NEW_SHA | EVENT_HAS_SIZE | RECORD_EVENT_OPERATION | RECORD_EVENT_PATH | RECORD_EVENT_SESSION | RECORD_EVENT_NEW_PATH | \
+		RECORD_EVENT_MORE | RECORD_EVENT_CUSTOM_TYPE)
 #define KNOWN_ATTR_BITS (ATTR_MODE | ATTR_UID | ATTR_GID | ATTR_ATIME | ATTR_MTIME | ATTR_KEEP_CTIME)
 #define KNOWN_CONTENT_BITS (CONTENT_REPLACE | CONTENT_KEEP_MTIME)
 
@@ -255,8 +255,7 @@ static int header_check(const uint8_t *p, size_t len, struct header *ret)
 			return -EBADMSG;
 		h.over_count = (uint32_t)over;
 	}
-	if ((h.flags & RECORD_HAS_BASE_SHA && h.flags & RECORD_BASE_SHA_OF_EVENT) ||
-		(operation == OPERATION_ROLLBACK) != !!(h.flags & RECORD_HAS_ROLLBACK))
+	if ((h.flags & RECORD_HAS_BASE_SHA && h.flags & RECORD_BASE_SHA_OF_EVENT) || (operation == OPERATION_ROLLBACK) != !!(h.flags & RECORD_HAS_ROLLBACK))
 		return -EBADMSG;
 	*ret = h;
 	return 0;
@@ -264,9 +263,9 @@ static int header_check(const uint8_t *p, size_t len, struct header *ret)
 
 static size_t memory_bytes(const struct header *h)
 {
-	return sizeof(struct record) + (h->flags & RECORD_HAS_ROLLBACK ? sizeof(struct record_rollback) : 0) +
-	       (size_t)h->change_count * sizeof(struct change) + (size_t)h->event_count * sizeof(struct event) +
-	       (size_t)h->extent_count * sizeof(struct extent) + (size_t)h->over_count * 8 + h->meta_bytes + RECORD_SESSION_BYTES_MAX + 1;
+	return sizeof(struct record) + (h->flags & RECORD_HAS_ROLLBACK ? sizeof(struct record_rollback) : 0) + (size_t)h->change_count * sizeof(struct change) +
+	       (size_t)h->event_count * sizeof(struct event) + (size_t)h->extent_count * sizeof(struct extent) + (size_t)h->over_count * 8 + h->meta_bytes +
+	       RECORD_SESSION_BYTES_MAX + 1;
 }
 
 /* Deal out @memory among the parts (its order: top of this file). @r is at the header. */
@@ -296,8 +295,8 @@ static struct record *lay_out(void *memory, const struct header *h, struct reade
 	r->text = (char *)(over + h->over_count);
 	return rec;
 }
-_Static_assert(sizeof(struct record) % 8 == 0 && sizeof(struct record_rollback) % 8 == 0 &&
-		       sizeof(struct change) % 8 == 0 && sizeof(struct event) % 8 == 0 && sizeof(struct extent) % 8 == 0 && _Alignof(struct record) <= 8,
+_Static_assert(sizeof(struct record) % 8 == 0 && sizeof(struct record_rollback) % 8 == 0 && sizeof(struct change) % 8 == 0 && sizeof(struct event) % 8 == 0 &&
+		       sizeof(struct extent) % 8 == 0 && _Alignof(struct record) <= 8,
 	"the parts lie one behind the other");
 
 static void get_header(struct reader *r, const struct header *h, struct record *rec)
@@ -344,8 +343,7 @@ static int decode(struct reader *r, const struct header *h, struct record *rec)
 }
 
 /* @h has passed header_check(); @memory has memory_bytes() of it. */
-static int decode_into_memory(void *memory, const struct header *h, const uint8_t *payload, size_t len,
-	uint64_t position, uint64_t seq, struct record **ret)
+static int decode_into_memory(void *memory, const struct header *h, const uint8_t *payload, size_t len, uint64_t position, uint64_t seq, struct record **ret)
 {
 	struct reader r = {
 		.p = payload,
@@ -386,8 +384,7 @@ void record_free(struct record *r)
 	free(r); /* the beginning of the one piece of memory */
 }
 
-int record_decode_into(struct record_arena *a, const uint8_t *payload, size_t len, uint64_t position, uint64_t seq,
-	struct record **ret)
+int record_decode_into(struct record_arena *a, const uint8_t *payload, size_t len, uint64_t position, uint64_t seq, struct record **ret)
 {
 	struct header h;
 	int error = header_check(payload, len, &h);

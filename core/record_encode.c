@@ -112,8 +112,8 @@ void record_fix_positions(struct record *r, uint64_t blocks_position)
 
 static size_t event_bytes_max(const struct event *e)
 {
-	return EVENT_FIXED_BYTES_MAX + strlen(e->operation) + strlen(e->path) + strlen(e->session) +
-	       strlen(e->new_path) + strlen(e->more) + strlen(e->custom_type);
+	return EVENT_FIXED_BYTES_MAX + strlen(e->operation) + strlen(e->path) + strlen(e->session) + strlen(e->new_path) + strlen(e->more) +
+	       strlen(e->custom_type);
 }
 
 static size_t change_bytes_max(const struct change *c)
@@ -138,8 +138,7 @@ static size_t change_bytes_max(const struct change *c)
 
 static size_t meta_bytes_max(const struct record *r)
 {
-	size_t bytes = RECORD_HEADER_BYTES + SHA256_BYTES + 4 * 6 + strlen(r->actor.agent) + strlen(r->actor.session) +
-		       strlen(r->actor.comm) + strlen(r->path);
+	size_t bytes = RECORD_HEADER_BYTES + SHA256_BYTES + 4 * 6 + strlen(r->actor.agent) + strlen(r->actor.session) + strlen(r->actor.comm) + strlen(r->path);
 
 	if (r->drafts_over_count)
 		bytes += 8 + 8 * (size_t)r->drafts_over_count;
@@ -219,8 +218,7 @@ static void put_extents(struct writer *w, const struct extent *extents, uint32_t
 		const struct extent *e = &extents[i];
 
 		assert(e->len <= UINT64_MAX - e->file_offset);
-		assert(!e->position || (e->stored_len && e->stored_len <= e->raw_len && e->skip <= e->raw_len &&
-					       e->len <= e->raw_len - e->skip));
+		assert(!e->position || (e->stored_len && e->stored_len <= e->raw_len && e->skip <= e->raw_len && e->len <= e->raw_len - e->skip));
 		assert(!is_provisional(e->position) || position_offset(e->position) + e->stored_len <= w->blocks_len);
 		put64(w, e->file_offset);
 		put64(w, e->len);

@@ -17,7 +17,7 @@
 #include "model_schema.h"
 #include "upkeep.h"
 
-#define VERSIONS_MAX 256 /* of an agent's file, looked at for what it was before it became unhealthy */
+#define VERSIONS_MAX 256      /* of an agent's file, looked at for what it was before it became unhealthy */
 #define CHANGED_EVENTS_MAX 64 /* looked at, at the start, for a session's newest change */
 
 /* ---- one file ---- */
@@ -29,7 +29,7 @@ struct loaded {
 	struct session_fields session;
 	struct agent_fields agent;
 	uint64_t owned_hash;
-	enum agent_status was;		  /* what the agent is in memory */
+	enum agent_status was;            /* what the agent is in memory */
 	enum agent_status before_silence; /* of one that is found unhealthy; UNHEALTHY: not looked for */
 };
 

@@ -18,7 +18,7 @@
 /** An inode that means something: a directory (kind), or a file of the model (an agent's, or session.yaml). */
 struct place {
 	uint64_t ino;
-	enum place_kind kind; /**< PLACE_NONE: it is a file */
+	enum place_kind kind;    /**< PLACE_NONE: it is a file */
 	struct session *session; /**< NULL: of no session */
 	struct agent *agent;
 	const struct version *loaded; /**< files: the version whose text is in force */
@@ -47,8 +47,8 @@ struct registry_agent {
 struct registry_session {
 	struct session s;
 	struct registry *registry;
-	bool stale; /**< session.yaml may not say what the daemon knows: look at the next upkeep */
-	bool incomplete; /**< session.yaml lacks fields that upkeep gives their defaults */
+	bool stale;          /**< session.yaml may not say what the daemon knows: look at the next upkeep */
+	bool incomplete;     /**< session.yaml lacks fields that upkeep gives their defaults */
 	uint64_t owned_hash; /**< of the daemon's lists, as session.yaml has them */
 	UT_hash_handle hh;
 };
@@ -58,7 +58,7 @@ struct registry {
 	struct registry_session *sessions;
 	struct session *first, *last;
 	struct agent_id *agent_ids;
-	bool scanning;			 /**< at the start: nothing is new, and every name is looked at once */
+	bool scanning;                   /**< at the start: nothing is new, and every name is looked at once */
 	uint64_t pid_count, pid_changes; /**< atomic: read without the lock */
 	/** atomic: a bit is set for each file that is or was an agent's; read without the lock. For an agent_bit() a word and a bit of it */
 	uint64_t agent_bits[AGENT_BITS / 64];

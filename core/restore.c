@@ -47,7 +47,7 @@ static int not_found(const struct session *s, const char *name, struct reason *r
 	if (!shown)
 		return reason_set(reason, -ENOENT, "restore", "there is no checkpoint \"%.128s\": %s has none", name, s->id);
 	return reason_set(reason, -ENOENT, "restore", "there is no checkpoint \"%.128s\"; there are: %s%s", name, names.data ? names.data : "",
-			  shown < s->checkpoint_count ? ", …" : "");
+		shown < s->checkpoint_count ? ", …" : "");
 }
 
 static int find(struct restoring *r, const char *name, struct reason *reason)
@@ -77,7 +77,7 @@ static void add_recovered(struct restoring *r, struct txn *t, const struct resto
 {
 	txn_add_event(t, EVENT_SESSION_RECOVERED, t->path);
 	txn_event_more(t, "\"checkpoint_id\":\"%s\",\"files_restored\":%llu,\"files_removed\":%llu,\"pre_recovery\":\"%s\"", r->result->checkpoint,
-		       (unsigned long long)d->files_restored, (unsigned long long)d->files_removed, r->result->pre_recovery);
+		(unsigned long long)d->files_restored, (unsigned long long)d->files_removed, r->result->pre_recovery);
 }
 
 /* Lock held, but perhaps not all of the time. -EOVERFLOW: r->reserve has become what it needs; -EAGAIN also when there are facts to be found. */

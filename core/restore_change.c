@@ -66,8 +66,12 @@ static int xattr_change(void *arg, const char *name, size_t len)
 	(void)tree_xattr_get(w->from, name, len, &value, &value_len); /* it was just listed */
 	if (w->put ? there && other_len == value_len && !memcmp(other, value, value_len) : there)
 		return 0;
-	*restore_late_change(w->x) = (struct change){.type = CHANGE_XATTR, .ino = w->ino, .name = name, .name_len = (uint32_t)len,
-					     .value = w->put ? value : NULL, .value_len = w->put ? (uint32_t)value_len : 0};
+	*restore_late_change(w->x) = (struct change){.type = CHANGE_XATTR,
+		.ino = w->ino,
+		.name = name,
+		.name_len = (uint32_t)len,
+		.value = w->put ? value : NULL,
+		.value_len = w->put ? (uint32_t)value_len : 0};
 	return 0;
 }
 
@@ -198,8 +202,16 @@ uint64_t restore_add_create(struct restore_diff *x, const struct dentry *d, uint
 {
 	const struct node *n = d->node;
 	const struct version *v = tree_version_at(n, x->seq);
-	struct change c = {.type = CHANGE_CREATE, .ino = tree_take_ino(x->t->e->tree), .parent = parent, .name = d->name->text, .name_len = d->name->len,
-			   .mode = v->attrs->mode, .uid = v->attrs->uid, .gid = v->attrs->gid, .attr_mask = ATTR_MTIME, .mtime_ns = v->mtime_ns};
+	struct change c = {.type = CHANGE_CREATE,
+		.ino = tree_take_ino(x->t->e->tree),
+		.parent = parent,
+		.name = d->name->text,
+		.name_len = d->name->len,
+		.mode = v->attrs->mode,
+		.uid = v->attrs->uid,
+		.gid = v->attrs->gid,
+		.attr_mask = ATTR_MTIME,
+		.mtime_ns = v->mtime_ns};
 
 	if (v->attrs->atime_set) {
 		c.attr_mask |= ATTR_ATIME;

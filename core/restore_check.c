@@ -287,8 +287,7 @@ int restore_check(struct engine *e, const struct restore_roots *roots, uint64_t 
 	check_roots(&c);
 	for (size_t i = 0; i < c.count && !c.error; i++)
 		compare_dirs(&c, c.dirs[i]);
-	HASH_ITER(hh, c.twins, t, next)
-	{
+	HASH_ITER (hh, c.twins, t, next) {
 		HASH_DEL(c.twins, t);
 		free(t);
 	}

@@ -31,7 +31,7 @@
 /** A directory of the old view and the one that is or will be it. */
 struct place {
 	const struct node *then;
-	const struct node *now; /* NULL: it is made by this transaction */
+	const struct node *now;    /* NULL: it is made by this transaction */
 	const struct dentry *name; /* that it had then */
 	uint64_t ino;
 };

@@ -76,7 +76,7 @@ bool restore_differs(struct restore_diff *x, const struct version *v, const stru
 	const struct attrs *a = v->attrs, *b = w->attrs;
 
 	return v != w && (a->mode != b->mode || a->uid != b->uid || a->gid != b->gid || a->xattrs != b->xattrs || v->mtime_ns != w->mtime_ns ||
-			  atime_of(v) != atime_of(w) || !restore_is_same(x, v, w));
+				 atime_of(v) != atime_of(w) || !restore_is_same(x, v, w));
 }
 
 /* Must an inode of the old view (no directory) come back as another one? */

@@ -54,7 +54,7 @@ struct restore_diff {
 	size_t lost_count, lost_capacity;
 	/* its own */
 	struct restore_diff *next; /**< on engine.restoring; engine lock */
-	unsigned steps;		   /**< since the lock was taken */
+	unsigned steps;            /**< since the lock was taken */
 	const struct dentry **removals;
 	size_t removal_count, removal_capacity;
 	struct change *late; /* attributes and contents, once all names are right */
@@ -116,7 +116,7 @@ struct restore_fact {
 };
 struct restore_facts {
 	struct restore_fact *all; /**< by version */
-	bool hashed;		  /**< hashes are asked for once; who is still without one stays so */
+	bool hashed;              /**< hashes are asked for once; who is still without one stays so */
 };
 /** Ask for what the events of the difference tell and is not known. Lock held. 0: nothing is missing; -EAGAIN: to be found; -ENOMEM. */
 int restore_facts_ask(struct restore_facts *f, const struct restore_diff *d);

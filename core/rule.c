@@ -82,8 +82,7 @@ static int ask(const struct rule *rule, size_t bytes_max, const struct rule_inpu
 	if (bytes_max && bytes > bytes_max) {
 		if (!(rule->flags & RULE_FLAG_REFUSE_LARGE))
 			return 0;
-		return reason_set(reason, -EBADMSG, rule->name,
-			"%zu bytes; at most %zu can be checked (rule_bytes_max)", bytes, bytes_max);
+		return reason_set(reason, -EBADMSG, rule->name, "%zu bytes; at most %zu can be checked (rule_bytes_max)", bytes, bytes_max);
 	}
 	error = rule->check(input, reason);
 	if (error == -EBADMSG && reason) {

@@ -12,7 +12,7 @@
 
 #define SCRUB_FRAMES 256
 #define SCRUB_PAUSE_MS 10
-#define SCRUB_DAMAGE_MAX 1000 /* as with sentences, more say no more */
+#define SCRUB_DAMAGE_MAX 1000  /* as with sentences, more say no more */
 #define SCRUB_FREE_FRAMES 4096 /* a short history is looked over at once */
 
 struct scrub_run {
@@ -34,7 +34,7 @@ static void report_damaged(struct engine *e, uint64_t seq)
 	uint64_t position = e->txns[seq - 1].position;
 
 	engine_problem(e, "transaction %llu is damaged in journal segment %08x at offset %llu: its record cannot be read", (unsigned long long)seq,
-		       position_file(position), (unsigned long long)position_offset(position));
+		position_file(position), (unsigned long long)position_offset(position));
 	scrub_note(e, seq, seq);
 }
 

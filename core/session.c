@@ -54,8 +54,14 @@ static uint64_t add_create(struct skeleton *s, uint64_t parent, const char *name
 {
 	uint64_t ino = tree_take_ino(s->t->e->tree);
 
-	*txn_add_change(s->t) = (struct change){.type = CHANGE_CREATE, .ino = ino, .parent = parent, .name = name, .name_len = (uint32_t)strlen(name),
-						.mode = mode, .uid = s->uid, .gid = s->gid};
+	*txn_add_change(s->t) = (struct change){.type = CHANGE_CREATE,
+		.ino = ino,
+		.parent = parent,
+		.name = name,
+		.name_len = (uint32_t)strlen(name),
+		.mode = mode,
+		.uid = s->uid,
+		.gid = s->gid};
 	return ino;
 }
 
@@ -77,8 +83,8 @@ static void session_add_file(struct skeleton *s, struct birth *b)
 {
 	uint64_t ino = add_create(s, s->session_ino, "session.yaml", S_IFREG | (s->mode & 0666));
 
-	*txn_add_change(s->t) = (struct change){.type = CHANGE_CONTENT, .ino = ino, .content_flags = CONTENT_REPLACE, .size = b->text.len,
-						.extents = &b->text_block, .extent_count = 1};
+	*txn_add_change(s->t) = (struct change){
+		.type = CHANGE_CONTENT, .ino = ino, .content_flags = CONTENT_REPLACE, .size = b->text.len, .extents = &b->text_block, .extent_count = 1};
 }
 
 static void session_add_checkpoint(struct skeleton *s, const struct birth *b, const char *path)
@@ -89,8 +95,13 @@ static void session_add_checkpoint(struct skeleton *s, const struct birth *b, co
 	uint64_t bytes, events;
 
 	event_log_size(s->t->e->logs, &key, &bytes, &events); /* a session made anew under an id goes on with its log */
-	n.head = (struct checkpoint_head){.id = b->checkpoint, .session = b->id, .reason = REASON, .created_ns = b->now_ns, .session_file = &b->text_sha,
-					  .operation_count = 1, .event_count = events + 3};
+	n.head = (struct checkpoint_head){.id = b->checkpoint,
+		.session = b->id,
+		.reason = REASON,
+		.created_ns = b->now_ns,
+		.session_file = &b->text_sha,
+		.operation_count = 1,
+		.event_count = events + 3};
 	buf_printf(&own, "%s/checkpoints/%s", path, b->checkpoint);
 	n.path = txn_strdup(s->t, own.data ? own.data : "");
 	if (own.error)
@@ -120,8 +131,13 @@ static int session_stage(struct txn *t, struct node *dir, const char *path, uint
 static int birth_prepare_text(struct birth *b, struct record_blocks *blocks)
 {
 	char last[ACTOR_ID_BYTES + 4], points[ACTOR_ID_BYTES + 8];
-	struct session_owned owned = {.id = b->id, .created_ns = b->now_ns, .last_updated_ns = b->now_ns, .active_agents = "[]", .last_checkpoint = last,
-				      .last_backup = "null", .recovery_points = points};
+	struct session_owned owned = {.id = b->id,
+		.created_ns = b->now_ns,
+		.last_updated_ns = b->now_ns,
+		.active_agents = "[]",
+		.last_checkpoint = last,
+		.last_backup = "null",
+		.recovery_points = points};
 	int r;
 
 	(void)snprintf(last, sizeof(last), "\"%s\"", b->checkpoint);

@@ -39,8 +39,7 @@ static void put_points(const struct session *s, const char *added, const char *r
 		buf_append_str(last, "null");
 }
 
-int checkpoint_owned_fill(struct engine *e, const struct session *s, const char *added, const char *removed, int64_t now_ns,
-			  struct session_owned_text *ret)
+int checkpoint_owned_fill(struct engine *e, const struct session *s, const char *added, const char *removed, int64_t now_ns, struct session_owned_text *ret)
 {
 	struct session_owned_text own;
 	int r = session_owned_fill(e, s, now_ns, &own);
@@ -88,7 +87,7 @@ static void keep_sha(struct engine *e, struct session_edit *s)
 }
 
 int session_edit_prepare(struct engine *e, const char *session, const char *added, const char *removed, const char *status, struct record_blocks *blocks,
-			 struct session_edit *ret)
+	struct session_edit *ret)
 {
 	struct session_owned_text owned = {0};
 	cleanup_buf struct buf out = BUF_INIT;

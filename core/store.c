@@ -21,21 +21,20 @@
 #include "checksum.h"
 #include "journal_format.h"
 
-static const char readme_text[] =
-	"This directory is the store of a milestonefs file system\n"
-	"========================================================\n"
-	"\n"
-	"It holds every version of the files you see here while milestonefs is mounted\n"
-	"(milestonefs mount PROJECT). If you see this text instead of your files, it is\n"
-	"just not mounted at the moment. Nothing is lost.\n"
-	"\n"
-	"  see the files again    milestonefs mount PROJECT\n"
-	"  copy them out          milestonefs export PROJECT DIRECTORY\n"
-	"  check the store        milestonefs fsck PROJECT\n"
-	"\n"
-	"Please change nothing in here by hand: journal/ is the only copy of your history,\n"
-	"content/ holds its large files, drafts/ what was being written. index/ may be deleted.\n"
-	"To back the store up while it is not mounted, copy this directory as it is.\n";
+static const char readme_text[] = "This directory is the store of a milestonefs file system\n"
+				  "========================================================\n"
+				  "\n"
+				  "It holds every version of the files you see here while milestonefs is mounted\n"
+				  "(milestonefs mount PROJECT). If you see this text instead of your files, it is\n"
+				  "just not mounted at the moment. Nothing is lost.\n"
+				  "\n"
+				  "  see the files again    milestonefs mount PROJECT\n"
+				  "  copy them out          milestonefs export PROJECT DIRECTORY\n"
+				  "  check the store        milestonefs fsck PROJECT\n"
+				  "\n"
+				  "Please change nothing in here by hand: journal/ is the only copy of your history,\n"
+				  "content/ holds its large files, drafts/ what was being written. index/ may be deleted.\n"
+				  "To back the store up while it is not mounted, copy this directory as it is.\n";
 static const char gitignore_text[] = "*\n";
 
 static const char *const store_dirs[] = {"journal", "content", "drafts", "index"};
@@ -83,21 +82,17 @@ static int format_decode(struct store *s, const uint8_t *in, size_t len, struct 
 	uint64_t unknown;
 
 	if (len != FORMAT_BLOCK_BYTES || memcmp(in, FORMAT_MAGIC, sizeof(FORMAT_MAGIC)) != 0)
-		return reason_set(reason, -EBADMSG, "store",
-				  "The store's FORMAT file is not one of milestonefs; milestonefs fsck --repair makes it anew.");
+		return reason_set(reason, -EBADMSG, "store", "The store's FORMAT file is not one of milestonefs; milestonefs fsck --repair makes it anew.");
 	if (get_le64(in + FORMAT_OFFSET_CHECKSUM) != checksum_xxh3(in, FORMAT_OFFSET_CHECKSUM, 0))
-		return reason_set(reason, -EBADMSG, "store",
-				  "The store's FORMAT file is damaged (checksum); milestonefs fsck --repair makes it anew.");
+		return reason_set(reason, -EBADMSG, "store", "The store's FORMAT file is damaged (checksum); milestonefs fsck --repair makes it anew.");
 	s->version = get_le16(in + FORMAT_OFFSET_VERSION);
 	if (s->version == 0 || s->version > FORMAT_VERSION)
 		return reason_set(reason, -EPROTONOSUPPORT, "store",
-				  "The store has format version %u, this milestonefs knows up to %u; use a newer milestonefs.",
-				  (unsigned)s->version, FORMAT_VERSION);
+			"The store has format version %u, this milestonefs knows up to %u; use a newer milestonefs.", (unsigned)s->version, FORMAT_VERSION);
 	unknown = get_le64(in + FORMAT_OFFSET_INCOMPATIBLE) & ~FORMAT_INCOMPATIBLE_KNOWN;
 	if (unknown)
-		return reason_set(reason, -EPROTONOSUPPORT, "store",
-				  "The store uses incompatible features 0x%llx unknown here; use a newer milestonefs.",
-				  (unsigned long long)unknown);
+		return reason_set(reason, -EPROTONOSUPPORT, "store", "The store uses incompatible features 0x%llx unknown here; use a newer milestonefs.",
+			(unsigned long long)unknown);
 	memcpy(s->id, in + FORMAT_OFFSET_ID, sizeof(s->id));
 	s->seed = checksum_xxh3(s->id, sizeof(s->id), 0);
 	return 0;
@@ -110,8 +105,7 @@ static int format_load(struct store *s, struct reason *reason)
 	int r = env_read_file(s->env, "FORMAT", 16 * FORMAT_BLOCK_BYTES, &data, &len);
 
 	if (r == -EFBIG)
-		return reason_set(reason, -EBADMSG, "store",
-				  "The store's FORMAT file is too large to be one; milestonefs fsck --repair makes it anew.");
+		return reason_set(reason, -EBADMSG, "store", "The store's FORMAT file is too large to be one; milestonefs fsck --repair makes it anew.");
 	if (r < 0)
 		return reason_set(reason, r, "store", "Reading the store's FORMAT file failed: %s.", strerror(-r));
 	return format_decode(s, (const uint8_t *)data, len, reason);
@@ -142,8 +136,7 @@ static int lock_take(struct store *s, long pid, struct reason *reason)
 		env_close(s->env, fd);
 		if (r != -EAGAIN && r != -EWOULDBLOCK)
 			return reason_set(reason, r, "store", "Locking the store failed: %s.", strerror(-r));
-		return reason_set(reason, -EWOULDBLOCK, "store",
-				  "The store is in use by process %s; unmount it there or end that process.", text);
+		return reason_set(reason, -EWOULDBLOCK, "store", "The store is in use by process %s; unmount it there or end that process.", text);
 	}
 	(void)snprintf(text, sizeof(text), "%ld\n", pid);
 	r = env_pwrite(s->env, fd, text, strlen(text), 0); /* over the old number, so that no room is needed */
@@ -312,8 +305,7 @@ static int store_prepare(struct store *s, int flags, struct reason *reason)
 	for (size_t i = 0; i < ARRAY_SIZE(store_dirs); i++) {
 		r = env_mkdir(s->env, store_dirs[i]); /* index/ may have been deleted */
 		if (r < 0 && r != -EEXIST)
-			return reason_set(reason, r, "store", "Making the store's directory %s failed: %s.",
-					  store_dirs[i], strerror(-r));
+			return reason_set(reason, r, "store", "Making the store's directory %s failed: %s.", store_dirs[i], strerror(-r));
 	}
 	return 0;
 }

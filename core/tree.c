@@ -228,8 +228,7 @@ int tree_tombs_reserve(struct tree *t, size_t more)
 	return 0;
 }
 
-static struct dentry *live_find(
-	const struct tree *t, const struct node *parent, uint32_t hash, const char *name, size_t len)
+static struct dentry *live_find(const struct tree *t, const struct node *parent, uint32_t hash, const char *name, size_t len)
 {
 	struct dentry *d = t->live[entry_slot(parent, hash, t->live_slots)];
 
@@ -244,8 +243,7 @@ struct dentry *tree_live_find(const struct tree *t, const struct node *parent, c
 }
 
 /* The slot of a name's newest dead entry, or the empty one where it belongs. */
-static struct dentry **tomb_slot(
-	const struct tree *t, const struct node *parent, uint32_t hash, const char *name, size_t len)
+static struct dentry **tomb_slot(const struct tree *t, const struct node *parent, uint32_t hash, const char *name, size_t len)
 {
 	size_t at = entry_slot(parent, hash, t->tomb_slots);
 
@@ -356,8 +354,7 @@ void tree_entry_insert_dead(struct tree *t, struct dentry *d)
 	d->parent->dir->dead = d;
 }
 
-struct dentry *tree_entry_link(
-	struct tree *t, struct node *parent, struct node *n, const char *name, size_t len, uint64_t born)
+struct dentry *tree_entry_link(struct tree *t, struct node *parent, struct node *n, const char *name, size_t len, uint64_t born)
 {
 	struct dentry *d = pool_get(&t->dentries);
 	struct dentry *tomb = tree_tomb_find(t, parent, name, len);
@@ -415,13 +412,11 @@ void tree_dir_touch(struct node *dir, int64_t time_ns)
 
 static int tree_init_root(struct tree *t, uint32_t uid, uint32_t gid, int64_t now_ns)
 {
-	const struct change create = {
-		.type = CHANGE_CREATE, .ino = TREE_ROOT_INO, .mode = S_IFDIR | 0755, .uid = uid, .gid = gid};
+	const struct change create = {.type = CHANGE_CREATE, .ino = TREE_ROOT_INO, .mode = S_IFDIR | 0755, .uid = uid, .gid = gid};
 	struct node *root;
 
-	if (tree_live_reserve(t, 1) || tree_tombs_reserve(t, 1) || tree_attrs_reserve(t, 1) ||
-		tree_blobs_reserve(t, 1) || pool_reserve(&t->versions, 1) || pool_reserve(&t->directories, 1) ||
-		tree_node_reserve(t, TREE_ROOT_INO))
+	if (tree_live_reserve(t, 1) || tree_tombs_reserve(t, 1) || tree_attrs_reserve(t, 1) || tree_blobs_reserve(t, 1) || pool_reserve(&t->versions, 1) ||
+		pool_reserve(&t->directories, 1) || tree_node_reserve(t, TREE_ROOT_INO))
 		return -ENOMEM;
 	root = tree_node_slot(t, TREE_ROOT_INO);
 	root->ino = TREE_ROOT_INO;
@@ -489,8 +484,7 @@ void tree_free(struct tree *t)
 void tree_get_stats(const struct tree *t, struct tree_stats *ret)
 {
 	*ret = t->stats;
-	ret->total_bytes = sizeof(*t) + t->versions.total_bytes + t->dentries.total_bytes + t->directories.total_bytes +
-			   t->attrs.total_bytes + t->contents.total_bytes + t->text.total_bytes + t->node_bytes +
-			   t->content_bytes +
+	ret->total_bytes = sizeof(*t) + t->versions.total_bytes + t->dentries.total_bytes + t->directories.total_bytes + t->attrs.total_bytes +
+			   t->contents.total_bytes + t->text.total_bytes + t->node_bytes + t->content_bytes +
 			   (t->live_slots + t->tomb_slots + t->attrs_slots + t->blob_slots) * sizeof(void *);
 }

@@ -94,14 +94,11 @@ bool tree_create_fits(const struct change *c)
 {
 	mode_t type = c->mode & S_IFMT;
 
-	if (c->ino <= TREE_ROOT_INO || c->ino > TREE_INO_MAX || !tree_name_ok(c->name, c->name_len) ||
-		(c->mode & ~(uint32_t)(S_IFMT | 07777)))
+	if (c->ino <= TREE_ROOT_INO || c->ino > TREE_INO_MAX || !tree_name_ok(c->name, c->name_len) || (c->mode & ~(uint32_t)(S_IFMT | 07777)))
 		return false;
 	if (type == S_IFLNK)
-		return c->value && c->value_len && c->value_len <= TREE_SYMLINK_MAX &&
-		       !memchr(c->value, '\0', c->value_len);
-	return type == S_IFREG || type == S_IFDIR || type == S_IFIFO || type == S_IFSOCK || type == S_IFCHR ||
-	       type == S_IFBLK;
+		return c->value && c->value_len && c->value_len <= TREE_SYMLINK_MAX && !memchr(c->value, '\0', c->value_len);
+	return type == S_IFREG || type == S_IFDIR || type == S_IFIFO || type == S_IFSOCK || type == S_IFCHR || type == S_IFBLK;
 }
 
 static const char *symlink_new(struct tree *t, const struct change *c)

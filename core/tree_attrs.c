@@ -41,8 +41,8 @@ static uint64_t attrs_hash(const struct attrs *a)
 
 static bool attrs_equal(const struct attrs *a, const struct attrs *b)
 {
-	return a->mode == b->mode && a->uid == b->uid && a->gid == b->gid && a->atime_set == b->atime_set &&
-	       a->atime_ns == b->atime_ns && a->xattrs == b->xattrs;
+	return a->mode == b->mode && a->uid == b->uid && a->gid == b->gid && a->atime_set == b->atime_set && a->atime_ns == b->atime_ns &&
+	       a->xattrs == b->xattrs;
 }
 
 int tree_attrs_reserve(struct tree *t, size_t more)
@@ -135,8 +135,7 @@ static size_t blob_bytes(size_t len)
 
 size_t tree_xattr_bytes(size_t name_len, size_t value_len, size_t count)
 {
-	return blob_bytes(sizeof(uint16_t) + name_len + value_len) +
-	       blob_bytes(sizeof(struct xattrs) + (count + 1) * sizeof(void *));
+	return blob_bytes(sizeof(uint16_t) + name_len + value_len) + blob_bytes(sizeof(struct xattrs) + (count + 1) * sizeof(void *));
 }
 
 static struct blob *blob_new(struct tree *t, size_t len)
@@ -196,8 +195,7 @@ bool tree_xattr_fits(const struct change *c, const struct attrs *a)
 	return found;
 }
 
-const struct xattrs *tree_xattrs_with(
-	struct tree *t, const struct xattrs *x, const char *name, size_t name_len, const char *value, size_t value_len)
+const struct xattrs *tree_xattrs_with(struct tree *t, const struct xattrs *x, const char *name, size_t name_len, const char *value, size_t value_len)
 {
 	const struct blob *item = NULL;
 	size_t count = xattrs_count(x), at, n;

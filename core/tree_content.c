@@ -61,8 +61,7 @@ int tree_content_reserve(struct tree *t, struct content *c, size_t extents)
 
 	if (extents > UINT32_MAX - c->count)
 		return -ENOMEM;
-	if (array_reserve(&c->log, &c->capacity, c->count + extents, sizeof(*c->log)) ||
-		extent_map_reserve(&c->map, extents)) {
+	if (array_reserve(&c->log, &c->capacity, c->count + extents, sizeof(*c->log)) || extent_map_reserve(&c->map, extents)) {
 		t->content_bytes += (c->capacity + c->map.capacity - before) * sizeof(struct extent);
 		return -ENOMEM;
 	}

@@ -116,8 +116,7 @@ int tree_tombs_reserve(struct tree *t, size_t more);
 struct dentry *tree_live_find(const struct tree *t, const struct node *parent, const char *name, size_t len);
 struct dentry *tree_tomb_find(const struct tree *t, const struct node *parent, const char *name, size_t len);
 /* A new live entry at the end of the directory; its text is shared with earlier ones of the same name. Updates nlink and stats. */
-struct dentry *tree_entry_link(
-	struct tree *t, struct node *parent, struct node *n, const char *name, size_t len, uint64_t born);
+struct dentry *tree_entry_link(struct tree *t, struct node *parent, struct node *n, const char *name, size_t len, uint64_t born);
 /* The entry leaves the live view; one that no view saw leaves the history too. Updates nlink and stats. */
 void tree_entry_unlink(struct tree *t, struct dentry *d, uint64_t died);
 /* A newborn's entry becomes real: last in its directory, as if it had been made now. */
@@ -137,8 +136,7 @@ const struct attrs *tree_attrs_intern(struct tree *t, const struct attrs *want);
 size_t tree_xattr_bytes(size_t name_len, size_t value_len, size_t count);
 bool tree_xattr_fits(const struct change *c, const struct attrs *a);
 /* The set with @name set to @value, or without it when @value is NULL. */
-const struct xattrs *tree_xattrs_with(
-	struct tree *t, const struct xattrs *x, const char *name, size_t name_len, const char *value, size_t value_len);
+const struct xattrs *tree_xattrs_with(struct tree *t, const struct xattrs *x, const char *name, size_t name_len, const char *value, size_t value_len);
 static inline size_t xattrs_count(const struct xattrs *x)
 {
 	return x ? x->count : 0;

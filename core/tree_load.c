@@ -87,8 +87,7 @@ static int load_xattrs(struct loader *l, struct attrs *a)
 		c.value = (const char *)get_bytes(in, c.value_len);
 		if (in->bad || !tree_xattr_fits(&c, a))
 			return -EBADMSG;
-		if (bump_reserve(&l->tree->text, tree_xattr_bytes(c.name_len, c.value_len, i)) ||
-			tree_blobs_reserve(l->tree, 2))
+		if (bump_reserve(&l->tree->text, tree_xattr_bytes(c.name_len, c.value_len, i)) || tree_blobs_reserve(l->tree, 2))
 			return -ENOMEM;
 		a->xattrs = tree_xattrs_with(l->tree, a->xattrs, c.name, c.name_len, c.value, c.value_len);
 	}
@@ -143,8 +142,7 @@ static int load_log(struct loader *l, struct version *v, bool is_new)
 		return -ENOMEM;
 	for (uint32_t i = had; i < count; i++) {
 		const uint8_t *b = get_bytes(in, TREE_DUMP_EXTENT_BYTES);
-		struct extent e = {get_le64(b), get_le64(b + 8), get_le64(b + 16), get_le32(b + 24), get_le32(b + 28),
-			get_le32(b + 32)};
+		struct extent e = {get_le64(b), get_le64(b + 8), get_le64(b + 16), get_le32(b + 24), get_le32(b + 28), get_le32(b + 32)};
 
 		if (!tree_extent_ok(&e, INT64_MAX))
 			return -EBADMSG;
@@ -191,9 +189,7 @@ static int load_version(struct loader *l, struct node *n, mode_t type)
 		return flags & TREE_DUMP_BLOCK ? -EBADMSG : load_log(l, v, flags & TREE_DUMP_NEW_LOG);
 	v->position = get_u64(in);
 	v->stored_len = get_u32(in);
-	return in->bad || !v->position || !v->size || !v->stored_len || v->stored_len > v->size || v->size > UINT32_MAX
-		       ? -EBADMSG
-		       : 0;
+	return in->bad || !v->position || !v->size || !v->stored_len || v->stored_len > v->size || v->size > UINT32_MAX ? -EBADMSG : 0;
 }
 
 /* ---- names ---- */
@@ -214,8 +210,7 @@ static int load_name(struct loader *l, struct node *n, struct dentry ***tail, ui
 	d->died = get_le64(b + 16);
 	d->order = get_le32(b + 24);
 	d->node = n;
-	if (d->born > l->seq || d->born > *newer_born || d->died <= d->born ||
-		(d->died > l->seq && d->died != SEQ_NEVER))
+	if (d->born > l->seq || d->born > *newer_born || d->died <= d->born || (d->died > l->seq && d->died != SEQ_NEVER))
 		return -EBADMSG;
 	if (node_is_dir(n) && *newer_born != SEQ_NEVER && d->died > *newer_born)
 		return -EBADMSG; /* a directory with two names at once */
@@ -391,8 +386,7 @@ static int load_node(struct loader *l, uint64_t ino)
 	struct node *n;
 	int r;
 
-	if (l->in.bad || !versions || versions > l->in.left / TREE_DUMP_VERSION_BYTES_MIN ||
-		(ino == TREE_ROOT_INO && type != S_IFDIR))
+	if (l->in.bad || !versions || versions > l->in.left / TREE_DUMP_VERSION_BYTES_MIN || (ino == TREE_ROOT_INO && type != S_IFDIR))
 		return -EBADMSG;
 	if (tree_node_reserve(t, ino) || pool_reserve(&t->versions, versions))
 		return -ENOMEM;
@@ -415,8 +409,8 @@ static int load_header(struct loader *l)
 	uint64_t next_ino = get_le64(b + 16);
 
 	l->seq = get_le64(b + 8);
-	if (l->in.bad || get_le32(b) != TREE_DUMP_MAGIC || get_le32(b + 4) != TREE_DUMP_FORMAT ||
-		l->seq >= SEQ_NEWBORN || next_ino <= TREE_ROOT_INO || next_ino > TREE_INO_MAX + 1)
+	if (l->in.bad || get_le32(b) != TREE_DUMP_MAGIC || get_le32(b + 4) != TREE_DUMP_FORMAT || l->seq >= SEQ_NEWBORN || next_ino <= TREE_ROOT_INO ||
+		next_ino > TREE_INO_MAX + 1)
 		return -EBADMSG;
 	l->tree->last_seq = l->seq;
 	l->tree->next_ino = next_ino;
@@ -434,8 +428,7 @@ int tree_load(struct tree *t, const uint8_t *data, size_t len)
 		ino = get_u64(&l.in);
 		if (!ino)
 			break;
-		r = ino <= last || ino >= t->next_ino || (!last && ino != TREE_ROOT_INO) ? -EBADMSG
-											 : load_node(&l, ino);
+		r = ino <= last || ino >= t->next_ino || (!last && ino != TREE_ROOT_INO) ? -EBADMSG : load_node(&l, ino);
 		last = ino;
 	}
 	if (!r && (l.in.bad || l.in.left || !last))

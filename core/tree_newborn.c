@@ -13,8 +13,7 @@
 
 static int place_check(const struct tree *t, const struct node *parent, const char *name, size_t len)
 {
-	if (!parent || (parent->flags & NODE_NEWBORN) || !node_is_dir(parent) || !node_is_linked(parent) ||
-		!tree_name_ok(name, len))
+	if (!parent || (parent->flags & NODE_NEWBORN) || !node_is_dir(parent) || !node_is_linked(parent) || !tree_name_ok(name, len))
 		return -EIO;
 	return tree_live_find(t, parent, name, len) ? -EEXIST : 0;
 }
@@ -54,8 +53,7 @@ int tree_newborn_change(struct tree *t, struct node *n, int64_t time_ns, const s
 	if (c->type == CHANGE_XATTR) {
 		if (!tree_xattr_fits(c, v->attrs))
 			return -EIO;
-		if (c->value && xattrs_count(v->attrs->xattrs) >= TREE_NEWBORN_CHANGES - 1 &&
-			tree_xattr_get(v->attrs, c->name, c->name_len, &value, &len))
+		if (c->value && xattrs_count(v->attrs->xattrs) >= TREE_NEWBORN_CHANGES - 1 && tree_xattr_get(v->attrs, c->name, c->name_len, &value, &len))
 			return -ENOSPC;
 	} else if (c->type != CHANGE_ATTR) {
 		return -EIO;

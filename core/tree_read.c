@@ -102,8 +102,7 @@ static uint64_t data_bytes(const struct version *v)
 	return v->log_count == v->content->count ? v->content->map.data_bytes : v->size;
 }
 
-int tree_attr_at(
-	const struct tree *t, const struct node *node, uint64_t seq, int64_t seq_time_ns, struct tree_attr *ret)
+int tree_attr_at(const struct tree *t, const struct node *node, uint64_t seq, int64_t seq_time_ns, struct tree_attr *ret)
 {
 	const struct version *v = tree_version_at(node, seq);
 	mode_t type;
@@ -312,8 +311,8 @@ static int fill_scratch(const struct version *v, struct version_extents *scratch
 	return 0;
 }
 
-ssize_t tree_extents(const struct version *v, struct version_extents *scratch, uint64_t offset, uint64_t len,
-	struct extent *out, size_t max, uint64_t *ret_covered)
+ssize_t tree_extents(
+	const struct version *v, struct version_extents *scratch, uint64_t offset, uint64_t len, struct extent *out, size_t max, uint64_t *ret_covered)
 {
 	uint64_t end = len > EXTENT_TO_END - offset ? EXTENT_TO_END : offset + len;
 	uint64_t asked = offset < v->size ? MIN(end, v->size) - offset : 0;
@@ -366,11 +365,10 @@ bool tree_version_extends(const struct version *older, const struct version *new
 		return !older->log_count && !older->position && !newer->position;
 	c = newer->content;
 	if (older->log_count)
-		return older->content == c && older->log_count <= newer->log_count &&
-		       log_only_appends(c, older->log_count, newer->log_count, size);
+		return older->content == c && older->log_count <= newer->log_count && log_only_appends(c, older->log_count, newer->log_count, size);
 	if (!older->position) /* zeros, and @newer need not descend from it */
 		return log_lies_behind(c, 0, newer->log_count, size);
 	block = tree_inline_extent(older);
-	return c->log[0].position == block.position && c->log[0].len == block.len && !c->log[0].file_offset &&
-	       !c->log[0].skip && log_only_appends(c, 1, newer->log_count, size);
+	return c->log[0].position == block.position && c->log[0].len == block.len && !c->log[0].file_offset && !c->log[0].skip &&
+	       log_only_appends(c, 1, newer->log_count, size);
 }

@@ -180,8 +180,7 @@ static int reserve_contents(struct tree *t, const struct change *changes, size_t
 			goto out;
 		s->content = s->fresh || !has_log ? tree_content_new(t) : NULL;
 		t->spares[kept++] = *s;
-		if (t->spares[kept - 1].content &&
-			(r = tree_content_reserve(t, t->spares[kept - 1].content, s->extents)))
+		if (t->spares[kept - 1].content && (r = tree_content_reserve(t, t->spares[kept - 1].content, s->extents)))
 			goto out;
 	}
 out:
@@ -200,9 +199,8 @@ int tree_reserve(struct tree *t, const struct change *changes, size_t count)
 	for (size_t i = 0; i < count; i++)
 		if (demand_change(t, &d, &changes[i]))
 			goto fail;
-	if (pool_reserve(&t->versions, d.versions) || pool_reserve(&t->dentries, d.dentries) ||
-		pool_reserve(&t->directories, d.directories) || bump_reserve(&t->text, d.text_bytes) ||
-		tree_live_reserve(t, d.dentries) || tree_tombs_reserve(t, d.dead) || tree_attrs_reserve(t, d.attrs) ||
+	if (pool_reserve(&t->versions, d.versions) || pool_reserve(&t->dentries, d.dentries) || pool_reserve(&t->directories, d.directories) ||
+		bump_reserve(&t->text, d.text_bytes) || tree_live_reserve(t, d.dentries) || tree_tombs_reserve(t, d.dead) || tree_attrs_reserve(t, d.attrs) ||
 		tree_blobs_reserve(t, d.blobs))
 		goto fail;
 	note_relinks(t, changes, count);

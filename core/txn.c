@@ -26,8 +26,7 @@ int engine_check_writable(struct engine *e, struct request *q)
 	if (e->options.read_only)
 		return reason_set(&q->reason, -EROFS, "mount", "the store is open read-only");
 	if (journal_error(e->journal))
-		return reason_set(&q->reason, -EROFS, "journal",
-				  "the journal could not be written: read-only until the mount is restarted");
+		return reason_set(&q->reason, -EROFS, "journal", "the journal could not be written: read-only until the mount is restarted");
 	return 0;
 }
 

@@ -16,11 +16,11 @@ struct agent_work {
 	uint64_t ino;
 	enum agent_status from;
 	struct verdict verdict;
-	bool changes;		 /**< status or presence: an event */
+	bool changes;            /**< status or presence: an event */
 	bool writes, unwritable; /**< its file is to be edited; it cannot be */
-	bool fills;		 /**< its file lacks fields, which get their defaults */
-	bool pending;		 /**< there is something to write but these */
-	bool lived;		 /**< a sign of life is to be written */
+	bool fills;              /**< its file lacks fields, which get their defaults */
+	bool pending;            /**< there is something to write but these */
+	bool lived;              /**< a sign of life is to be written */
 	int64_t heartbeat_ns, registered_ns;
 	uint64_t operations, errors;
 	struct file_edit edit; /**< base NULL: none */
@@ -31,7 +31,7 @@ struct session_work {
 	uint64_t file_ino;
 	size_t first, count; /**< its agents */
 	bool lists, times;   /**< session.yaml's lists may be other than they should be; its last_updated is */
-	bool fills;	     /**< as of agents */
+	bool fills;          /**< as of agents */
 	bool unwritable;
 	uint64_t owned_hash; /**< of the lists as they will be */
 	struct session_owned_text owned;
@@ -42,7 +42,7 @@ struct session_work {
 struct batch {
 	struct engine *e;
 	int64_t now_ns, time_ns; /**< monotonic, wall clock */
-	uint64_t files;		 /**< pending heartbeats, counts and times are due: number of this pass over them; 0: they are not */
+	uint64_t files;          /**< pending heartbeats, counts and times are due: number of this pass over them; 0: they are not */
 	bool ends;
 	size_t agents_max;
 	struct agent_work *agents;

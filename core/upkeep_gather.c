@@ -56,9 +56,18 @@ static bool gather_agent(struct batch *b, struct agent *a, const struct judging 
 		return false;
 	}
 	w = &b->agents[b->agent_count++];
-	*w = (struct agent_work){.ino = a->ino, .from = a->fields.status, .verdict = v, .changes = changes, .writes = !v.leaves,
-				 .fills = fills, .pending = pending, .lived = a->dirty, .heartbeat_ns = a->heartbeat_ns,
-				 .registered_ns = registered_at(b->e, a), .operations = a->operations_added, .errors = a->errors_added};
+	*w = (struct agent_work){.ino = a->ino,
+		.from = a->fields.status,
+		.verdict = v,
+		.changes = changes,
+		.writes = !v.leaves,
+		.fills = fills,
+		.pending = pending,
+		.lived = a->dirty,
+		.heartbeat_ns = a->heartbeat_ns,
+		.registered_ns = registered_at(b->e, a),
+		.operations = a->operations_added,
+		.errors = a->errors_added};
 	memcpy(w->id, a->id, sizeof(w->id));
 	return true;
 }

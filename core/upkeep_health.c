@@ -121,15 +121,25 @@ int monitor_line_add(const struct monitor_line *l, struct txn *t)
 		return -EAGAIN;
 	if (!l->base) {
 		ino = tree_take_ino(t->e->tree);
-		*txn_add_change(t) = (struct change){.type = CHANGE_CREATE, .ino = ino, .parent = l->dir_ino, .name = MONITOR_FILE,
-						     .name_len = (uint32_t)strlen(MONITOR_FILE), .mode = S_IFREG | 0644, .uid = l->uid, .gid = l->gid};
+		*txn_add_change(t) = (struct change){.type = CHANGE_CREATE,
+			.ino = ino,
+			.parent = l->dir_ino,
+			.name = MONITOR_FILE,
+			.name_len = (uint32_t)strlen(MONITOR_FILE),
+			.mode = S_IFREG | 0644,
+			.uid = l->uid,
+			.gid = l->gid};
 	}
 	x = txn_alloc(t, sizeof(*x));
 	if (!x)
 		return -ENOMEM;
 	*x = l->extent;
-	*txn_add_change(t) = (struct change){.type = CHANGE_CONTENT, .ino = ino, .content_flags = l->replaces ? CONTENT_REPLACE : 0,
-					     .size = x->file_offset + x->len, .extents = x, .extent_count = 1};
+	*txn_add_change(t) = (struct change){.type = CHANGE_CONTENT,
+		.ino = ino,
+		.content_flags = l->replaces ? CONTENT_REPLACE : 0,
+		.size = x->file_offset + x->len,
+		.extents = x,
+		.extent_count = 1};
 	return 0;
 }
 

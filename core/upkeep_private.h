@@ -28,11 +28,11 @@ struct upkeep {
 	void (*wake)(void *arg); /**< atomic; with wake_arg set before it */
 	void *wake_arg;
 	/* engine lock */
-	int64_t files_due_ns; /**< monotonic: pending heartbeats, counts and times go into files then; 0: there are none */
-	uint64_t files_passes; /**< how often they were */
-	bool no_room;	      /**< upkeep's own, like the next: somebody was refused room since all was due */
-	int64_t room_look_ns; /**< monotonic: not before then */
-	bool ends;	      /**< the mount ends: whatever is pending is due */
+	int64_t files_due_ns;           /**< monotonic: pending heartbeats, counts and times go into files then; 0: there are none */
+	uint64_t files_passes;          /**< how often they were */
+	bool no_room;                   /**< upkeep's own, like the next: somebody was refused room since all was due */
+	int64_t room_look_ns;           /**< monotonic: not before then */
+	bool ends;                      /**< the mount ends: whatever is pending is due */
 	struct watched_pid *agent_pids; /**< what agents added to these */
 	size_t agent_pid_count;
 	bool pids_missed; /**< there was no memory for those that matter now */
@@ -64,10 +64,10 @@ struct verdict {
 	char reason[80];
 };
 struct judging {
-	int64_t now_ns;	     /**< monotonic */
+	int64_t now_ns;      /**< monotonic */
 	int64_t interval_ns; /**< the session's heartbeat_interval */
-	bool silence;	     /**< it is time to ask who is silent */
-	bool ends;	     /**< the mount ends: who is away stays away */
+	bool silence;        /**< it is time to ask who is silent */
+	bool ends;           /**< the mount ends: who is away stays away */
 };
 /** False: it stays as it is (to is its status). */
 bool agent_judge(const struct agent *a, const struct judging *j, struct verdict *ret);
@@ -81,7 +81,7 @@ bool agent_is_watched(const struct agent *a);
 /** One line of a session's monitor.jsonl. */
 struct monitor_line {
 	bool due;
-	uint64_t dir_ino;	    /**< agents/.health; 0: missing, no line is written */
+	uint64_t dir_ino;           /**< agents/.health; 0: missing, no line is written */
 	const struct version *base; /**< of the file; NULL: it is to be made */
 	uint64_t ino;
 	uint32_t uid, gid;

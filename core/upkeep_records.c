@@ -42,8 +42,14 @@ static int edit_prepare(struct batch *b, uint64_t ino, const struct version *bas
 
 static int prepare_agent(struct batch *b, const char *session, struct agent_work *w)
 {
-	struct agent_owned owned = {.id = w->id, .session_id = session, .registered_ns = w->registered_ns, .last_updated_ns = b->time_ns,
-				    .heartbeat_ns = w->heartbeat_ns, .operations_added = w->operations, .errors_added = w->errors, .fill = w->fills};
+	struct agent_owned owned = {.id = w->id,
+		.session_id = session,
+		.registered_ns = w->registered_ns,
+		.last_updated_ns = b->time_ns,
+		.heartbeat_ns = w->heartbeat_ns,
+		.operations_added = w->operations,
+		.errors_added = w->errors,
+		.fill = w->fills};
 	const char *status = w->verdict.to != w->from ? agent_status_name(w->verdict.to) : "";
 	cleanup_buf struct buf out = BUF_INIT;
 	cleanup_free char *text = NULL;
@@ -186,7 +192,8 @@ static int add_agent(struct txn *t, const char *session, const struct agent_work
 	int r = w->edit.base ? file_edit_add(&w->edit, t) : 0;
 
 	if (!r && w->edit.base && w->lived && w->heartbeat_ns > w->edit.base->mtime_ns)
-		*txn_add_change(t) = (struct change){.type = CHANGE_ATTR, .ino = w->ino, .attr_mask = ATTR_MTIME | ATTR_KEEP_CTIME, .mtime_ns = w->heartbeat_ns};
+		*txn_add_change(t) =
+			(struct change){.type = CHANGE_ATTR, .ino = w->ino, .attr_mask = ATTR_MTIME | ATTR_KEEP_CTIME, .mtime_ns = w->heartbeat_ns};
 	if (!r && w->changes)
 		add_agent_event(t, session, w);
 	return r;

@@ -95,9 +95,9 @@ void time_format(int64_t time_ns, char out[TIME_TEXT_BYTES])
 	time_t s = time_split(time_ns, &ns);
 
 	gmtime_r(&s, &tm); /* cannot fail: int64_t nanoseconds are the years 1677 to 2262 */
-	snprintf(out, TIME_TEXT_BYTES, "%04u-%02u-%02uT%02u:%02u:%02u.%06uZ", (unsigned)(tm.tm_year + 1900) % 10000u,
-		 (unsigned)(tm.tm_mon + 1) % 100u, (unsigned)tm.tm_mday % 100u, (unsigned)tm.tm_hour % 100u,
-		 (unsigned)tm.tm_min % 100u, (unsigned)tm.tm_sec % 100u, (unsigned)(ns / 1000) % 1000000u);
+	snprintf(out, TIME_TEXT_BYTES, "%04u-%02u-%02uT%02u:%02u:%02u.%06uZ", (unsigned)(tm.tm_year + 1900) % 10000u, (unsigned)(tm.tm_mon + 1) % 100u,
+		(unsigned)tm.tm_mday % 100u, (unsigned)tm.tm_hour % 100u, (unsigned)tm.tm_min % 100u, (unsigned)tm.tm_sec % 100u,
+		(unsigned)(ns / 1000) % 1000000u);
 }
 
 void time_format_stamp(int64_t time_ns, char out[TIME_TEXT_BYTES])
@@ -230,8 +230,7 @@ int time_parse(const char *text, int64_t *ret_time_ns)
 		if (!take_char(&p, "Tt ") || take_time(&p, &tm, &ns) || take_zone(&p, &offset_s) || *p)
 			return -EINVAL;
 	}
-	if (__builtin_mul_overflow((int64_t)timegm(&tm) - offset_s, NS_PER_S, &time_ns) ||
-	    __builtin_add_overflow(time_ns, (int64_t)ns, &time_ns))
+	if (__builtin_mul_overflow((int64_t)timegm(&tm) - offset_s, NS_PER_S, &time_ns) || __builtin_add_overflow(time_ns, (int64_t)ns, &time_ns))
 		return -EINVAL;
 	*ret_time_ns = time_ns;
 	return 0;
@@ -247,8 +246,7 @@ int parse_u64(const char *text, uint64_t *ret_value)
 	for (const char *p = text; *p; p++) {
 		if (*p < '0' || *p > '9')
 			return -EINVAL;
-		if (__builtin_mul_overflow(value, 10u, &value) ||
-		    __builtin_add_overflow(value, (uint64_t)(*p - '0'), &value))
+		if (__builtin_mul_overflow(value, 10u, &value) || __builtin_add_overflow(value, (uint64_t)(*p - '0'), &value))
 			overflow = true; /* go on: what is no number is -EINVAL however long */
 	}
 	if (overflow)

@@ -38,8 +38,7 @@ static size_t count_names(const char *path)
 
 static bool is_one_line(const char *value)
 {
-	return !value[strcspn(value, "\r\n")] && !strstr(value, "\xc2\x85") && !strstr(value, "\xe2\x80\xa8") &&
-	       !strstr(value, "\xe2\x80\xa9");
+	return !value[strcspn(value, "\r\n")] && !strstr(value, "\xc2\x85") && !strstr(value, "\xe2\x80\xa8") && !strstr(value, "\xe2\x80\xa9");
 }
 
 static int parse_within(const char *before, const char *value, const char *after, struct doc **ret)
@@ -76,8 +75,7 @@ static int parse_value(const char *value, struct doc **ret)
 	if (!error) {
 		flow_item = doc_root(flow)->child;
 		block_item = doc_get(doc_root(block), "k");
-		if (!flow_item || flow_item->next || !block_item || block_item->next ||
-			!yaml_nodes_equal(flow_item, block_item))
+		if (!flow_item || flow_item->next || !block_item || block_item->next || !yaml_nodes_equal(flow_item, block_item))
 			error = -EINVAL;
 	}
 	doc_free(block);
@@ -139,8 +137,7 @@ static int plan_edit(struct edit_run *run, struct yaml_plan *plan, size_t first)
 	size_t i = run->next;
 	/* a reason is said of the text as it was before this call, if it can be */
 	struct reason *reason = run->refused == i + 1 ? NULL : run->reason;
-	int error = yaml_plan_add(
-		plan, run->edits + first, i - first, &run->edits[i], doc_root(run->values[i])->child, reason);
+	int error = yaml_plan_add(plan, run->edits + first, i - first, &run->edits[i], doc_root(run->values[i])->child, reason);
 
 	if (error == -EBADMSG)
 		run->refused = i + 1;
@@ -265,8 +262,7 @@ static int run_rounds(struct edit_run *run, const char *text, size_t len, struct
 	return out->error;
 }
 
-int yaml_edit(const char *text, size_t len, const struct yaml_edit *edits, size_t count, struct reason *reason,
-	struct buf *out)
+int yaml_edit(const char *text, size_t len, const struct yaml_edit *edits, size_t count, struct reason *reason, struct buf *out)
 {
 	struct edit_run run = {.edits = edits, .count = count, .reason = reason};
 	int error = 0;

@@ -16,8 +16,7 @@
 
 static int by_address(const void *a, const void *b)
 {
-	uintptr_t x = (uintptr_t)((const struct alias_target *)a)->node,
-		  y = (uintptr_t)((const struct alias_target *)b)->node;
+	uintptr_t x = (uintptr_t)((const struct alias_target *)a)->node, y = (uintptr_t)((const struct alias_target *)b)->node;
 
 	return (x > y) - (x < y);
 }
@@ -102,16 +101,14 @@ bool yaml_aliases_reach_into(struct alias_targets *a, const struct doc_node *roo
 
 bool yaml_key_is(const struct doc_node *key, const char *name, size_t len)
 {
-	return key->type != DOC_SEQUENCE && key->type != DOC_MAPPING && key->text_len == len &&
-	       !memcmp(key->text, name, len);
+	return key->type != DOC_SEQUENCE && key->type != DOC_MAPPING && key->text_len == len && !memcmp(key->text, name, len);
 }
 
 static bool same_leaf(const struct doc_node *a, const struct doc_node *b)
 {
 	if (a->type != b->type || a->boolean != b->boolean)
 		return false;
-	return a->type == DOC_NULL || a->type == DOC_BOOL ||
-	       (a->text_len == b->text_len && !memcmp(a->text, b->text, a->text_len));
+	return a->type == DOC_NULL || a->type == DOC_BOOL || (a->text_len == b->text_len && !memcmp(a->text, b->text, a->text_len));
 }
 
 bool yaml_nodes_equal(const struct doc_node *a, const struct doc_node *b)
@@ -146,8 +143,7 @@ static const struct doc_node *members_hold(const struct new_member *m, const str
 static bool holds(struct yaml_plan *p, const struct doc_node *was, const struct doc_node *now);
 
 /* The children of @was and the new members, in their order. */
-static bool children_hold(
-	struct yaml_plan *p, const struct doc_node *was, const struct doc_node *now, const struct change *change)
+static bool children_hold(struct yaml_plan *p, const struct doc_node *was, const struct doc_node *now, const struct change *change)
 {
 	bool held = true, before_last = change && change->before_last;
 
@@ -182,8 +178,7 @@ static bool holds(struct yaml_plan *p, const struct doc_node *was, const struct 
 
 static bool same_rest(const struct yaml_spans *was, const struct yaml_spans *now)
 {
-	return was->rest == now->rest &&
-	       !memcmp(was->text + was->len - was->rest, now->text + now->len - now->rest, now->rest);
+	return was->rest == now->rest && !memcmp(was->text + was->len - was->rest, now->text + now->len - now->rest, now->rest);
 }
 
 bool yaml_plan_holds(struct yaml_plan *p, const struct doc_node *now, const struct yaml_spans *spans)

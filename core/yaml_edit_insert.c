@@ -159,8 +159,7 @@ static void extend_block(struct yaml_splices *s, const struct change *c)
 
 	put_block(&lines, c->members, style_in(s, c->span));
 	if (c->before_last)
-		splice_buf(
-			s, yaml_line_start(spans, spans->items[spans->items[map->last].key].start), c->depth, &lines);
+		splice_buf(s, yaml_line_start(spans, spans->items[spans->items[map->last].key].start), c->depth, &lines);
 	else
 		insert_lines(s, map->end, c->depth, &lines);
 	buf_release(&lines);
@@ -193,8 +192,7 @@ static bool null_has_line(const struct yaml_spans *s, const struct span *v, uint
 	uint32_t behind = yaml_skip_blanks(s, v->end);
 
 	*ret_line = yaml_line_start(s, v->content);
-	return v->shape != SPAN_EMPTY && yaml_skip_blanks(s, *ret_line) == v->content &&
-	       (behind == s->len || yaml_break_at(s, behind));
+	return v->shape != SPAN_EMPTY && yaml_skip_blanks(s, *ret_line) == v->content && (behind == s->len || yaml_break_at(s, behind));
 }
 
 /*
@@ -298,8 +296,7 @@ static bool has_own_line(const struct yaml_spans *s, const struct span *key, uin
 static void extend_flow(struct yaml_splices *s, const struct change *c)
 {
 	const struct yaml_spans *spans = s->spans;
-	const struct span *map = &spans->items[c->span], *last = &spans->items[map->last],
-			  *key = &spans->items[last->key];
+	const struct span *map = &spans->items[c->span], *last = &spans->items[map->last], *key = &spans->items[last->key];
 	uint32_t tail = yaml_skip_space(spans, last->end), line, at;
 	bool comma = tail < spans->len && spans->text[tail] == ',', own_line = has_own_line(spans, key, &line);
 	char quote = quote_of(spans, last->key);

@@ -37,8 +37,7 @@ void yaml_splices_release(struct yaml_splices *s)
 	s->count = s->cap = 0;
 }
 
-void yaml_splice(
-	struct yaml_splices *s, uint32_t at, uint32_t removed, unsigned depth, const char *text, size_t text_len)
+void yaml_splice(struct yaml_splices *s, uint32_t at, uint32_t removed, unsigned depth, const char *text, size_t text_len)
 {
 	if (!removed && !text_len)
 		return;
@@ -117,8 +116,8 @@ void yaml_place_untag(struct yaml_splices *s, const struct change *c)
 
 	if (from == to)
 		return;
-	if (yaml_skip_blanks(spans, yaml_line_start(spans, from)) == from ||
-		(v->shape != SPAN_EMPTY && beside == v->content) || (v->anchor_end > to && spans->text[beside] == '&'))
+	if (yaml_skip_blanks(spans, yaml_line_start(spans, from)) == from || (v->shape != SPAN_EMPTY && beside == v->content) ||
+		(v->anchor_end > to && spans->text[beside] == '&'))
 		to = beside; /* something else is in the line, or a line would begin with a tab */
 	else
 		while (from && (spans->text[from - 1] == ' ' || spans->text[from - 1] == '\t'))
@@ -193,8 +192,7 @@ static void place_behind_key(struct yaml_splices *s, const struct change *c, con
 	buf_release(&text);
 }
 
-static void replace_block_scalar(
-	struct yaml_splices *s, const struct change *c, const struct span *v, const char *value, size_t len)
+static void replace_block_scalar(struct yaml_splices *s, const struct change *c, const struct span *v, const char *value, size_t len)
 {
 	const struct yaml_spans *spans = s->spans;
 	uint32_t header = yaml_block_header_end(spans, v->content);

@@ -34,8 +34,7 @@ static const char *type_name(enum doc_type type)
 	return "";
 }
 
-int yaml_plan_init(struct yaml_plan *p, const struct doc_node *root, const struct yaml_spans *spans, size_t edit_count,
-	size_t name_count)
+int yaml_plan_init(struct yaml_plan *p, const struct doc_node *root, const struct yaml_spans *spans, size_t edit_count, size_t name_count)
 {
 	*p = (struct yaml_plan){.root = root, .spans = spans};
 	p->changes = calloc(edit_count, sizeof(*p->changes));
@@ -171,8 +170,7 @@ static struct new_member *member_of(struct yaml_plan *p, struct new_member **lis
 	return *list = fresh;
 }
 
-static void add_members(struct yaml_plan *p, struct change *change, const char *names, const struct yaml_edit *edit,
-	const struct doc_node *value_node)
+static void add_members(struct yaml_plan *p, struct change *change, const char *names, const struct yaml_edit *edit, const struct doc_node *value_node)
 {
 	struct new_member **list = &change->members;
 
@@ -190,8 +188,8 @@ static void add_members(struct yaml_plan *p, struct change *change, const char *
 	}
 }
 
-int yaml_plan_add(struct yaml_plan *p, const struct yaml_edit *before, size_t before_count,
-	const struct yaml_edit *edit, const struct doc_node *value_node, struct reason *reason)
+int yaml_plan_add(struct yaml_plan *p, const struct yaml_edit *before, size_t before_count, const struct yaml_edit *edit, const struct doc_node *value_node,
+	struct reason *reason)
 {
 	struct change *change;
 	struct way w;

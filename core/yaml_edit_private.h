@@ -25,10 +25,9 @@ enum span_shape {
 
 /** Where one node stands. Links are indices into yaml_spans.items, 0 is none. */
 struct span {
-	uint32_t start;   /* its anchor and tag included */
-	uint32_t content; /* behind these; SPAN_EMPTY: == end */
-	uint32_t
-		end; /* behind its last character; SPAN_BLOCK: its last node's; SPAN_BLOCK_SCALAR: before its last line break */
+	uint32_t start;        /* its anchor and tag included */
+	uint32_t content;      /* behind these; SPAN_EMPTY: == end */
+	uint32_t end;          /* behind its last character; SPAN_BLOCK: its last node's; SPAN_BLOCK_SCALAR: before its last line break */
 	uint32_t anchor_end;   /* behind the anchor; 0: there is none */
 	uint32_t tag, tag_end; /* equal: there is none */
 	uint32_t colon_end;    /* members: behind the ':'; 0: there is none, as in {a} or "? a" */
@@ -121,15 +120,14 @@ struct yaml_plan {
 };
 
 /** @edit_count and @name_count bound what will be added. 0 or -ENOMEM; release in any case. */
-int yaml_plan_init(struct yaml_plan *p, const struct doc_node *root, const struct yaml_spans *spans, size_t edit_count,
-	size_t name_count);
+int yaml_plan_init(struct yaml_plan *p, const struct doc_node *root, const struct yaml_spans *spans, size_t edit_count, size_t name_count);
 void yaml_plan_release(struct yaml_plan *p);
 /**
  * Add an edit; @before are the edits of this round so far. 0 (planned, or nothing to do); -EAGAIN: it touches what an earlier one
  * changes and belongs into the next round; -EBADMSG with reason.
  */
-int yaml_plan_add(struct yaml_plan *p, const struct yaml_edit *before, size_t before_count,
-	const struct yaml_edit *edit, const struct doc_node *value_node, struct reason *reason);
+int yaml_plan_add(struct yaml_plan *p, const struct yaml_edit *before, size_t before_count, const struct yaml_edit *edit, const struct doc_node *value_node,
+	struct reason *reason);
 const struct change *yaml_plan_find(const struct yaml_plan *p, const struct doc_node *node);
 
 /* --- placing (yaml_edit_place.c, yaml_edit_insert.c) --- */
@@ -152,8 +150,7 @@ struct yaml_splices {
 void yaml_splices_init(struct yaml_splices *s, const struct yaml_spans *spans);
 void yaml_splices_release(struct yaml_splices *s);
 /** Put @text in the place of @removed bytes. Of insertions at one place the deeper stands first. */
-void yaml_splice(
-	struct yaml_splices *s, uint32_t at, uint32_t removed, unsigned depth, const char *text, size_t text_len);
+void yaml_splice(struct yaml_splices *s, uint32_t at, uint32_t removed, unsigned depth, const char *text, size_t text_len);
 /** Place the change of a value, or of a mapping. */
 void yaml_place_value(struct yaml_splices *s, const struct change *c, const char *value, size_t value_len);
 void yaml_place_members(struct yaml_splices *s, const struct change *c);

@@ -283,15 +283,14 @@ static int on_leaf(struct span_run *run, const yaml_event_t *event)
 	if (event->type == YAML_ALIAS_EVENT) {
 		span.shape = SPAN_ALIAS;
 	} else if (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && !event->data.scalar.length) {
-		span.shape = SPAN_EMPTY; /* a plain scalar that is written has a length */
+		span.shape = SPAN_EMPTY;                                    /* a plain scalar that is written has a length */
 		(void)read_properties(run->s, &span, true, true, span.end); /* nothing stands behind them */
 		span.content = span.end;
 	} else {
 		yaml_scalar_style_t style = event->data.scalar.style;
 
 		span.content = read_properties(run->s, &span, true, true, span.end);
-		span.shape = style == YAML_LITERAL_SCALAR_STYLE || style == YAML_FOLDED_SCALAR_STYLE ? SPAN_BLOCK_SCALAR
-												     : SPAN_SCALAR;
+		span.shape = style == YAML_LITERAL_SCALAR_STYLE || style == YAML_FOLDED_SCALAR_STYLE ? SPAN_BLOCK_SCALAR : SPAN_SCALAR;
 		if (span.shape == SPAN_BLOCK_SCALAR)
 			span.end = block_scalar_end(run->s, span.content, span.end);
 	}
@@ -303,8 +302,7 @@ static int on_leaf(struct span_run *run, const yaml_event_t *event)
 
 static int on_open(struct span_run *run, const yaml_event_t *event)
 {
-	struct span span = {
-		.start = byte_of(run, &event->start_mark), .mapping = event->type == YAML_MAPPING_START_EVENT};
+	struct span span = {.start = byte_of(run, &event->start_mark), .mapping = event->type == YAML_MAPPING_START_EVENT};
 	bool block, anchor, tag;
 	uint32_t index;
 	int error;

@@ -40,8 +40,7 @@ struct stage {
 /* Is @name one that adoption makes in adopted/? */
 static bool is_stamp(const char *name)
 {
-	return strlen(name) >= STAMP_BYTES - 1 && strspn(name, "0123456789") == 8 && name[8] == 'T' &&
-	       strspn(name + 9, "0123456789") == 6 && name[15] == 'Z';
+	return strlen(name) >= STAMP_BYTES - 1 && strspn(name, "0123456789") == 8 && name[8] == 'T' && strspn(name + 9, "0123456789") == 6 && name[15] == 'Z';
 }
 
 static int dir_fsync(int fd)
@@ -129,8 +128,7 @@ static int foreign_entry(struct foreign *f, int dir_fd, const char *name)
 		return 0;
 	r = move_aside(dir_fd, name, f->to_fd, name, NULL);
 	if (r)
-		return reason_set(f->reason, r, "adopt", ".milestones/%s cannot be moved aside: %s; move it out of .milestones by hand", name,
-				  strerror(-r));
+		return reason_set(f->reason, r, "adopt", ".milestones/%s cannot be moved aside: %s; move it out of .milestones by hand", name, strerror(-r));
 	return 0;
 }
 
@@ -138,7 +136,7 @@ static int foreign_entry(struct foreign *f, int dir_fd, const char *name)
 static int foreign_in_adopted(void *arg, int dir_fd, const char *name)
 {
 	struct foreign *f = arg;
-	struct foreign below = { .to_fd = -1, .reason = f->reason };
+	struct foreign below = {.to_fd = -1, .reason = f->reason};
 	int r;
 
 	if (is_stamp(name))
@@ -177,7 +175,7 @@ static int foreign_in_store(void *arg, int dir_fd, const char *name)
 static int stage_fill(struct fs *fs, int dir_fd, struct stage *s, struct reason *reason)
 {
 	cleanup_fd int adopted = -1, stage = -1;
-	struct foreign f = { .to_fd = -1, .reason = reason };
+	struct foreign f = {.to_fd = -1, .reason = reason};
 	int r;
 
 	if (!is_dir(dir_fd, ADOPTED)) {
@@ -272,16 +270,22 @@ static int feed_next(void *arg, struct adopt_entry *ret)
 	if (f->next == f->list.count)
 		return 0;
 	item = &f->list.items[f->next++];
-	*ret = (struct adopt_entry){ .path = item->to, .mode = item->mode, .uid = item->uid, .gid = item->gid, .mtime_ns = item->mtime_ns,
-				     .symlink = item->symlink, .read = feed_read, .arg = f };
+	*ret = (struct adopt_entry){.path = item->to,
+		.mode = item->mode,
+		.uid = item->uid,
+		.gid = item->gid,
+		.mtime_ns = item->mtime_ns,
+		.symlink = item->symlink,
+		.read = feed_read,
+		.arg = f};
 	return 1;
 }
 
 /* Step 2. */
 static int stage_commit(struct fs *fs, int stage_fd, const struct stage *s, struct reason *reason, struct adopt_result *ret)
 {
-	struct request q = { .uid = getuid(), .gid = getgid() };
-	struct feed feed = { .stage_fd = stage_fd, .fd = -1, .reason = reason };
+	struct request q = {.uid = getuid(), .gid = getgid()};
+	struct feed feed = {.stage_fd = stage_fd, .fd = -1, .reason = reason};
 	int r;
 
 	snprintf(ret->moved_to, sizeof(ret->moved_to), "adopted-%s", s->stamp);
@@ -298,8 +302,7 @@ static int stage_commit(struct fs *fs, int stage_fd, const struct stage *s, stru
 	if (!r)
 		r = engine_wait(fs->engine, q.seq, JOURNAL_DURABLE); /* adopted from here on */
 	if (r && !reason->text[0])
-		reason_set(reason, r, "adopt", "the files found in .milestones could not be adopted: %s",
-			   q.reason.text[0] ? q.reason.text : strerror(-r));
+		reason_set(reason, r, "adopt", "the files found in .milestones could not be adopted: %s", q.reason.text[0] ? q.reason.text : strerror(-r));
 	ret->seq = q.seq;
 	if (feed.fd >= 0)
 		(void)close(feed.fd);
@@ -318,9 +321,9 @@ static int stage_finish(int dir_fd, const struct stage *s, struct adopt_result *
 
 int adopt_run(struct fs *fs, int dir_fd, struct reason *reason, struct adopt_result *ret)
 {
-	struct adopt_result result = { 0 };
-	struct foreign look = { .to_fd = -1, .reason = reason };
-	struct stage s = { 0 };
+	struct adopt_result result = {0};
+	struct foreign look = {.to_fd = -1, .reason = reason};
+	struct stage s = {0};
 	cleanup_fd int stage_fd = -1;
 	bool committed = false;
 	int r = 0;

@@ -10,8 +10,8 @@
 
 struct adopt_result {
 	uint64_t entries;  /**< that became part of the tree; 0: there was nothing to adopt */
-	uint64_t seq;	   /**< the transaction */
-	uint64_t moved;	   /**< those whose name is the daemon's, now below moved_to */
+	uint64_t seq;      /**< the transaction */
+	uint64_t moved;    /**< those whose name is the daemon's, now below moved_to */
 	uint64_t skipped;  /**< sockets and the like, kept with the originals only */
 	char moved_to[64]; /**< directory in the mount */
 	char kept_in[64];  /**< directory in the store */

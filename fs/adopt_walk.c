@@ -37,7 +37,7 @@ void adopt_list_release(struct adopt_list *l)
 		free(l->items[i].symlink);
 	}
 	free(l->items);
-	*l = (struct adopt_list){ 0 };
+	*l = (struct adopt_list){0};
 }
 
 static int list_add(struct walk *w, const char *from, const char *to, const struct stat *st, char *link_target)
@@ -89,7 +89,7 @@ static bool is_virtual(struct fs *fs, const char *path)
 static bool name_is_free(struct walk *w, const char *path, uint32_t mode)
 {
 	uint32_t there = tree_type(w->fs, path);
-	struct reason ignored = { 0 };
+	struct reason ignored = {0};
 
 	if (there)
 		return S_ISDIR(mode) && S_ISDIR(there);
@@ -203,8 +203,8 @@ static int walk_dir(struct walk *w, int fd, const char *from, const char *to, bo
 
 int adopt_list_make(struct fs *fs, int stage_fd, const char *aside, struct reason *reason, struct adopt_list *ret)
 {
-	struct adopt_list list = { 0 };
-	struct walk w = { .fs = fs, .aside = aside, .reason = reason, .list = &list };
+	struct adopt_list list = {0};
+	struct walk w = {.fs = fs, .aside = aside, .reason = reason, .list = &list};
 	int fd = openat(stage_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r = fd < 0 ? -errno : walk_dir(&w, fd, "", "", false, 0);
 

@@ -19,8 +19,8 @@ struct arguments {
 };
 
 static const struct argp_option options[] = {
-	{ "at", 'a', "SEQ|TIME", 0, "As it was after transaction SEQ, or at TIME (2026-11-22T10:00:00Z)", 0 },
-	{ 0 },
+	{"at", 'a', "SEQ|TIME", 0, "As it was after transaction SEQ, or at TIME (2026-11-22T10:00:00Z)", 0},
+	{0},
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -47,7 +47,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static int export_project(const struct project *p, const struct arguments *a, struct reason *reason)
 {
-	const struct engine_options opt = { .read_only = true };
+	const struct engine_options opt = {.read_only = true};
 	struct export_counts counts;
 	struct store_reader s;
 	uint64_t seq;
@@ -74,10 +74,12 @@ static int export_project(const struct project *p, const struct arguments *a, st
 
 int cli_export(int argc, char **argv)
 {
-	static const struct argp argp = { .options = options, .parser = parse, .args_doc = "PROJECT DIR|-",
-					  .doc = "Write the tree to DIR (absent or empty), or as tar to the standard output." };
-	struct arguments a = { 0 };
-	struct reason reason = { 0 };
+	static const struct argp argp = {.options = options,
+		.parser = parse,
+		.args_doc = "PROJECT DIR|-",
+		.doc = "Write the tree to DIR (absent or empty), or as tar to the standard output."};
+	struct arguments a = {0};
+	struct reason reason = {0};
 	struct project p;
 	int r;
 

@@ -25,10 +25,13 @@ struct arguments {
 };
 
 static const struct argp_option options[] = {
-	{ "repair", 'r', NULL, 0, "Cut off an unfinished write at the end, make FORMAT and damaged headers anew, drop index snapshots that are no good. Never deletes readable history", 0 },
-	{ "force", 'F', NULL, 0, "Look also while the store is in use (what is being written may look unfinished)", 0 },
-	{ "quiet", 'q', NULL, 0, "Say nothing about a clean store", 0 },
-	{ 0 },
+	{"repair", 'r', NULL, 0,
+		"Cut off an unfinished write at the end, make FORMAT and damaged headers anew, drop index snapshots that are no good. Never deletes readable "
+		"history",
+		0},
+	{"force", 'F', NULL, 0, "Look also while the store is in use (what is being written may look unfinished)", 0},
+	{"quiet", 'q', NULL, 0, "Say nothing about a clean store", 0},
+	{0},
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -68,7 +71,7 @@ static int open_project(const struct project *p, const struct arguments *a, stru
 	switch (a->force ? MOUNT_NONE : project_mount_state(p)) {
 	case MOUNT_ALIVE:
 		return reason_set(reason, -EBUSY, "fsck", "%s is mounted%s; unmount it first: milestonefs umount '%s'", p->mount_path,
-				  project_daemon_text(p, daemon), p->path);
+			project_daemon_text(p, daemon), p->path);
 	case MOUNT_SILENT:
 		return project_silent(p, "fsck", reason);
 	default:
@@ -134,10 +137,10 @@ static void say_sum(const struct fsck *f, bool quiet)
 
 	if (errors)
 		printf("%s: %" PRIu64 " error%s in %" PRIu64 " transactions; what can be read is served by a mount%s\n", f->name, errors,
-		       errors == 1 ? "" : "s", f->transactions, mendable ? "; --repair mends what can be" : "");
+			errors == 1 ? "" : "s", f->transactions, mendable ? "; --repair mends what can be" : "");
 	else if (!quiet)
-		printf("%s: clean, %" PRIu64 " transactions, %" PRIu64 " events, %" PRIu64 " names, %" PRIu64 " bytes\n", f->name, f->transactions,
-		       f->events, f->files, f->bytes);
+		printf("%s: clean, %" PRIu64 " transactions, %" PRIu64 " events, %" PRIu64 " names, %" PRIu64 " bytes\n", f->name, f->transactions, f->events,
+			f->files, f->bytes);
 }
 
 /* The exit status, or -errno with @reason. */
@@ -175,8 +178,8 @@ static int failed(const struct reason *reason, int r)
 
 static int fsck_place(const struct arguments *a, int dir_fd, struct env *env)
 {
-	struct fsck f = { .out = stdout, .name = a->place };
-	struct reason reason = { 0 };
+	struct fsck f = {.out = stdout, .name = a->place};
+	struct reason reason = {0};
 	struct stat st;
 	int r;
 
@@ -204,10 +207,12 @@ static int fsck_place(const struct arguments *a, int dir_fd, struct env *env)
 
 int cli_fsck(int argc, char **argv)
 {
-	static const struct argp argp = { .options = options, .parser = parse, .args_doc = "PROJECT|STORE",
-					  .doc = "Check a store while it is not mounted: every frame, event, block and name." };
-	struct arguments a = { 0 };
-	struct reason reason = { 0 };
+	static const struct argp argp = {.options = options,
+		.parser = parse,
+		.args_doc = "PROJECT|STORE",
+		.doc = "Check a store while it is not mounted: every frame, event, block and name."};
+	struct arguments a = {0};
+	struct reason reason = {0};
 	struct env *env;
 	int dir_fd, status;
 

@@ -25,7 +25,7 @@
 #define PIECE_BYTES (256u << 10)
 #define FOLLOW_PAUSE_MS 200
 #define DAMAGE_BYTES_MAX (256u << 20) /* in one run */
-#define LINE_BYTES_MIN 64 /* of an event: no line is shorter */
+#define LINE_BYTES_MIN 64             /* of an event: no line is shorter */
 
 struct arguments {
 	const char *project, *session;
@@ -43,11 +43,11 @@ struct output {
 };
 
 static const struct argp_option options[] = {
-	{ "lines", 'n', "N", 0, "Only the last N events", 0 },
-	{ "session", 's', "ID", 0, "Only events of this session", 0 },
-	{ "follow", 'f', NULL, 0, "Go on with what happens (the project must be mounted)", 0 },
-	{ "json", 'j', NULL, 0, "The lines of the event log themselves", 0 },
-	{ 0 },
+	{"lines", 'n', "N", 0, "Only the last N events", 0},
+	{"session", 's', "ID", 0, "Only events of this session", 0},
+	{"follow", 'f', NULL, 0, "Go on with what happens (the project must be mounted)", 0},
+	{"json", 'j', NULL, 0, "The lines of the event log themselves", 0},
+	{0},
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -254,7 +254,8 @@ static int skip_damage(const struct source *s, uint64_t *offset)
 		return -EIO;
 	while (at > *offset + 1 && !is_damaged(s, at - 1))
 		at--;
-	log_warning("%" PRIu64 " bytes at offset %" PRIu64 " of the log cannot be read; status/health.yaml and fsck say what is damaged", at - *offset, *offset);
+	log_warning(
+		"%" PRIu64 " bytes at offset %" PRIu64 " of the log cannot be read; status/health.yaml and fsck say what is damaged", at - *offset, *offset);
 	*offset = at;
 	return 0;
 }
@@ -286,7 +287,7 @@ static int read_news(const struct source *s, uint64_t *offset, struct output *o)
 static int read_file(const char *path, uint64_t *offset, struct output *o)
 {
 	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	const struct source s = { .fd = fd };
+	const struct source s = {.fd = fd};
 
 	return fd < 0 ? -errno : read_news(&s, offset, o);
 }
@@ -312,13 +313,13 @@ static int read_ended(const struct project *p, const struct output *o, const cha
 
 static int read_mounted(const struct project *p, struct output *o, struct reason *reason)
 {
-	const struct timespec pause = { .tv_nsec = FOLLOW_PAUSE_MS * NS_PER_MS };
+	const struct timespec pause = {.tv_nsec = FOLLOW_PAUSE_MS * NS_PER_MS};
 	const char *session = o->a->session;
 	cleanup_free char *path = NULL;
 	uint64_t offset = 0;
 
 	if (asprintf(&path, "%s/state/%s%s/events%s", p->mount_path, session ? "sessions/" : "", session ? session : "",
-			       session ? "/session.jsonl" : "/all.jsonl") < 0)
+		    session ? "/session.jsonl" : "/all.jsonl") < 0)
 		return -ENOMEM;
 	for (;;) {
 		int r = read_file(path, &offset, o);
@@ -337,14 +338,14 @@ static int read_mounted(const struct project *p, struct output *o, struct reason
 
 static int read_store(const struct project *p, struct output *o, struct reason *reason)
 {
-	const struct engine_options opt = { .read_only = true };
+	const struct engine_options opt = {.read_only = true};
 	struct store_reader s;
 	uint64_t offset = 0;
 	int r = store_reader_open(p, &opt, reason, &s);
 
 	if (r)
 		return r;
-	r = read_news(&(struct source){ .fd = -1, .engine = s.engine, .key.session = o->a->session }, &offset, o);
+	r = read_news(&(struct source){.fd = -1, .engine = s.engine, .key.session = o->a->session}, &offset, o);
 	if (!offset && o->a->session && !r)
 		r = reason_set(reason, -ENOENT, "log", "the store knows no events of session %s", o->a->session);
 	store_reader_close(&s);
@@ -368,7 +369,7 @@ static int read_project(const struct project *p, struct output *o, struct reason
 
 static int log_project(const struct project *p, const struct arguments *a, struct reason *reason)
 {
-	struct output o = { .a = a, .ring = a->last ? calloc(a->last, sizeof(*o.ring)) : NULL };
+	struct output o = {.a = a, .ring = a->last ? calloc(a->last, sizeof(*o.ring)) : NULL};
 	int r;
 
 	if (a->last && !o.ring)
@@ -383,10 +384,10 @@ static int log_project(const struct project *p, const struct arguments *a, struc
 
 int cli_log(int argc, char **argv)
 {
-	static const struct argp argp = { .options = options, .parser = parse, .args_doc = "PROJECT",
-					  .doc = "Show what happened: transaction, time, who, what, where." };
-	struct arguments a = { 0 };
-	struct reason reason = { 0 };
+	static const struct argp argp = {
+		.options = options, .parser = parse, .args_doc = "PROJECT", .doc = "Show what happened: transaction, time, who, what, where."};
+	struct arguments a = {0};
+	struct reason reason = {0};
 	struct project p;
 	int r;
 

@@ -22,20 +22,20 @@ struct arguments {
 };
 
 static const struct argp_option options[] = {
-	{ "foreground", 'f', NULL, 0, "Stay in the foreground, with messages on stderr", 0 },
-	{ "options", 'o', "OPTION[,OPTION...]", 0, "Mount options, see below", 0 },
-	{ 0 },
+	{"foreground", 'f', NULL, 0, "Stay in the foreground, with messages on stderr", 0},
+	{"options", 'o', "OPTION[,OPTION...]", 0, "Mount options, see below", 0},
+	{0},
 };
 
 static const struct argp_option helper_options[] = {
-	{ NULL, 'f', NULL, 0, "Do everything but mount", 0 },
-	{ NULL, 'o', "OPTION[,OPTION...]", 0, "Mount options", 0 },
-	{ NULL, 't', "TYPE", 0, "Ignored", 0 },
-	{ NULL, 'N', "NAMESPACE", 0, "Ignored", 0 },
-	{ NULL, 'n', NULL, 0, "Ignored", 0 },
-	{ NULL, 's', NULL, 0, "Ignored", 0 },
-	{ NULL, 'v', NULL, 0, "Ignored", 0 },
-	{ 0 },
+	{NULL, 'f', NULL, 0, "Do everything but mount", 0},
+	{NULL, 'o', "OPTION[,OPTION...]", 0, "Mount options", 0},
+	{NULL, 't', "TYPE", 0, "Ignored", 0},
+	{NULL, 'N', "NAMESPACE", 0, "Ignored", 0},
+	{NULL, 'n', NULL, 0, "Ignored", 0},
+	{NULL, 's', NULL, 0, "Ignored", 0},
+	{NULL, 'v', NULL, 0, "Ignored", 0},
+	{0},
 };
 
 static const char doc[] = "Serve PROJECT/.milestones. Returns once it can be used."
@@ -54,7 +54,7 @@ static const char doc[] = "Serve PROJECT/.milestones. Returns once it can be use
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct arguments *a = state->input;
-	struct reason reason = { 0 };
+	struct reason reason = {0};
 
 	switch (key) {
 	case 'f':
@@ -102,7 +102,7 @@ static void signals_prepare(void)
 
 static int mount_project(const struct arguments *a, const struct project *p)
 {
-	struct reason reason = { 0 };
+	struct reason reason = {0};
 	struct daemon d;
 	int r = mount_check(p, &reason);
 
@@ -131,9 +131,9 @@ static int check_source(const char *source, const struct project *p, struct reas
 
 int cli_mount(int argc, char **argv)
 {
-	static const struct argp argp = { .options = options, .parser = parse, .args_doc = "PROJECT", .doc = doc };
-	struct arguments a = { 0 };
-	struct reason reason = { 0 };
+	static const struct argp argp = {.options = options, .parser = parse, .args_doc = "PROJECT", .doc = doc};
+	struct arguments a = {0};
+	struct reason reason = {0};
 	struct project p;
 	int r;
 
@@ -150,9 +150,9 @@ int cli_mount(int argc, char **argv)
 
 int cli_mount_helper(int argc, char **argv)
 {
-	static const struct argp argp = { .options = helper_options, .parser = parse, .args_doc = "SOURCE TARGET", .doc = "Called by mount(8)." };
-	struct arguments a = { .helper = true };
-	struct reason reason = { 0 };
+	static const struct argp argp = {.options = helper_options, .parser = parse, .args_doc = "SOURCE TARGET", .doc = "Called by mount(8)."};
+	struct arguments a = {.helper = true};
+	struct reason reason = {0};
 	struct project p;
 	int r;
 

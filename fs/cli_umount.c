@@ -30,9 +30,9 @@ struct arguments {
 };
 
 static const struct argp_option options[] = {
-	{ "lazy", 'l', NULL, 0, "Also while files are open: the mount goes at once, the daemon ends when they are closed", 0 },
-	{ "timeout", 't', "SECONDS", 0, "How long to wait for the daemon to finish (60)", 0 },
-	{ 0 },
+	{"lazy", 'l', NULL, 0, "Also while files are open: the mount goes at once, the daemon ends when they are closed", 0},
+	{"timeout", 't', "SECONDS", 0, "How long to wait for the daemon to finish (60)", 0},
+	{0},
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -135,7 +135,7 @@ static void describe_holders(const char *top, pid_t daemon, struct buf *out)
 static int wait_for_daemon(const struct project *p, unsigned wait_s)
 {
 	cleanup_fd int fd = open(p->mount_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	const struct timespec pause = { .tv_nsec = 10 * NS_PER_MS };
+	const struct timespec pause = {.tv_nsec = 10 * NS_PER_MS};
 
 	if (fd < 0)
 		return 0; /* nothing to ask; the mount is gone */
@@ -152,7 +152,7 @@ static int wait_for_daemon(const struct project *p, unsigned wait_s)
 static int umount_project(const struct project *p, const struct arguments *a)
 {
 	cleanup_buf struct buf holders = BUF_INIT;
-	struct reason reason = { 0 };
+	struct reason reason = {0};
 	int r;
 
 	switch (project_mount_state(p)) {
@@ -185,10 +185,10 @@ static int umount_project(const struct project *p, const struct arguments *a)
 
 int cli_umount(int argc, char **argv)
 {
-	static const struct argp argp = { .options = options, .parser = parse, .args_doc = "PROJECT",
-					  .doc = "Unmount PROJECT/.milestones and wait until everything is written." };
-	struct arguments a = { .wait_s = WAIT_S_DEFAULT };
-	struct reason reason = { 0 };
+	static const struct argp argp = {
+		.options = options, .parser = parse, .args_doc = "PROJECT", .doc = "Unmount PROJECT/.milestones and wait until everything is written."};
+	struct arguments a = {.wait_s = WAIT_S_DEFAULT};
+	struct reason reason = {0};
 	struct project p;
 	int r;
 

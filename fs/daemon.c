@@ -54,7 +54,7 @@ int daemon_start(bool foreground, const struct project *p, struct reason *reason
 	int fds[2];
 	pid_t pid;
 
-	*ret = (struct daemon){ .report_fd = -1, .foreground = foreground };
+	*ret = (struct daemon){.report_fd = -1, .foreground = foreground};
 	if (foreground)
 		return 0;
 	(void)fflush(NULL);

@@ -74,7 +74,7 @@ static int link_find(struct walk *w, uint64_t ino, const char *path, const char 
 	*ret = l->path;
 	if (l->path)
 		return 0;
-	*l = (struct linked){ .ino = ino, .path = strdup(path) };
+	*l = (struct linked){.ino = ino, .path = strdup(path)};
 	w->link_count++;
 	return l->path ? 0 : -ENOMEM;
 }
@@ -89,7 +89,7 @@ static int export_content(struct walk *w, const char *path, const struct version
 
 		if (n <= 0)
 			return reason_set(w->reason, n < 0 ? (int)n : -EIO, "export", "%s: the stored bytes at offset %llu cannot be read", path,
-					  (unsigned long long)offset);
+				(unsigned long long)offset);
 		r = w->sink->data(w->sink, w->piece, (size_t)n);
 		offset += (uint64_t)n;
 		w->counts.bytes += (uint64_t)n;
@@ -151,7 +151,7 @@ static int export_dir(struct walk *w, const struct node *dir, const char *path)
 
 int export_run(struct engine *e, uint64_t seq, struct export_sink *s, struct reason *reason, struct export_counts *ret)
 {
-	struct walk w = { .e = e, .seq = seq, .sink = s, .reason = reason, .piece = malloc(EXPORT_PIECE_BYTES) };
+	struct walk w = {.e = e, .seq = seq, .sink = s, .reason = reason, .piece = malloc(EXPORT_PIECE_BYTES)};
 	int r = w.piece ? 0 : -ENOMEM;
 
 	engine_lock(e);

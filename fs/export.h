@@ -10,8 +10,8 @@
 /** Where an export goes. Called with parents before children; each returns 0 or -errno. */
 struct export_sink {
 	/** An entry: @path relative, @link_to (NULL: none) an earlier path of the same inode, @symlink the target of a symlink. */
-	int (*entry)(struct export_sink *s, const char *path, const struct tree_attr *attr, const struct attrs *attrs, const char *symlink,
-		     const char *link_to);
+	int (*entry)(
+		struct export_sink *s, const char *path, const struct tree_attr *attr, const struct attrs *attrs, const char *symlink, const char *link_to);
 	/** Bytes of the regular file just begun, in order; holes (@data NULL) too. */
 	int (*data)(struct export_sink *s, const void *data, size_t len);
 	/** The regular file is complete. */

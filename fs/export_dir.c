@@ -36,12 +36,12 @@ static struct timespec timespec_of(int64_t ns)
 {
 	int64_t s = ns / NS_PER_S, rest = ns % NS_PER_S;
 
-	return rest < 0 ? (struct timespec){ .tv_sec = s - 1, .tv_nsec = rest + NS_PER_S } : (struct timespec){ .tv_sec = s, .tv_nsec = rest };
+	return rest < 0 ? (struct timespec){.tv_sec = s - 1, .tv_nsec = rest + NS_PER_S} : (struct timespec){.tv_sec = s, .tv_nsec = rest};
 }
 
 static int set_attributes(struct dir_sink *d, const char *path, const struct tree_attr *a)
 {
-	const struct timespec times[2] = { timespec_of(a->atime_ns), timespec_of(a->mtime_ns) };
+	const struct timespec times[2] = {timespec_of(a->atime_ns), timespec_of(a->mtime_ns)};
 
 	if (fchownat(d->root_fd, path, a->uid, a->gid, AT_SYMLINK_NOFOLLOW) < 0 && errno != EPERM)
 		return -errno;
@@ -74,7 +74,7 @@ static int copy_xattr(void *arg, const char *name, size_t len)
 
 static int copy_xattrs(struct dir_sink *d, const char *path, const struct attrs *attrs, bool is_dir)
 {
-	struct xattr_copy x = { .attrs = attrs };
+	struct xattr_copy x = {.attrs = attrs};
 	int fd, r;
 
 	if (!attrs->xattrs)
@@ -92,12 +92,11 @@ static int add_dir(struct dir_sink *d, const char *path, const struct tree_attr 
 {
 	if (array_reserve(&d->dirs, &d->capacity, d->count + 1, sizeof(*d->dirs)))
 		return -ENOMEM;
-	d->dirs[d->count] = (struct later){ .path = strdup(path), .attr = *attr };
+	d->dirs[d->count] = (struct later){.path = strdup(path), .attr = *attr};
 	return d->dirs[d->count++].path ? 0 : -ENOMEM;
 }
 
-static int dir_entry(struct export_sink *s, const char *path, const struct tree_attr *attr, const struct attrs *attrs, const char *symlink,
-		     const char *link_to)
+static int dir_entry(struct export_sink *s, const char *path, const struct tree_attr *attr, const struct attrs *attrs, const char *symlink, const char *link_to)
 {
 	struct dir_sink *d = (struct dir_sink *)s;
 	int r = 0;
@@ -157,7 +156,7 @@ static int dir_data(struct export_sink *s, const void *data, size_t len)
 static int dir_end(struct export_sink *s)
 {
 	struct dir_sink *d = (struct dir_sink *)s;
-	const struct timespec times[2] = { timespec_of(d->attr.atime_ns), timespec_of(d->attr.mtime_ns) };
+	const struct timespec times[2] = {timespec_of(d->attr.atime_ns), timespec_of(d->attr.mtime_ns)};
 	int r = ftruncate(d->fd, (off_t)d->attr.size) < 0 ? -errno : 0;
 
 	if (!r && fchown(d->fd, d->attr.uid, d->attr.gid) < 0 && errno != EPERM)
@@ -211,7 +210,7 @@ static int open_target(const char *path, struct reason *reason)
 
 int export_to_directory(struct engine *e, uint64_t seq, const char *path, struct reason *reason, struct export_counts *ret)
 {
-	struct dir_sink d = { .sink = { .entry = dir_entry, .data = dir_data, .end = dir_end, .finish = dir_finish }, .fd = -1 };
+	struct dir_sink d = {.sink = {.entry = dir_entry, .data = dir_data, .end = dir_end, .finish = dir_finish}, .fd = -1};
 	int r;
 
 	d.root_fd = open_target(path, reason);

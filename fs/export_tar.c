@@ -53,12 +53,11 @@ static int copy_xattr(void *arg, const char *name, size_t len)
 	return 0;
 }
 
-static int tar_entry(struct export_sink *s, const char *path, const struct tree_attr *a, const struct attrs *attrs, const char *symlink,
-		     const char *link_to)
+static int tar_entry(struct export_sink *s, const char *path, const struct tree_attr *a, const struct attrs *attrs, const char *symlink, const char *link_to)
 {
 	struct tar_sink *t = (struct tar_sink *)s;
 	struct archive_entry *e = archive_entry_new();
-	struct xattr_copy x = { .attrs = attrs, .entry = e };
+	struct xattr_copy x = {.attrs = attrs, .entry = e};
 	long rest;
 	int64_t seconds;
 	int r;
@@ -111,7 +110,7 @@ static int tar_finish(struct export_sink *s)
 
 int export_to_tar(struct engine *e, uint64_t seq, int fd, struct reason *reason, struct export_counts *ret)
 {
-	struct tar_sink t = { .sink = { .entry = tar_entry, .data = tar_data, .end = tar_end, .finish = tar_finish } };
+	struct tar_sink t = {.sink = {.entry = tar_entry, .data = tar_data, .end = tar_end, .finish = tar_finish}};
 	int r;
 
 	t.archive = archive_write_new();

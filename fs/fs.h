@@ -28,26 +28,26 @@
 #include "draft.h"
 #include "engine.h"
 
-struct fs_handles;   /* handle.h */
-struct fs_locks;     /* op_lock.c */
-struct fs_inval;     /* inval.h */
-struct fs_order;     /* session.h: RELEASE order */
-struct fs_loop;	     /* session_internal.h */
-struct vnode_table;  /* vfile.h */
-struct process_cache; /* process.h, if it keeps one */
-struct view_slots;   /* view_slots.h */
-struct autocommit;   /* autocommit.h */
-struct hidden;	     /* hidden.h */
+struct fs_handles;     /* handle.h */
+struct fs_locks;       /* op_lock.c */
+struct fs_inval;       /* inval.h */
+struct fs_order;       /* session.h: RELEASE order */
+struct fs_loop;        /* session_internal.h */
+struct vnode_table;    /* vfile.h */
+struct process_cache;  /* process.h, if it keeps one */
+struct view_slots;     /* view_slots.h */
+struct autocommit;     /* autocommit.h */
+struct hidden;         /* hidden.h */
 struct recovery_cache; /* vfile_recovery.h */
-struct waiters;	     /* waiters.h */
+struct waiters;        /* waiters.h */
 
 struct fs {
 	struct engine *engine;
 	struct fuse_session *session; /**< the serving one */
-	char *project;		      /**< absolute path of the project directory */
-	char *mount_path;	      /**< absolute: PROJECT/.milestones */
+	char *project;                /**< absolute path of the project directory */
+	char *mount_path;             /**< absolute: PROJECT/.milestones */
 	int64_t started_ns;
-	bool read_only;		      /**< -o ro */
+	bool read_only; /**< -o ro */
 	struct fs_handles *handles;
 	struct fs_locks *locks;
 	struct fs_inval *inval;

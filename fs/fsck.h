@@ -12,16 +12,16 @@
 /** What a check found, and where it says so. Zero but for `out`. */
 struct fsck {
 	FILE *out;
-	const char *name;    /**< of the store, before each finding */
-	uint64_t errors;     /**< findings that no repair brings back */
-	uint64_t torn_bytes; /**< an unfinished write at the end; no error */
+	const char *name;     /**< of the store, before each finding */
+	uint64_t errors;      /**< findings that no repair brings back */
+	uint64_t torn_bytes;  /**< an unfinished write at the end; no error */
 	uint64_t bad_indexes; /**< index snapshots that are no good: can be dropped */
 	uint64_t bad_headers; /**< of segments: can be made anew */
 	bool bad_format;      /**< FORMAT is missing or damaged; store_id is what it should say */
 	uint8_t store_id[16];
-	uint64_t index_seq;   /**< of the newest index snapshot, by its name; 0 none */
-	uint64_t snapshot_seq; /**< the same if it is whole, else 0: all up to it were durable */
-	bool index_leads_on;  /**< the journal goes on where it ends */
+	uint64_t index_seq;           /**< of the newest index snapshot, by its name; 0 none */
+	uint64_t snapshot_seq;        /**< the same if it is whole, else 0: all up to it were durable */
+	bool index_leads_on;          /**< the journal goes on where it ends */
 	struct tree_stats index_tree; /**< what it gives, when it leads on */
 	uint64_t transactions, events, files, bytes;
 	bool damaged_journal; /**< history is missing: chains and names may then not fit */

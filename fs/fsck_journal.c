@@ -39,7 +39,7 @@ void fsck_found(struct fsck *f, const char *fmt, ...)
 
 static void check_event(struct journal_check *c, const struct record *r, uint32_t ordinal, bool after_hole)
 {
-	const struct event_context ctx = { .tx_seq = r->seq, .time_ns = r->time_ns, .actor = &r->actor };
+	const struct event_context ctx = {.tx_seq = r->seq, .time_ns = r->time_ns, .actor = &r->actor};
 	const struct event *e = &r->events[ordinal];
 	struct event_chain *session = event_logs_session_chain(c->chains, e->session);
 	struct event_chain *global = event_logs_global_chain(c->chains);
@@ -49,8 +49,8 @@ static void check_event(struct journal_check *c, const struct record *r, uint32_
 	if (!session || !global)
 		return;
 	if (!after_hole && !event_seal(&again, &ctx, ordinal, session, global, &c->scratch) &&
-	    (again.sequence_number != e->sequence_number || memcmp(&again.checksum, &e->checksum, sizeof(e->checksum)) != 0 ||
-	     memcmp(&again.global_checksum, &e->global_checksum, sizeof(e->global_checksum)) != 0))
+		(again.sequence_number != e->sequence_number || memcmp(&again.checksum, &e->checksum, sizeof(e->checksum)) != 0 ||
+			memcmp(&again.global_checksum, &e->global_checksum, sizeof(e->global_checksum)) != 0))
 		fsck_found(c->f, "transaction %" PRIu64 ", event %u (%s): its place in the hash chain does not fit", r->seq, ordinal, e->path);
 	event_follow(e, session, global);
 }
@@ -64,8 +64,8 @@ static const uint8_t *load_content(struct journal_check *c, const struct extent 
 	return (const uint8_t *)c->stored.data;
 }
 
-static void check_extent(struct journal_check *c, const struct record *r, const struct change *ch, const struct extent *x, uint64_t position,
-			 const uint8_t *payload, size_t len)
+static void check_extent(
+	struct journal_check *c, const struct record *r, const struct change *ch, const struct extent *x, uint64_t position, const uint8_t *payload, size_t len)
 {
 	const uint8_t *stored;
 
@@ -85,10 +85,11 @@ static void check_extent(struct journal_check *c, const struct record *r, const 
 	}
 	buf_clear(&c->raw);
 	if (!stored || buf_reserve(&c->raw, x->raw_len) || record_block_read(stored, x->stored_len, x->raw_len, c->raw.data))
-		fsck_found(c->f, "%s: transaction %" PRIu64 ", inode %" PRIu64 ": %" PRIu64 " bytes at offset %" PRIu64 " of the file cannot be read (block at %s %08x offset %" PRIu64 ")",
-			   r->path[0] ? r->path : "?", r->seq, ch->ino, x->len, x->file_offset,
-			   position_kind(x->position) == POSITION_CONTENT ? "content" : "journal", position_file(x->position),
-			   position_offset(x->position));
+		fsck_found(c->f,
+			"%s: transaction %" PRIu64 ", inode %" PRIu64 ": %" PRIu64 " bytes at offset %" PRIu64
+			" of the file cannot be read (block at %s %08x offset %" PRIu64 ")",
+			r->path[0] ? r->path : "?", r->seq, ch->ino, x->len, x->file_offset,
+			position_kind(x->position) == POSITION_CONTENT ? "content" : "journal", position_file(x->position), position_offset(x->position));
 }
 
 static int check_frame(void *arg, uint64_t seq, uint64_t position, const uint8_t *payload, size_t len)
@@ -103,7 +104,7 @@ static int check_frame(void *arg, uint64_t seq, uint64_t position, const uint8_t
 		return err;
 	if (err) {
 		fsck_found(c->f, "transaction %" PRIu64 ": its record is malformed (journal/%08x.seg offset %" PRIu64 ")", seq, position_file(position),
-			   position_offset(position));
+			position_offset(position));
 		return 0;
 	}
 	c->f->transactions++;
@@ -140,7 +141,9 @@ static void report_recovery(struct fsck *f, const struct journal_recovery *r)
 	}
 	f->torn_bytes = r->torn_bytes;
 	if (r->torn_bytes)
-		fprintf(f->out, "%s: note: journal/%08x.seg offset %" PRIu64 ": %" PRIu64 " bytes of an unfinished write, never acknowledged; the next mount cuts them off\n",
+		fprintf(f->out,
+			"%s: note: journal/%08x.seg offset %" PRIu64 ": %" PRIu64
+			" bytes of an unfinished write, never acknowledged; the next mount cuts them off\n",
 			f->name, position_file(r->torn_position), position_offset(r->torn_position), r->torn_bytes);
 }
 
@@ -160,10 +163,12 @@ int fsck_format(struct fsck *f, struct env *env, struct reason *reason)
 		return r;
 	r = journal_find_store_id(env, f->store_id);
 	if (r == -EUCLEAN)
-		return reason_set(reason, r, "fsck", "FORMAT is missing or damaged, and the segments in journal/ are of several stores; sort them out, or restore "
-						     "FORMAT from a backup");
+		return reason_set(reason, r, "fsck",
+			"FORMAT is missing or damaged, and the segments in journal/ are of several stores; sort them out, or restore "
+			"FORMAT from a backup");
 	if (r)
-		return reason_set(reason, r, "fsck", "FORMAT is missing or damaged, and no segment in journal/ tells what it should say; restore it from a backup");
+		return reason_set(
+			reason, r, "fsck", "FORMAT is missing or damaged, and no segment in journal/ tells what it should say; restore it from a backup");
 	fprintf(f->out, "%s: FORMAT is missing or damaged; it can be made anew, the journal tells what it should say\n", f->name);
 	f->bad_format = true;
 	return 0;
@@ -171,9 +176,9 @@ int fsck_format(struct fsck *f, struct env *env, struct reason *reason)
 
 int fsck_journal(struct fsck *f, struct env *env, struct reason *reason)
 {
-	const struct journal_options opt = { .read_only = true, .durable_seq = f->snapshot_seq };
-	struct journal_check c = { .f = f, .chains = event_logs_new() };
-	struct journal_recovery recovery = { 0 };
+	const struct journal_options opt = {.read_only = true, .durable_seq = f->snapshot_seq};
+	struct journal_check c = {.f = f, .chains = event_logs_new()};
+	struct journal_recovery recovery = {0};
 	struct journal *journal = NULL;
 	struct store *store = NULL;
 	int r = c.chains ? store_open(env, STORE_READ_ONLY, reason, &store) : -ENOMEM;

@@ -98,8 +98,8 @@ static int find_index(void *arg, const char *name, bool is_dir)
 
 int fsck_index(struct fsck *f, struct env *env, struct reason *reason)
 {
-	const struct engine_options opt = { .read_only = true };
-	struct newest_index newest = { 0 };
+	const struct engine_options opt = {.read_only = true};
+	struct newest_index newest = {0};
 	struct engine_stats stats;
 	struct engine *e;
 	int r = env_list(env, "index", find_index, &newest);
@@ -140,8 +140,8 @@ static void compare_index(struct fsck *f, const struct tree_stats *full)
 
 int fsck_tree(struct fsck *f, struct env *env, struct reason *reason)
 {
-	const struct engine_options opt = { .read_only = true, .no_index = true, .durable_seq = f->snapshot_seq };
-	struct tree_check c = { .f = f, .piece = malloc(FSCK_PIECE_BYTES) };
+	const struct engine_options opt = {.read_only = true, .no_index = true, .durable_seq = f->snapshot_seq};
+	struct tree_check c = {.f = f, .piece = malloc(FSCK_PIECE_BYTES)};
 	struct engine_stats stats;
 	int r = c.piece ? engine_open(env, &opt, reason, &c.e) : -ENOMEM;
 
@@ -171,7 +171,7 @@ static int drop_index(void *arg, const char *name, bool is_dir)
 int fsck_repair(struct fsck *f, struct env *env, struct reason *reason)
 {
 	/* With an index snapshot that is good: it may know names that the journal has lost. */
-	const struct engine_options opt = { .no_index = f->bad_indexes, .durable_seq = f->bad_indexes ? f->snapshot_seq : 0 };
+	const struct engine_options opt = {.no_index = f->bad_indexes, .durable_seq = f->bad_indexes ? f->snapshot_seq : 0};
 	struct engine *e;
 	int r = engine_open(env, &opt, reason, &e); /* takes the lock, cuts the tail, makes headers anew */
 

@@ -244,8 +244,7 @@ void handles_set_locked(struct fs_handles *t, uint64_t ino)
 	bit_set(t->locked, ino);
 }
 
-static int bucket_collect(
-	struct bucket *b, uint64_t ino, enum handle_kind kind, struct handle_list *l, size_t *capacity)
+static int bucket_collect(struct bucket *b, uint64_t ino, enum handle_kind kind, struct handle_list *l, size_t *capacity)
 {
 	int r = 0;
 

@@ -44,8 +44,7 @@ struct handle {
 	uint32_t opener_tid;  /**< thread that opened it; for read-only handles nothing more is asked */
 	uint32_t opener_tgid; /**< HANDLE_WRITE and is_lock; else 0 */
 	atomic_bool refresh;  /**< its process obtained a lock: the next read looks at the newest version */
-	atomic_uint
-		locks; /**< obtained through it and perhaps still held (op_lock.c): its RELEASE must keep its place */
+	atomic_uint locks;    /**< obtained through it and perhaps still held (op_lock.c): its RELEASE must keep its place */
 	pthread_mutex_t lock;
 	/* HANDLE_READ, HANDLE_VIEW: under lock */
 	const struct version *snapshot;
@@ -72,13 +71,13 @@ struct handle {
 	/** Only a hint that there may be something to publish: set before and after each change, cleared before each commit.
 	 *  Who must be sure asks handle_has_unpublished(). */
 	atomic_bool unsettled;
-	atomic_bool newborn; /**< its file was not in the journal yet: closing may take the name away */
-	bool left;           /**< its RELEASE has begun: it will take nobody's bytes over; under the registry's lock */
-	atomic_bool held;    /**< ftruncate(0) began a whole save: not to be published before close or fsync */
+	atomic_bool newborn;    /**< its file was not in the journal yet: closing may take the name away */
+	bool left;              /**< its RELEASE has begun: it will take nobody's bytes over; under the registry's lock */
+	atomic_bool held;       /**< ftruncate(0) began a whole save: not to be published before close or fsync */
 	_Atomic int64_t due_ns; /**< when autocommit publishes it (monotonic); 0 never */
 	/* HANDLE_VIRTUAL */
 	const struct vnode *vnode;
-	struct buf text; /**< rendered at open; read-only afterwards. VFILE_WAIT: once there; under lock */
+	struct buf text;  /**< rendered at open; read-only afterwards. VFILE_WAIT: once there; under lock */
 	uint64_t subject; /**< VFILE_WAIT: what it waits for */
 	/* HANDLE_DIR: under lock */
 	struct handle_dir *dir;
@@ -158,11 +157,9 @@ struct handle_reader {
 	bool paged;   /**< for the page cache, so of the live file and not of the snapshot */
 };
 /** Read through any file handle. Count or -errno. */
-ssize_t handle_read(
-	struct fs *fs, struct handle *h, const struct handle_reader *reader, uint64_t offset, void *buf, size_t len);
+ssize_t handle_read(struct fs *fs, struct handle *h, const struct handle_reader *reader, uint64_t offset, void *buf, size_t len);
 /** Write through a HANDLE_WRITE on behalf of thread @ctx->pid. 0 or -errno, all or nothing. */
-int handle_write(struct fs *fs, struct handle *h, const struct fuse_ctx *ctx, int flags, uint64_t offset,
-	const void *data, size_t len);
+int handle_write(struct fs *fs, struct handle *h, const struct fuse_ctx *ctx, int flags, uint64_t offset, const void *data, size_t len);
 /** Before any other change through the handle: notes the process, removes set-id bits, marks it unsettled. Fills @ret_actor. */
 void handle_begin_change(struct fs *fs, struct handle *h, const struct fuse_ctx *ctx, struct actor *ret_actor);
 /** After it, done or not: a commit that came between has cleared the mark and perhaps not seen the change. */

@@ -210,8 +210,7 @@ static ssize_t read_own_draft(struct fs *fs, uint64_t ino, uint32_t tid, uint64_
 	return n;
 }
 
-ssize_t handle_read(
-	struct fs *fs, struct handle *h, const struct handle_reader *reader, uint64_t offset, void *buf, size_t len)
+ssize_t handle_read(struct fs *fs, struct handle *h, const struct handle_reader *reader, uint64_t offset, void *buf, size_t len)
 {
 	ssize_t n;
 
@@ -237,8 +236,7 @@ ssize_t handle_read(
 
 /* --- writing ------------------------------------------------------------------------ */
 
-int handle_write(struct fs *fs, struct handle *h, const struct fuse_ctx *ctx, int flags, uint64_t offset,
-	const void *data, size_t len)
+int handle_write(struct fs *fs, struct handle *h, const struct fuse_ctx *ctx, int flags, uint64_t offset, const void *data, size_t len)
 {
 	struct actor actor;
 	int r;

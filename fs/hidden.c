@@ -30,11 +30,11 @@ struct hidden_generation {
 struct hidden {
 	pthread_mutex_t lock;
 	struct hidden_entry entries[HIDDEN_MAX]; /* lock; the first count */
-	atomic_size_t count;			 /* written under lock */
-	struct hidden_generation *generations;	 /* lock */
-	size_t generation_capacity;		 /* lock */
-	atomic_size_t generation_count;		 /* written under lock */
-	uint64_t last_generation;		 /* lock */
+	atomic_size_t count;                     /* written under lock */
+	struct hidden_generation *generations;   /* lock */
+	size_t generation_capacity;              /* lock */
+	atomic_size_t generation_count;          /* written under lock */
+	uint64_t last_generation;                /* lock */
 };
 
 struct hidden *hidden_new(void)
@@ -154,8 +154,7 @@ int hidden_add(struct hidden *h, const struct hidden_process *p, uint64_t parent
 			h->entries[i].end_ns = end_ns;
 	if (!entry_find(h, p, parent, name)) {
 		make_room(h);
-		h->entries[h->count] =
-			(struct hidden_entry){.process = *p, .parent = parent, .name = copy, .end_ns = end_ns};
+		h->entries[h->count] = (struct hidden_entry){.process = *p, .parent = parent, .name = copy, .end_ns = end_ns};
 		h->count++;
 		copy = NULL;
 	}

@@ -23,7 +23,7 @@
 struct hidden;
 
 struct hidden_process {
-	uint32_t tgid;	     /**< 0: unknown; nothing is hidden from it */
+	uint32_t tgid;       /**< 0: unknown; nothing is hidden from it */
 	uint64_t start_time; /**< as in /proc/PID/stat; 0 where that can't be read */
 };
 

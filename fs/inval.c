@@ -227,8 +227,7 @@ void fs_inval_entry(struct fs *fs, uint64_t parent, const char *name)
  * Does the kernel know of this change of a name because it asked for it? Not: what a refusal puts back, what a control file or a recovered
  * draft brings about, a newborn that nobody wrote and that vanishes with its last RELEASE.
  */
-static bool entry_known(
-	const struct fs_session_request *asked, const struct change *c, const struct change *changes, size_t count)
+static bool entry_known(const struct fs_session_request *asked, const struct change *c, const struct change *changes, size_t count)
 {
 	switch (asked->opcode) {
 	case FUSE_MKNOD:
@@ -237,8 +236,7 @@ static bool entry_known(
 	case FUSE_CREATE:
 		return c->type == CHANGE_CREATE; /* and what is below a new directory nobody has looked up */
 	case FUSE_LINK:
-		return c->type == CHANGE_CREATE ? c->ino == asked->second
-						: c->ino == asked->second && c->parent == asked->node_id;
+		return c->type == CHANGE_CREATE ? c->ino == asked->second : c->ino == asked->second && c->parent == asked->node_id;
 	case FUSE_UNLINK:
 	case FUSE_RMDIR:
 		return c->type == CHANGE_UNLINK && c->parent == asked->node_id;
@@ -272,7 +270,7 @@ void fs_observe(void *arg, uint64_t seq, const struct change *changes, size_t co
 		if (!entry && c->ino != asked->node_id)
 			fs_inval_attr(fs, c->ino);
 		if (entry && (!seq || !entry_known(asked, c, changes, count))) { /* seq 0: a newborn is gone */
-			if (!forgotten && !entry_kept_by_us(fs, c->parent)) { /* there the kernel remembers nothing */
+			if (!forgotten && !entry_kept_by_us(fs, c->parent)) {    /* there the kernel remembers nothing */
 				forgotten = entries_forget(fs);
 				if (!forgotten)
 					inval_queue(fs->inval, c->parent, c->name, c->name_len);

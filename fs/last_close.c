@@ -37,7 +37,7 @@ enum {
 	RELATIVES_MAX = 256,
 	PROBE_GAP_MAX = 2, /* unused numbers met before the directory is listed instead */
 	MISSES_MAX = 16,
-	SCANS_KEEP = 1,    /* a process looked at more often gets its fdinfo files kept open */
+	SCANS_KEEP = 1, /* a process looked at more often gets its fdinfo files kept open */
 };
 
 /* The processes to look at: participants and all their descendants. */
@@ -185,8 +185,7 @@ static int descriptors_scan(struct scan *scan, uint64_t count)
  * descriptors? 1 yes, 0 no, -ESRCH: it is exiting or gone and holds nothing, -EBUSY: this thread
  * is exiting while others of its process may not be, or another -errno.
  */
-static int process_holds(
-	struct process_cache *cache, const struct last_close_query *q, struct process *p, uint32_t enough)
+static int process_holds(struct process_cache *cache, const struct last_close_query *q, struct process *p, uint32_t enough)
 {
 	struct scan scan = {.cache = cache, .query = q, .process = p, .enough = enough};
 	struct proc_status st;
@@ -269,8 +268,7 @@ static int children_add(struct process_cache *cache, struct relatives *all, stru
  * Look at participants[0..] and everything that descends from them or from the
  * flushing process @self (which is looked at already). Returns the first holder's pid (0 none).
  */
-static uint32_t relatives_holder(
-	struct process_cache *cache, const struct last_close_query *q, struct process *self, bool *ret_unreadable)
+static uint32_t relatives_holder(struct process_cache *cache, const struct last_close_query *q, struct process *self, bool *ret_unreadable)
 {
 	struct relatives all = {.count = 0};
 	relative_add(&all, self->tgid);
@@ -319,8 +317,7 @@ static bool listed(const uint32_t *pids, size_t count, uint32_t pid)
 	return false;
 }
 
-static void decide(struct process_cache *cache, const struct last_close_query *q, struct process *self,
-	struct last_close_result *r)
+static void decide(struct process_cache *cache, const struct last_close_query *q, struct process *self, struct last_close_result *r)
 {
 	bool writer = self->tgid == q->opener || listed(q->writers, q->writer_count, self->tgid);
 	if (!writer && !listed(q->holders, q->holder_count, self->tgid))

@@ -21,35 +21,35 @@
 struct process_cache;
 
 enum last_close {
-	LAST_CLOSE_NO,	   /**< not yet: leave it to a later FLUSH or to RELEASE */
-	LAST_CLOSE_YES,	   /**< nobody can write through this handle any more: commit now */
+	LAST_CLOSE_NO,     /**< not yet: leave it to a later FLUSH or to RELEASE */
+	LAST_CLOSE_YES,    /**< nobody can write through this handle any more: commit now */
 	LAST_CLOSE_KILLED, /**< as YES, but the writer is dying by a signal: never publish */
 };
 
 /** All about the handle that is flushed. Pids are thread groups (process_tgid_get). */
 struct last_close_query {
-	uint32_t tid;		  /**< of the FLUSH request */
-	uint32_t opener;	  /**< who opened the handle */
-	const uint32_t *writers;  /**< who wrote through it; borrowed */
+	uint32_t tid;            /**< of the FLUSH request */
+	uint32_t opener;         /**< who opened the handle */
+	const uint32_t *writers; /**< who wrote through it; borrowed */
 	size_t writer_count;
-	const uint32_t *holders;  /**< `ret->holder` of earlier FLUSHes of this handle; borrowed */
+	const uint32_t *holders; /**< `ret->holder` of earlier FLUSHes of this handle; borrowed */
 	size_t holder_count;
-	bool written;		  /**< has anybody written or truncated through it? */
-	bool opener_killed;	  /**< an earlier FLUSH had `ret->killed` with `ret->tgid` the opener's */
-	uint64_t ino;		  /**< the inode number as FUSE knows it (st_ino) */
-	dev_t dev;		  /**< st_dev of the mount; 0 unknown */
+	bool written;             /**< has anybody written or truncated through it? */
+	bool opener_killed;       /**< an earlier FLUSH had `ret->killed` with `ret->tgid` the opener's */
+	uint64_t ino;             /**< the inode number as FUSE knows it (st_ino) */
+	dev_t dev;                /**< st_dev of the mount; 0 unknown */
 	const char *mount_prefix; /**< path of the mount point, no final '/'; a hint that saves time only */
-	uint32_t other_handles;	  /**< other handles of the flushing process, open for writing on the inode
+	uint32_t other_handles;   /**< other handles of the flushing process, open for writing on the inode
 				       and not yet found to be closed */
 };
 
 struct last_close_result {
 	enum last_close verdict;
-	uint32_t tgid;	 /**< who flushed; the thread id where that can't be known */
+	uint32_t tgid;   /**< who flushed; the thread id where that can't be known */
 	uint32_t holder; /**< with NO: a process that still holds the file for writing, 0 none known. Kept by the caller, its
 			      own close can be judged even if it never writes */
-	bool killed;	 /**< the flushing process is dying by a signal, whatever the verdict */
-	bool unwritten;	 /**< with YES: nothing was written yet, and the descriptor may be on its way to a process
+	bool killed;     /**< the flushing process is dying by a signal, whatever the verdict */
+	bool unwritten;  /**< with YES: nothing was written yet, and the descriptor may be on its way to a process
 			      unknown to us, so publish at RELEASE only */
 	bool unreadable; /**< with NO: somebody's descriptors can't be read (other user, /proc hidden) */
 };

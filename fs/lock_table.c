@@ -29,12 +29,11 @@ static const struct lock *file_first(const struct lock_table *t, uint64_t ino)
 
 static bool conflicts(const struct lock *held, const struct lock *want)
 {
-	return held->flock == want->flock && held->owner != want->owner && held->start <= want->end &&
-	       want->start <= held->end && (held->type == F_WRLCK || want->type == F_WRLCK);
+	return held->flock == want->flock && held->owner != want->owner && held->start <= want->end && want->start <= held->end &&
+	       (held->type == F_WRLCK || want->type == F_WRLCK);
 }
 
-const struct lock *lock_conflict_next(
-	const struct lock_table *t, uint64_t ino, const struct lock *want, const struct lock *after)
+const struct lock *lock_conflict_next(const struct lock_table *t, uint64_t ino, const struct lock *want, const struct lock *after)
 {
 	for (const struct lock *l = after ? after->next : file_first(t, ino); l; l = l->next)
 		if (conflicts(l, want))
@@ -77,8 +76,7 @@ static void range_clear(struct lock_file *f, struct lock *new, struct lock **spa
 			at = &l->next;
 			continue;
 		}
-		if (l->type == new->type && (l->start == 0 || l->start - 1 <= new->end) &&
-			(new->start == 0 || new->start - 1 <= l->end)) {
+		if (l->type == new->type && (l->start == 0 || l->start - 1 <= new->end) && (new->start == 0 || new->start - 1 <= l->end)) {
 			new->start = MIN(new->start, l->start);
 			new->end = MAX(new->end, l->end);
 		} else if (l->end < new->start || l->start > new->end) {
@@ -135,8 +133,7 @@ int lock_set(struct lock_table *t, uint64_t ino, const struct lock *want)
 	return 0;
 }
 
-bool lock_drop(
-	struct lock_table *t, uint64_t ino, bool (*match)(const struct lock *l, const void *arg), const void *arg)
+bool lock_drop(struct lock_table *t, uint64_t ino, bool (*match)(const struct lock *l, const void *arg), const void *arg)
 {
 	struct lock_file *f = *file_place(t, ino);
 	struct lock *none = NULL, **at = f ? &f->first : &none;

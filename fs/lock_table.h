@@ -35,15 +35,13 @@ struct lock_table {
 /** The first lock that keeps @want from being obtained, or NULL. */
 const struct lock *lock_conflict(const struct lock_table *t, uint64_t ino, const struct lock *want);
 /** The next one after @after (NULL: the first). */
-const struct lock *lock_conflict_next(
-	const struct lock_table *t, uint64_t ino, const struct lock *want, const struct lock *after);
+const struct lock *lock_conflict_next(const struct lock_table *t, uint64_t ino, const struct lock *want, const struct lock *after);
 /** Obtain or (F_UNLCK) release; conflicts are the caller's. 0 or -ENOMEM with nothing changed. */
 int lock_set(struct lock_table *t, uint64_t ino, const struct lock *want);
 /** Has the owner any lock of this kind on the file? */
 bool lock_held(const struct lock_table *t, uint64_t ino, uint64_t owner, bool flock);
 /** Remove the locks for which @match says so. True when there was one. */
-bool lock_drop(
-	struct lock_table *t, uint64_t ino, bool (*match)(const struct lock *l, const void *arg), const void *arg);
+bool lock_drop(struct lock_table *t, uint64_t ino, bool (*match)(const struct lock *l, const void *arg), const void *arg);
 void lock_table_release(struct lock_table *t);
 
 #endif

@@ -22,7 +22,11 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{ "mount", cli_mount }, { "umount", cli_umount }, { "fsck", cli_fsck }, { "export", cli_export }, { "log", cli_log },
+	{"mount", cli_mount},
+	{"umount", cli_umount},
+	{"fsck", cli_fsck},
+	{"export", cli_export},
+	{"log", cli_log},
 };
 
 static const char doc[] = "A project's .milestones/ where every save is a transaction: whole, checked, attributed, logged and durable, and "
@@ -99,8 +103,8 @@ static int descriptors_fill(void)
 
 int main(int argc, char **argv)
 {
-	static const struct argp argp = { .parser = parse, .args_doc = "COMMAND [ARGUMENT...]", .doc = doc };
-	struct invocation inv = { 0 };
+	static const struct argp argp = {.parser = parse, .args_doc = "COMMAND [ARGUMENT...]", .doc = doc};
+	struct invocation inv = {0};
 	char *name;
 	int status;
 

@@ -57,7 +57,7 @@ int mount_check(const struct project *p, struct reason *reason)
 	switch (project_mount_state(p)) {
 	case MOUNT_ALIVE:
 		return reason_set(reason, -EBUSY, "mount", "%s is already mounted%s; milestonefs umount '%s' ends it", p->mount_path,
-				  project_daemon_text(p, daemon), p->path);
+			project_daemon_text(p, daemon), p->path);
 	case MOUNT_SILENT:
 		return project_silent(p, "mount", reason);
 	case MOUNT_DEAD:
@@ -76,11 +76,10 @@ int mount_check(const struct project *p, struct reason *reason)
 	}
 	if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
 		return reason_set(reason, -errno, "mount",
-				  "there is no /dev/fuse here: load the module (modprobe fuse), or give the container the device (--device /dev/fuse)");
+			"there is no /dev/fuse here: load the module (modprobe fuse), or give the container the device (--device /dev/fuse)");
 	if (geteuid() == 0 || errno != EACCES)
 		return reason_set(reason, -errno, "mount", "/dev/fuse cannot be opened: %s", strerror(errno));
-	return reason_set(reason, -errno, "mount",
-			  "/dev/fuse is closed to this user: make it mode 0666 as udev does (chmod 0666 /dev/fuse), or mount as root");
+	return reason_set(reason, -errno, "mount", "/dev/fuse is closed to this user: make it mode 0666 as udev does (chmod 0666 /dev/fuse), or mount as root");
 }
 
 /* ---- the file system's own parts ---- */
@@ -111,7 +110,7 @@ static void descriptors_allow(void)
 static int parts_make(struct mount *m)
 {
 	struct fs *fs = &m->fs;
-	const struct process_agents agents = { .generation = agents_generation, .agent_of_pid = agent_of_pid, .arg = fs };
+	const struct process_agents agents = {.generation = agents_generation, .agent_of_pid = agent_of_pid, .arg = fs};
 	int r;
 
 	descriptors_allow();
@@ -158,7 +157,7 @@ static int adopt(struct mount *m, struct reason *reason)
 	if (r || m->options->read_only || !a.kept_in[0])
 		return r;
 	n = (size_t)snprintf(text, sizeof(text), "adopted %" PRIu64 " %s found in %s as transaction %" PRIu64 "; the originals are kept in %s of the store",
-			     a.entries, a.entries == 1 ? "entry" : "entries", MILESTONES_DIR, a.seq, a.kept_in);
+		a.entries, a.entries == 1 ? "entry" : "entries", MILESTONES_DIR, a.seq, a.kept_in);
 	if (a.moved && n < sizeof(text))
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "; %" PRIu64 " whose names milestonefs uses itself are below %s", a.moved, a.moved_to);
 	if (a.skipped && n < sizeof(text))
@@ -216,13 +215,13 @@ static int mount_failed(const struct mount *m, struct reason *reason)
 	bool found = access("/usr/bin/fusermount3", X_OK) == 0 || access("/bin/fusermount3", X_OK) == 0 || access("/usr/local/bin/fusermount3", X_OK) == 0;
 
 	if (geteuid() == 0)
-		return reason_set(reason, -EPERM, "mount",
-				  "mounting on %s is not permitted; in a container it takes CAP_SYS_ADMIN (--cap-add SYS_ADMIN)", m->project->mount_path);
+		return reason_set(reason, -EPERM, "mount", "mounting on %s is not permitted; in a container it takes CAP_SYS_ADMIN (--cap-add SYS_ADMIN)",
+			m->project->mount_path);
 	if (!found)
 		return reason_set(reason, -ENOENT, "mount", "fusermount3 was not found; install the package fuse3, or mount as root");
 	if (m->options->allow_other)
 		return reason_set(reason, -EPERM, "mount",
-				  "mounting on %s was refused (see above); allow_other needs the line user_allow_other in /etc/fuse.conf", m->project->mount_path);
+			"mounting on %s was refused (see above); allow_other needs the line user_allow_other in /etc/fuse.conf", m->project->mount_path);
 	return reason_set(reason, -EPERM, "mount", "mounting on %s was refused by fusermount3 (see above)", m->project->mount_path);
 }
 
@@ -285,7 +284,7 @@ static void serve_ready(void *arg)
 
 static int serve(struct mount *m)
 {
-	const struct fs_session_calls calls = { .ready = serve_ready, .unmount = kernel_unmount, .arg = m };
+	const struct fs_session_calls calls = {.ready = serve_ready, .unmount = kernel_unmount, .arg = m};
 	struct fs *fs = &m->fs;
 	int r;
 
@@ -314,7 +313,7 @@ static int serve(struct mount *m)
 /* What writers left open: streams are published as far as they are valid, other drafts are found in pending/ next time. */
 static void publish_open_handles(struct fs *fs)
 {
-	struct handle_list l = { 0 };
+	struct handle_list l = {0};
 
 	(void)handles_find(fs->handles, 0, HANDLE_WRITE, &l); /* without memory: those found */
 	for (size_t i = 0; i < l.count; i++) {
@@ -356,8 +355,8 @@ static int stop(struct mount *m)
 
 int mount_serve(const struct project *p, const struct mount_options *o, struct daemon *d)
 {
-	struct mount m = { .project = p, .options = o, .daemon = d };
-	struct reason reason = { 0 };
+	struct mount m = {.project = p, .options = o, .daemon = d};
+	struct reason reason = {0};
 	int r, stopped;
 
 	r = mount_store_open(p, o, &reason, &m.store);

@@ -72,7 +72,7 @@ static int make_writable(int fd, const struct project *p, struct reason *reason)
 	if (errno == EROFS)
 		return reason_set(reason, -EROFS, "mount", "%s is on a read-only file system; milestonefs mount -o ro shows it as it is", p->mount_path);
 	return reason_set(reason, -errno, "mount", "%s belongs to somebody else (uid %u): %s; mount it as that user or as root", p->mount_path,
-			  (unsigned)st.st_uid, strerror(errno));
+		(unsigned)st.st_uid, strerror(errno));
 }
 
 int mount_store_open(const struct project *p, const struct mount_options *o, struct reason *reason, struct mount_store **ret)

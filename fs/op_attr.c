@@ -130,8 +130,7 @@ static int64_t time_given(const struct timespec *t)
 
 static int set_attrs(fuse_req_t req, uint64_t ino, const struct stat *st, int to_set, uint64_t *ret_seq)
 {
-	struct change c = {
-		.type = CHANGE_ATTR, .ino = ino, .mode = st->st_mode & 07777, .uid = st->st_uid, .gid = st->st_gid};
+	struct change c = {.type = CHANGE_ATTR, .ino = ino, .mode = st->st_mode & 07777, .uid = st->st_uid, .gid = st->st_gid};
 	struct fs *fs = fs_of(req);
 	struct tree_attr attr;
 	struct request q;
@@ -153,8 +152,8 @@ static int set_attrs(fuse_req_t req, uint64_t ino, const struct stat *st, int to
 		c.attr_mask |= ATTR_ATIME;
 		c.atime_ns = attr.atime_ns;
 	}
-	if (!(to_set & FUSE_SET_ATTR_MODE) && (to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) &&
-		entry_live_attr(fs, ino, &attr) == 0 && setid_mode(attr.mode) != attr.mode) {
+	if (!(to_set & FUSE_SET_ATTR_MODE) && (to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) && entry_live_attr(fs, ino, &attr) == 0 &&
+		setid_mode(attr.mode) != attr.mode) {
 		c.attr_mask |= ATTR_MODE;
 		c.mode = setid_mode(attr.mode) & 07777;
 	}
@@ -200,8 +199,7 @@ static int kill_setid(fuse_req_t req, uint64_t ino)
 
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, struct fuse_file_info *fi)
 {
-	const int attrs =
-		FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID | FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME;
+	const int attrs = FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID | FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME;
 	struct fs *fs = fs_of(req);
 	uint64_t seq = 0, attr_seq = 0;
 	double timeout_s = 0;
@@ -216,14 +214,12 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set, str
 	if (to_set & FUSE_SET_ATTR_SIZE) {
 		r = st->st_size < 0 ? -EINVAL : set_size(req, ino, handle_of(fi), (uint64_t)st->st_size, &seq);
 		if (to_set & FUSE_SET_ATTR_MTIME_NOW)
-			to_set &=
-				~(FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW); /* the truncation does that itself */
+			to_set &= ~(FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW); /* the truncation does that itself */
 	}
 	if (r == 0 && (to_set & attrs) && !is_heartbeat(fs, ino, st, to_set))
 		r = set_attrs(req, ino, st, to_set, &attr_seq);
 	/* A SETATTR of nothing is sent for this alone. */
-	if (r == 0 && node_id_is_live(ino) &&
-		(fs_session_request()->kills_setid || !(to_set & (attrs | FUSE_SET_ATTR_SIZE))))
+	if (r == 0 && node_id_is_live(ino) && (fs_session_request()->kills_setid || !(to_set & (attrs | FUSE_SET_ATTR_SIZE))))
 		r = kill_setid(req, ino);
 	if (r == 0)
 		r = entry_stat(fs, ino, (uint32_t)fuse_req_ctx(req)->pid, &now, &timeout_s);

@@ -59,8 +59,7 @@ static void dir_add(struct handle_dir *d, uint64_t node_id, mode_t mode, const c
 
 static int add_virtual(void *arg, const struct vnode *v)
 {
-	const mode_t types[] = {
-		[VFILE_TEXT] = S_IFREG, [VFILE_RANGE] = S_IFREG, [VFILE_DIR] = S_IFDIR, [VFILE_LINK] = S_IFLNK, [VFILE_VIEW] = S_IFDIR};
+	const mode_t types[] = {[VFILE_TEXT] = S_IFREG, [VFILE_RANGE] = S_IFREG, [VFILE_DIR] = S_IFDIR, [VFILE_LINK] = S_IFLNK, [VFILE_VIEW] = S_IFDIR};
 	const char *slash = strrchr(v->path, '/');
 
 	dir_add(arg, v->id, types[v->row->kind], slash ? slash + 1 : v->path);
@@ -240,8 +239,7 @@ void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struc
 }
 
 /* Attributes of live entries [first, first + count), under one lock; ino 0 where the name means something else by now. */
-static void batch_live(struct fs *fs, const struct handle *h, const struct handle_dir *d, size_t first, size_t count,
-	struct tree_attr attrs[])
+static void batch_live(struct fs *fs, const struct handle *h, const struct handle_dir *d, size_t first, size_t count, struct tree_attr attrs[])
 {
 	struct tree *tree;
 	struct node *dir;
@@ -260,15 +258,13 @@ static void batch_live(struct fs *fs, const struct handle *h, const struct handl
 		if (!dir || first + i < 2 || !node_id_is_live(e->node_id))
 			continue;
 		entry = tree_lookup(tree, dir, name, strlen(name), seq);
-		if (!entry || entry->node->ino != e->node_id ||
-			tree_attr_at(tree, entry->node, seq, INT64_MAX, &attrs[i]) < 0)
+		if (!entry || entry->node->ino != e->node_id || tree_attr_at(tree, entry->node, seq, INT64_MAX, &attrs[i]) < 0)
 			attrs[i].ino = 0;
 	}
 	engine_unlock(fs->engine);
 }
 
-static void entry_plus(struct fs *fs, uint32_t tid, const struct dir_entry *e, bool dots, const struct tree_attr *a,
-	struct fuse_entry_param *ret)
+static void entry_plus(struct fs *fs, uint32_t tid, const struct dir_entry *e, bool dots, const struct tree_attr *a, struct fuse_entry_param *ret)
 {
 	double timeout_s;
 
@@ -289,8 +285,7 @@ static void entry_plus(struct fs *fs, uint32_t tid, const struct dir_entry *e, b
 	}
 }
 
-static size_t fill_plus(
-	fuse_req_t req, struct handle *h, const struct handle_dir *d, size_t first, char *out, size_t size)
+static size_t fill_plus(fuse_req_t req, struct handle *h, const struct handle_dir *d, size_t first, char *out, size_t size)
 {
 	uint32_t tid = (uint32_t)fuse_req_ctx(req)->pid;
 	struct tree_attr attrs[PLUS_BATCH];
@@ -307,8 +302,7 @@ static size_t fill_plus(
 		entry_plus(fs, tid, &d->entries[i], i < 2, &attrs[at], &e);
 		if (!cached)
 			e.entry_timeout = 0;
-		n = fuse_add_direntry_plus(
-			req, out + used, size - used, d->names.data + d->entries[i].name, &e, (off_t)i + 1);
+		n = fuse_add_direntry_plus(req, out + used, size - used, d->names.data + d->entries[i].name, &e, (off_t)i + 1);
 		if (n > size - used)
 			break;
 		used += n;

@@ -203,8 +203,7 @@ static void release_draft(struct fs *fs, struct handle *h)
 	pthread_mutex_lock(&h->lock);
 	if (!passed_on && handle_has_unpublished(h)) {
 		if (writers_killed(h)) {
-			(void)handle_discard(
-				fs, h, h->writer_count ? h->writers[0].tgid : h->opener_tgid, &seq); /* logged */
+			(void)handle_discard(fs, h, h->writer_count ? h->writers[0].tgid : h->opener_tgid, &seq); /* logged */
 		} else {
 			(void)handle_publish(fs, h, 0, &seq); /* logged; there is nobody to tell */
 			atomic_fetch_add_explicit(&fs->commits_at_release, 1, memory_order_relaxed);

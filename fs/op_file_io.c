@@ -105,8 +105,7 @@ static struct handle *page_handle(struct fs *fs, uint64_t ino)
 }
 
 /* A page without an open draft: a commit of its own. */
-static int write_page_alone(
-	struct fs *fs, uint64_t ino, uint64_t offset, const void *data, size_t len, uint64_t *ret_seq)
+static int write_page_alone(struct fs *fs, uint64_t ino, uint64_t offset, const void *data, size_t len, uint64_t *ret_seq)
 {
 	struct request q = {.actor = {.comm = "mmap"}};
 	struct draft *d;
@@ -239,8 +238,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
 	fs_order_wait(fs, req);
 	if (offset < 0 || len <= 0 || len > INT64_MAX - offset)
 		r = -EINVAL;
-	else if ((mode & ~known) ||
-		 ((mode & FALLOC_FL_PUNCH_HOLE) && mode != (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)))
+	else if ((mode & ~known) || ((mode & FALLOC_FL_PUNCH_HOLE) && mode != (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)))
 		r = -EOPNOTSUPP;
 	else if (!h || h->kind != HANDLE_WRITE)
 		r = -EBADF;
@@ -325,8 +323,8 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct f
 
 /* --- copying -------------------------------------------------------------------------- */
 
-void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t offset_in, struct fuse_file_info *fi_in,
-	fuse_ino_t ino_out, off_t offset_out, struct fuse_file_info *fi_out, size_t len, int flags)
+void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t offset_in, struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t offset_out,
+	struct fuse_file_info *fi_out, size_t len, int flags)
 {
 	struct handle_reader reader = {.tid = (uint32_t)fuse_req_ctx(req)->pid};
 	struct handle *from = handle_of(fi_in), *to = handle_of(fi_out);
@@ -343,8 +341,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t offset_in, stru
 	else if (!(piece = malloc(MIN(want, (size_t)COPY_PIECE) + 1)))
 		r = -ENOMEM;
 	while (r == 0 && done < want) {
-		n = handle_read(
-			fs, from, &reader, (uint64_t)offset_in + done, piece, MIN(want - done, (size_t)COPY_PIECE));
+		n = handle_read(fs, from, &reader, (uint64_t)offset_in + done, piece, MIN(want - done, (size_t)COPY_PIECE));
 		if (n <= 0)
 			break;
 		r = handle_write(fs, to, fuse_req_ctx(req), 0, (uint64_t)offset_out + done, piece, (size_t)n);
@@ -359,8 +356,8 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t offset_in, stru
 		(void)fuse_reply_write(req, done);
 }
 
-void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int command, void *arg, struct fuse_file_info *fi,
-	unsigned flags, const void *in, size_t in_bytes, size_t out_bytes)
+void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int command, void *arg, struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_bytes,
+	size_t out_bytes)
 {
 	(void)ino, (void)command, (void)arg, (void)fi, (void)flags, (void)in, (void)in_bytes, (void)out_bytes;
 	reply_error(req, -ENOTTY);

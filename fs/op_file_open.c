@@ -103,8 +103,7 @@ static int open_read(struct fs *fs, uint64_t ino, int flags, uint32_t tid, struc
 	return 0;
 }
 
-static int open_write(
-	struct fs *fs, uint64_t ino, int flags, bool created, const struct request *q, struct handle **ret)
+static int open_write(struct fs *fs, uint64_t ino, int flags, bool created, const struct request *q, struct handle **ret)
 {
 	enum draft_kind kind;
 	struct file_kind k;
@@ -221,8 +220,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 }
 
 /* Somebody else made the name between the kernel's lookup and now. */
-static int open_existing(struct fs *fs, uint64_t parent, const char *name, int flags, const struct request *q,
-	struct tree_attr *ret_attr, struct handle **ret)
+static int open_existing(struct fs *fs, uint64_t parent, const char *name, int flags, const struct request *q, struct tree_attr *ret_attr, struct handle **ret)
 {
 	struct dentry *d = NULL;
 	struct node *dir;
@@ -239,8 +237,7 @@ static int open_existing(struct fs *fs, uint64_t parent, const char *name, int f
 		return r;
 	if (!S_ISREG(ret_attr->mode))
 		return -ESTALE; /* the kernel looks it up again */
-	return for_writing(flags) ? open_write(fs, ret_attr->ino, flags, false, q, ret)
-				  : open_read(fs, ret_attr->ino, flags, q->actor.pid, ret);
+	return for_writing(flags) ? open_write(fs, ret_attr->ino, flags, false, q, ret) : open_read(fs, ret_attr->ino, flags, q->actor.pid, ret);
 }
 
 static bool takes_lock(struct fs *fs, uint64_t parent, int flags)
@@ -255,8 +252,8 @@ static bool takes_lock(struct fs *fs, uint64_t parent, int flags)
 	return takes;
 }
 
-static int create_new(struct fs *fs, uint64_t parent, const char *name, mode_t mode, int flags, struct request *q,
-	struct tree_attr *ret_attr, struct handle **ret)
+static int create_new(
+	struct fs *fs, uint64_t parent, const char *name, mode_t mode, int flags, struct request *q, struct tree_attr *ret_attr, struct handle **ret)
 {
 	int r;
 
@@ -272,8 +269,7 @@ static int create_new(struct fs *fs, uint64_t parent, const char *name, mode_t m
 	r = open_write(fs, ret_attr->ino, flags, true, q, ret);
 	if (r == 0) {
 		(*ret)->created_parent = parent;
-		(*ret)->created_name =
-			strdup(name); /* without memory a refused save shows late that the old version is back */
+		(*ret)->created_name = strdup(name); /* without memory a refused save shows late that the old version is back */
 	} else
 		(void)engine_unlink(fs->engine, q, parent, name); /* without memory for a handle there is no file */
 	return r;

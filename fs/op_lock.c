@@ -89,8 +89,7 @@ static void refresh(struct fs *fs, uint64_t ino, struct handle *via, uint32_t ti
 	for (size_t i = 0; i < l.count; i++) {
 		uint32_t opener = l.items[i]->opener_tid;
 
-		if (l.items[i] == via || opener == tid || opener == tgid ||
-			process_tgid_get(fs->processes, opener) == tgid)
+		if (l.items[i] == via || opener == tid || opener == tgid || process_tgid_get(fs->processes, opener) == tgid)
 			atomic_store(&l.items[i]->refresh, true);
 	}
 	handle_list_release(fs, &l);
@@ -136,8 +135,7 @@ static struct waiter *waiters_grant(struct fs_locks *locks, uint64_t ino)
 
 	for (struct waiter *w = locks->first; w; w = next) {
 		next = w->next;
-		if (w->ino != ino || lock_conflict(&locks->table, ino, &w->want) ||
-			lock_set(&locks->table, ino, &w->want) < 0)
+		if (w->ino != ino || lock_conflict(&locks->table, ino, &w->want) || lock_set(&locks->table, ino, &w->want) < 0)
 			continue;
 		waiter_unlink(locks, w);
 		w->state = GRANTED;
@@ -165,8 +163,7 @@ static bool waits_for(const struct fs_locks *locks, uint64_t owner, uint64_t tar
 	for (const struct waiter *w = locks->first; w && depth; w = w->next) {
 		if (w->want.flock || w->want.owner != owner)
 			continue;
-		for (const struct lock *l = lock_conflict(&locks->table, w->ino, &w->want); l;
-			l = lock_conflict_next(&locks->table, w->ino, &w->want, l))
+		for (const struct lock *l = lock_conflict(&locks->table, w->ino, &w->want); l; l = lock_conflict_next(&locks->table, w->ino, &w->want, l))
 			if (l->owner == target || waits_for(locks, l->owner, target, depth - 1))
 				return true;
 	}
@@ -175,8 +172,7 @@ static bool waits_for(const struct fs_locks *locks, uint64_t owner, uint64_t tar
 
 static bool deadlocks(const struct fs_locks *locks, uint64_t ino, const struct lock *want)
 {
-	for (const struct lock *l = lock_conflict(&locks->table, ino, want); l;
-		l = lock_conflict_next(&locks->table, ino, want, l))
+	for (const struct lock *l = lock_conflict(&locks->table, ino, want); l; l = lock_conflict_next(&locks->table, ino, want, l))
 		if (waits_for(locks, l->owner, want->owner, DEADLOCK_DEPTH_MAX))
 			return true;
 	return false;
@@ -222,13 +218,8 @@ static struct waiter *waiter_new(fuse_req_t req, uint64_t ino, struct handle *h,
 	struct waiter *w = calloc(1, sizeof(*w));
 
 	if (w)
-		*w = (struct waiter){.fs = fs_of(req),
-			.req = req,
-			.ino = ino,
-			.want = *want,
-			.handle = h,
-			.tid = (uint32_t)fuse_req_ctx(req)->pid,
-			.registering = true};
+		*w = (struct waiter){
+			.fs = fs_of(req), .req = req, .ino = ino, .want = *want, .handle = h, .tid = (uint32_t)fuse_req_ctx(req)->pid, .registering = true};
 	return w;
 }
 

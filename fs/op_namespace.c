@@ -19,8 +19,7 @@
 #include "vfile_transactions.h"
 
 /* Answer a request that made an entry, or did not. */
-static void answer_made(
-	fuse_req_t req, const char *operation, const char *name, struct request *q, int r, const struct tree_attr *attr)
+static void answer_made(fuse_req_t req, const char *operation, const char *name, struct request *q, int r, const struct tree_attr *attr)
 {
 	struct fs *fs = fs_of(req);
 	struct fuse_entry_param e;
@@ -156,8 +155,7 @@ static int rename_pending(struct fs *fs, struct request *q, uint64_t parent, con
 	return 1;
 }
 
-void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent, const char *new_name,
-	unsigned int flags)
+void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent, const char *new_name, unsigned int flags)
 {
 	struct fs *fs = fs_of(req);
 	struct request q;

@@ -17,16 +17,47 @@
 
 void mount_options_init(struct mount_options *o)
 {
-	*o = (struct mount_options){ .sync_interval_ms = -1 };
+	*o = (struct mount_options){.sync_interval_ms = -1};
 }
 
 /* Without effect. */
 static const char *const ignored[] = {
-	"rw", "defaults", "auto", "noauto", "user", "users", "nouser", "owner", "group", "nofail", "_netdev", "async", "atime", "relatime",
-	"norelatime", "strictatime", "nostrictatime", "lazytime", "nolazytime", "diratime", "nodiratime", "exec", "dev", "nodev", "suid", "nosuid", "silent", "loud", "mand",
-	"nomand", "iversion", "noiversion", "default_permissions", "dirsync",
+	"rw",
+	"defaults",
+	"auto",
+	"noauto",
+	"user",
+	"users",
+	"nouser",
+	"owner",
+	"group",
+	"nofail",
+	"_netdev",
+	"async",
+	"atime",
+	"relatime",
+	"norelatime",
+	"strictatime",
+	"nostrictatime",
+	"lazytime",
+	"nolazytime",
+	"diratime",
+	"nodiratime",
+	"exec",
+	"dev",
+	"nodev",
+	"suid",
+	"nosuid",
+	"silent",
+	"loud",
+	"mand",
+	"nomand",
+	"iversion",
+	"noiversion",
+	"default_permissions",
+	"dirsync",
 };
-static const char *const ignored_prefixes[] = { "x-", "X-", "user=", "comment=", "fsname=", "subtype=" };
+static const char *const ignored_prefixes[] = {"x-", "X-", "user=", "comment=", "fsname=", "subtype="};
 
 static bool is_ignored(const char *word)
 {
@@ -48,8 +79,8 @@ static int parse_sync(struct mount_options *o, const char *value, struct reason 
 		return 0;
 	}
 	if (strncmp(value, "interval:", 9) != 0 || parse_u64(value + 9, &ms) || ms < 1 || ms > SYNC_INTERVAL_MS_MAX)
-		return reason_set(reason, -EINVAL, "options", "sync=%s: write sync=commit or sync=interval:MS with MS from 1 to %d", value,
-				  SYNC_INTERVAL_MS_MAX);
+		return reason_set(
+			reason, -EINVAL, "options", "sync=%s: write sync=commit or sync=interval:MS with MS from 1 to %d", value, SYNC_INTERVAL_MS_MAX);
 	o->sync_interval_ms = (int64_t)ms;
 	return 0;
 }

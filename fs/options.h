@@ -19,7 +19,7 @@ struct mount_options {
 	bool read_only;
 	bool allow_other;
 	bool noexec, noatime;
-	unsigned threads;	  /**< 0: by the number of cores */
+	unsigned threads;         /**< 0: by the number of cores */
 	int64_t sync_interval_ms; /**< 0: sync=commit; -1: as status/config.yaml says */
 };
 

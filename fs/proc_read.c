@@ -210,11 +210,10 @@ int proc_mount_read(int dir, uint32_t mnt_id, struct proc_mount *ret_mount)
 		uint64_t id, parent, major_nr, minor_nr; /* "36 35 98:0 /root /mnt … - type source …" */
 		if (!proc_number_next(&p, end, &id) || id != mnt_id)
 			continue;
-		if (!proc_number_next(&p, end, &parent) || !proc_number_next(&p, end, &major_nr) || p >= end ||
-			*p++ != ':' || !proc_number_next(&p, end, &minor_nr))
+		if (!proc_number_next(&p, end, &parent) || !proc_number_next(&p, end, &major_nr) || p >= end || *p++ != ':' ||
+			!proc_number_next(&p, end, &minor_nr))
 			return -EINVAL;
-		*ret_mount = (struct proc_mount){
-			.dev = makedev((unsigned)major_nr, (unsigned)minor_nr), .fuse = mount_line_fuse(p, end)};
+		*ret_mount = (struct proc_mount){.dev = makedev((unsigned)major_nr, (unsigned)minor_nr), .fuse = mount_line_fuse(p, end)};
 		return 0;
 	}
 	return -ENOENT;

@@ -74,7 +74,7 @@ static void process_free(struct process_cache *cache, struct process *p)
 	while (p->thread_count)
 		process_thread_drop(cache, p, p->thread_count - 1);
 	free(p->threads);
-	int fds[] = { p->dir, p->fds, p->task, p->children, p->comm_fd, p->environ_fd };
+	int fds[] = {p->dir, p->fds, p->task, p->children, p->comm_fd, p->environ_fd};
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
@@ -312,7 +312,7 @@ int process_fdinfo_keep(struct process_cache *cache, struct process *p, uint32_t
 		process_kept_gone(cache);
 		return error;
 	}
-	p->infos[p->info_count++] = (struct process_fdinfo){ .number = number, .fd = fd };
+	p->infos[p->info_count++] = (struct process_fdinfo){.number = number, .fd = fd};
 	return 0;
 }
 

@@ -86,24 +86,24 @@ struct process {
 	uint32_t tgid;
 	int dir; /**< O_PATH of /proc/TID */
 
-	pthread_mutex_t lock; /**< guards all below, and the read position of fds */
-	int fds;	      /**< "fd", or -1 */
-	int task;	      /**< "task", or -1 */
-	int children;	      /**< "task/TID/children", or -1 */
-	int comm_fd;	      /**< "comm" */
-	int environ_fd;	      /**< "environ" of the program that was read; -1: read again */
-	bool looked;	      /**< agent, session and leader are filled */
+	pthread_mutex_t lock;       /**< guards all below, and the read position of fds */
+	int fds;                    /**< "fd", or -1 */
+	int task;                   /**< "task", or -1 */
+	int children;               /**< "task/TID/children", or -1 */
+	int comm_fd;                /**< "comm" */
+	int environ_fd;             /**< "environ" of the program that was read; -1: read again */
+	bool looked;                /**< agent, session and leader are filled */
 	uint64_t agents_generation; /**< set for which ancestor_agent was looked up; 0 never */
 	char ancestor_agent[ACTOR_ID_BYTES], ancestor_session[ACTOR_ID_BYTES];
-	struct actor actor; /**< what is known; uid and gid unused */
-	unsigned scans;	    /**< how often its descriptors were looked at */
+	struct actor actor;           /**< what is known; uid and gid unused */
+	unsigned scans;               /**< how often its descriptors were looked at */
 	struct process_fdinfo *infos; /**< kept "fdinfo/N" */
 	unsigned info_count;
 	struct process_thread *threads; /**< kept children files of a process with several threads */
 	unsigned thread_count;
 
-	unsigned refs;	   /**< guarded by the cache's lock; the table counts as one */
-	uint64_t used;	   /**< the cache's clock at the last get; its lock */
+	unsigned refs; /**< guarded by the cache's lock; the table counts as one */
+	uint64_t used; /**< the cache's clock at the last get; its lock */
 };
 
 /** Pin the process of thread @tid. Returns 0 and a reference for process_put(), or -errno (-ESRCH when gone). */
@@ -132,8 +132,7 @@ void process_kept_gone(struct process_cache *cache);
  * returns non-zero. Caller holds p->lock; cheapest when @p is the thread group's leader, whose entry all threads share.
  * Returns what @visit returned, 0, or -errno: -ENOENT when this kernel has no "children" files.
  */
-int process_children_each(
-	struct process_cache *cache, struct process *p, int (*visit)(void *arg, uint32_t pid), void *arg);
+int process_children_each(struct process_cache *cache, struct process *p, int (*visit)(void *arg, uint32_t pid), void *arg);
 /** Forget p->threads[i]; the last one takes its place. Caller holds p->lock, or the last reference. */
 void process_thread_drop(struct process_cache *cache, struct process *p, unsigned i);
 

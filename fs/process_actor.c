@@ -119,7 +119,7 @@ static void ancestors_look(const struct process_agents *agents, struct process *
 int process_actor_fill(struct process_cache *cache, uint32_t tid, uid_t uid, gid_t gid, struct actor *ret_actor)
 {
 	const struct process_agents *agents = process_cache_agents(cache);
-	struct actor unknown = { .pid = tid, .comm = "unknown" };
+	struct actor unknown = {.pid = tid, .comm = "unknown"};
 	struct process *p;
 	int result = 0;
 

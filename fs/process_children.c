@@ -88,8 +88,7 @@ static bool thread_keep(struct process_cache *cache, struct process *p, uint32_t
 	return true;
 }
 
-static int thread_children(struct process_cache *cache, struct process *p, uint32_t tid, uint64_t ino,
-	int (*visit)(void *arg, uint32_t pid), void *arg)
+static int thread_children(struct process_cache *cache, struct process *p, uint32_t tid, uint64_t ino, int (*visit)(void *arg, uint32_t pid), void *arg)
 {
 	struct process_thread *kept = thread_kept(cache, p, tid, ino);
 	cleanup_fd int dir = -1;
@@ -111,8 +110,7 @@ static int thread_children(struct process_cache *cache, struct process *p, uint3
 	return r;
 }
 
-static int threads_children_each(
-	struct process_cache *cache, struct process *p, int (*visit)(void *arg, uint32_t pid), void *arg)
+static int threads_children_each(struct process_cache *cache, struct process *p, int (*visit)(void *arg, uint32_t pid), void *arg)
 {
 	_Alignas(struct linux_dirent64) char block[4096];
 	int threads = 0;
@@ -142,8 +140,7 @@ static int threads_children_each(
 	return n < 0 ? -errno : 0;
 }
 
-int process_children_each(
-	struct process_cache *cache, struct process *p, int (*visit)(void *arg, uint32_t pid), void *arg)
+int process_children_each(struct process_cache *cache, struct process *p, int (*visit)(void *arg, uint32_t pid), void *arg)
 {
 	struct stat st;
 

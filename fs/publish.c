@@ -23,11 +23,10 @@ void log_refusal(const char *operation, const char *name, const struct request *
 	if (!r->text[0] && error != -EIO && error != -ENOSPC)
 		return;
 	if (r->line)
-		log_info("%s %s: %s: %s (rule %s, line %u, column %u), by %s pid %u", operation, name, strerror(-error),
-			r->text, r->rule, r->line, r->column, q->actor.comm, q->actor.pid);
+		log_info("%s %s: %s: %s (rule %s, line %u, column %u), by %s pid %u", operation, name, strerror(-error), r->text, r->rule, r->line, r->column,
+			q->actor.comm, q->actor.pid);
 	else
-		log_info("%s %s: %s%s%s, by %s pid %u", operation, name, strerror(-error), r->text[0] ? ": " : "",
-			r->text, q->actor.comm, q->actor.pid);
+		log_info("%s %s: %s%s%s, by %s pid %u", operation, name, strerror(-error), r->text[0] ? ": " : "", r->text, q->actor.comm, q->actor.pid);
 }
 
 static void request_of_handle(const struct handle *h, struct request *q)
@@ -36,8 +35,7 @@ static void request_of_handle(const struct handle *h, struct request *q)
 }
 
 /* The path, or the number of a file without one. */
-static void log_handle_refusal(
-	struct fs *fs, const struct handle *h, const char *operation, const struct request *q, int error)
+static void log_handle_refusal(struct fs *fs, const struct handle *h, const char *operation, const struct request *q, int error)
 {
 	cleanup_buf struct buf path = BUF_INIT;
 	struct node *node;
@@ -87,8 +85,7 @@ int handle_discard(struct fs *fs, struct handle *h, uint32_t tgid, uint64_t *ret
 	request_of_handle(h, &q);
 	memcpy(comm, h->actor.comm, sizeof(comm));
 	if (proc_stat_read_pid(tgid, &st) == 0 && (st.exit_code & 0x7f))
-		snprintf(text, sizeof(text), "writer %s (pid %u) was killed by signal %d", comm, tgid,
-			st.exit_code & 0x7f);
+		snprintf(text, sizeof(text), "writer %s (pid %u) was killed by signal %d", comm, tgid, st.exit_code & 0x7f);
 	else
 		snprintf(text, sizeof(text), "writer %s (pid %u) was killed by a signal", comm, tgid);
 	atomic_store(&h->unsettled, false);

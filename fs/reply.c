@@ -17,8 +17,7 @@ void fs_request_init(fuse_req_t req, struct request *q)
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 
 	*q = (struct request){.uid = ctx->uid, .gid = ctx->gid};
-	(void)process_actor_fill(
-		fs_of(req)->processes, (uint32_t)ctx->pid, ctx->uid, ctx->gid, &q->actor); /* exiting: what is known */
+	(void)process_actor_fill(fs_of(req)->processes, (uint32_t)ctx->pid, ctx->uid, ctx->gid, &q->actor); /* exiting: what is known */
 }
 
 void reply_error(fuse_req_t req, int error)
@@ -82,22 +81,17 @@ static void defer(struct fs *fs, const struct deferred *want)
 
 void reply_error_after(struct fs *fs, fuse_req_t req, uint64_t seq, enum journal_level level, int error)
 {
-	defer(fs, &(struct deferred){
-			  .waiter = {.seq = seq, .level = level}, .req = req, .kind = DEFERRED_ERROR, .error = error});
+	defer(fs, &(struct deferred){.waiter = {.seq = seq, .level = level}, .req = req, .kind = DEFERRED_ERROR, .error = error});
 }
 
 void reply_entry_after(struct fs *fs, fuse_req_t req, uint64_t seq, const struct fuse_entry_param *e)
 {
-	defer(fs, &(struct deferred){.waiter = {.seq = seq, .level = JOURNAL_ACKNOWLEDGED},
-			  .req = req,
-			  .kind = DEFERRED_ENTRY,
-			  .entry = *e});
+	defer(fs, &(struct deferred){.waiter = {.seq = seq, .level = JOURNAL_ACKNOWLEDGED}, .req = req, .kind = DEFERRED_ENTRY, .entry = *e});
 }
 
 void reply_attr_after(struct fs *fs, fuse_req_t req, uint64_t seq, const struct stat *st, double timeout_s)
 {
-	defer(fs, &(struct deferred){.waiter = {.seq = seq, .level = JOURNAL_ACKNOWLEDGED},
-			  .req = req,
-			  .kind = DEFERRED_ATTR,
-			  .attr = {.st = *st, .timeout_s = timeout_s}});
+	defer(fs,
+		&(struct deferred){
+			.waiter = {.seq = seq, .level = JOURNAL_ACKNOWLEDGED}, .req = req, .kind = DEFERRED_ATTR, .attr = {.st = *st, .timeout_s = timeout_s}});
 }

@@ -39,7 +39,7 @@ static ssize_t session_read(int fd, void *buf, size_t len, void *userdata)
 static ssize_t write_amended(int fd, const struct iovec *iov, uint32_t offered)
 {
 	struct fuse_init_out out;
-	struct iovec amended[2] = { iov[0], iov[1] };
+	struct iovec amended[2] = {iov[0], iov[1]};
 
 	if (iov[1].iov_len < sizeof(out))
 		return writev(fd, iov, 2);
@@ -49,7 +49,7 @@ static ssize_t write_amended(int fd, const struct iovec *iov, uint32_t offered)
 		out.flags2 |= INIT_FLAGS2_DIRECT_IO_ALLOW_MMAP;
 	}
 	out.flags |= offered & FUSE_HANDLE_KILLPRIV_V2;
-	amended[1] = (struct iovec){ &out, sizeof(out) };
+	amended[1] = (struct iovec){&out, sizeof(out)};
 	return writev(fd, amended, 2);
 }
 
@@ -77,7 +77,7 @@ static ssize_t session_writev(int fd, struct iovec *iov, int count, void *userda
 	return writev(own_device >= 0 ? own_device : fd, iov, count);
 }
 
-static const struct fuse_custom_io session_io = { .writev = session_writev, .read = session_read };
+static const struct fuse_custom_io session_io = {.writev = session_writev, .read = session_read};
 
 static void want(struct fuse_conn_info *conn, unsigned capability)
 {
@@ -91,8 +91,8 @@ void fs_session_init(void *userdata, struct fuse_conn_info *conn)
 	want(conn, FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS);
 	want(conn, FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_AUTO_INVAL_DATA);
 	/* Splicing gains nothing here, and would go around the custom I/O. Set-id bits are negotiated above. */
-	conn->want &= ~(unsigned)(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_SPLICE_READ |
-				  FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+	conn->want &= ~(unsigned)(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
+				  FUSE_CAP_SPLICE_MOVE);
 	conn->max_write = MAX_WRITE_BYTES;
 	conn->max_background = MAX_BACKGROUND;
 	conn->congestion_threshold = CONGESTION_THRESHOLD;

@@ -44,8 +44,8 @@ void fs_order_wait(struct fs *fs, fuse_req_t req);
 /** The kernel's request this thread works on; all 0 on any other thread (autocommit, timers). */
 struct fs_session_request {
 	uint64_t node_id;
-	uint32_t opcode; /**< FUSE_… of <linux/fuse.h> */
-	uint64_t second; /**< RENAME: the new directory; LINK: the file */
+	uint32_t opcode;  /**< FUSE_… of <linux/fuse.h> */
+	uint64_t second;  /**< RENAME: the new directory; LINK: the file */
 	bool kills_setid; /**< the kernel asks for removal of set-id bits (setid.h) */
 };
 const struct fs_session_request *fs_session_request(void);

@@ -70,8 +70,7 @@ static void request_note(const void *request, size_t len)
 	const struct fuse_in_header *h = request;
 	bool two = h->opcode == FUSE_RENAME || h->opcode == FUSE_RENAME2 || h->opcode == FUSE_LINK;
 
-	current_request = (struct fs_session_request){
-		.node_id = h->nodeid, .opcode = h->opcode, .kills_setid = kills_setid(h, len)};
+	current_request = (struct fs_session_request){.node_id = h->nodeid, .opcode = h->opcode, .kills_setid = kills_setid(h, len)};
 	if (two && len >= sizeof(*h) + sizeof(uint64_t)) /* the first field of each of their bodies */
 		memcpy(&current_request.second, h + 1, sizeof(uint64_t));
 }
@@ -91,8 +90,7 @@ static void request_take(struct fs *fs, const void *request, size_t len, struct 
 		atomic_store(&fs->loop->init_unique, h->unique);
 	}
 	fs_order_take(fs->order, h->nodeid, publishes ? release->fh : 0, publishes, ret);
-	if ((h->opcode == FUSE_RELEASE && !publishes) || h->opcode == FUSE_FORGET || h->opcode == FUSE_BATCH_FORGET ||
-		h->opcode == FUSE_INTERRUPT)
+	if ((h->opcode == FUSE_RELEASE && !publishes) || h->opcode == FUSE_FORGET || h->opcode == FUSE_BATCH_FORGET || h->opcode == FUSE_INTERRUPT)
 		ret->after = 0; /* these look at nothing a RELEASE changes */
 }
 
@@ -209,8 +207,8 @@ static int sleep_ms(bool ticking, int64_t left_ms)
 /* Until all have ended, or @timeout_ms (-1: for ever). Returns whether somebody asked to stop. */
 static bool wait_for_end(struct fs *fs, int signal_fd, int timeout_ms)
 {
-	struct pollfd fds[3] = {{.fd = fs->loop->wake_fd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN},
-		{.fd = fs_pool_busy_fd(fs->loop->pool), .events = POLLIN}};
+	struct pollfd fds[3] = {
+		{.fd = fs->loop->wake_fd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}, {.fd = fs_pool_busy_fd(fs->loop->pool), .events = POLLIN}};
 	bool ticking = true;
 
 	while (atomic_load(&fs->loop->alive)) {
@@ -226,8 +224,7 @@ static bool wait_for_end(struct fs *fs, int signal_fd, int timeout_ms)
 			log_info("stopping on signal %u", info.ssi_signo);
 			return true;
 		}
-		if (fds[0].revents && read(fs->loop->wake_fd, &count, sizeof(count)) == sizeof(count) &&
-			!atomic_load(&fs->loop->stopping))
+		if (fds[0].revents && read(fs->loop->wake_fd, &count, sizeof(count)) == sizeof(count) && !atomic_load(&fs->loop->stopping))
 			return true; /* fs_session_stop() */
 		if (fds[2].revents && read(fds[2].fd, &count, sizeof(count)) == sizeof(count))
 			ticking = true;

@@ -16,7 +16,6 @@
 
 #include "session_internal.h"
 
-
 struct pending {
 	uint64_t number; /* 0: free */
 	uint64_t node_id, fh;
@@ -25,10 +24,10 @@ struct pending {
 struct fs_order {
 	pthread_mutex_t lock;
 	pthread_cond_t done;
-	atomic_uint_fast64_t oldest; /* registered and not done; UINT64_MAX: none. Written under lock */
-	uint64_t registered;	     /* so far; the read lock's holder writes it, under lock */
+	atomic_uint_fast64_t oldest;                 /* registered and not done; UINT64_MAX: none. Written under lock */
+	uint64_t registered;                         /* so far; the read lock's holder writes it, under lock */
 	struct pending pending[SESSION_WORKERS_MAX]; /* under lock */
-	size_t used;		     /* entries from here on are free */
+	size_t used;                                 /* entries from here on are free */
 };
 
 static _Thread_local const struct order_ticket *current_ticket;
@@ -80,11 +79,11 @@ static struct pending *order_free_entry(struct fs_order *o)
 
 void fs_order_take(struct fs_order *o, uint64_t node_id, uint64_t fh, bool publishes, struct order_ticket *ret)
 {
-	*ret = (struct order_ticket){ .after = o->registered };
+	*ret = (struct order_ticket){.after = o->registered};
 	if (!publishes)
 		return;
 	pthread_mutex_lock(&o->lock);
-	*order_free_entry(o) = (struct pending){ .number = ++o->registered, .node_id = node_id, .fh = fh };
+	*order_free_entry(o) = (struct pending){.number = ++o->registered, .node_id = node_id, .fh = fh};
 	if (atomic_load(&o->oldest) == UINT64_MAX)
 		atomic_store(&o->oldest, o->registered);
 	pthread_mutex_unlock(&o->lock);

@@ -68,8 +68,8 @@ static int64_t started_ns(uint32_t pid)
 		return 0;
 	clock_gettime(CLOCK_REALTIME, &now);
 	clock_gettime(CLOCK_BOOTTIME, &boot);
-	return ((int64_t)now.tv_sec - boot.tv_sec) * NS_PER_S + now.tv_nsec - boot.tv_nsec +
-	       (int64_t)(st.start_time / (uint64_t)hz) * NS_PER_S + (int64_t)(st.start_time % (uint64_t)hz) * NS_PER_S / hz;
+	return ((int64_t)now.tv_sec - boot.tv_sec) * NS_PER_S + now.tv_nsec - boot.tv_nsec + (int64_t)(st.start_time / (uint64_t)hz) * NS_PER_S +
+	       (int64_t)(st.start_time % (uint64_t)hz) * NS_PER_S / hz;
 }
 
 static int watch_open(struct upkeep_thread *t, uint32_t pid)

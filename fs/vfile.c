@@ -33,14 +33,14 @@ static const struct vfile_row rows[] = {
 struct vnode_item {
 	struct vnode v;
 	struct vnode_item *next; /* of its bucket */
-	_Atomic uint64_t size;	 /* plus 1, once known, of a constant row */
+	_Atomic uint64_t size;   /* plus 1, once known, of a constant row */
 };
 
 struct vnode_table {
 	pthread_mutex_t lock;
-	struct vnode_item *buckets[BUCKETS]; /* lock; items themselves are immutable but for size */
-	struct vnode_item **items;	     /* lock; by index */
-	size_t count, capacity;		     /* lock */
+	struct vnode_item *buckets[BUCKETS];           /* lock; items themselves are immutable but for size */
+	struct vnode_item **items;                     /* lock; by index */
+	size_t count, capacity;                        /* lock */
 	_Atomic uint64_t directories[DIRECTORY_CACHE]; /* inode number << 1 | answer, by the number's low bits; 0: none */
 };
 

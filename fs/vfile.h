@@ -34,7 +34,7 @@ struct vfile_row;
 struct vnode {
 	uint64_t id; /**< node id, NODE_ID_VIRTUAL set */
 	const struct vfile_row *row;
-	char *path; /**< relative to the mount root, owned */
+	char *path;                           /**< relative to the mount root, owned */
 	const char *params[VFILE_PARAMS_MAX]; /**< what each `*` stood for; owned with path */
 };
 

@@ -182,8 +182,7 @@ static void put_agent(struct buf *out, int indent, const struct moment *m, const
 	buf_printf(out, "%*spid_watched: %s\n", indent, "", a->watched ? "true" : "false");
 	put_locks(out, indent, m, a->id, s->id);
 	yaml_line_time(out, indent, "registered_at", a->registered_ns);
-	buf_printf(out, "%*spath: \"state/sessions/%s/agents/%s" SUFFIX "\"\n", indent, "", s->id,
-		a->id); /* ids need no escapes */
+	buf_printf(out, "%*spath: \"state/sessions/%s/agents/%s" SUFFIX "\"\n", indent, "", s->id, a->id); /* ids need no escapes */
 }
 
 int agent_status_render(struct fs *fs, const struct vnode *v, struct buf *out)

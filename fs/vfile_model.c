@@ -204,8 +204,7 @@ void moment_release(struct moment *m)
 	*m = (struct moment){0};
 }
 
-void moment_count(struct fs *fs, size_t sessions[SESSION_STATUS_COUNT], size_t agents[AGENT_STATUS_COUNT],
-	size_t *ret_checkpoints)
+void moment_count(struct fs *fs, size_t sessions[SESSION_STATUS_COUNT], size_t agents[AGENT_STATUS_COUNT], size_t *ret_checkpoints)
 {
 	size_t checkpoints = 0;
 
@@ -255,8 +254,7 @@ void yaml_line_time(struct buf *out, int indent, const char *key, int64_t time_n
 void yaml_line_age(struct buf *out, int indent, const char *key, int64_t now_ns, int64_t then_ns)
 {
 	if (then_ns)
-		buf_printf(
-			out, "%*s%s: %" PRId64 "\n", indent, "", key, (int64_t)(MAX(0, now_ns - then_ns) / NS_PER_S));
+		buf_printf(out, "%*s%s: %" PRId64 "\n", indent, "", key, (int64_t)(MAX(0, now_ns - then_ns) / NS_PER_S));
 	else
 		yaml_line_text(out, indent, key, NULL);
 }

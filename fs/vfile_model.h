@@ -36,7 +36,7 @@ struct moment_agent {
 	enum agent_status status;
 	char *type; /**< owned */
 	int64_t registered_ns, heartbeat_ns;
-	int64_t unhealthy_ns; /**< when it becomes unhealthy without another sign of life; 0: it is not looked after (any more) */
+	int64_t unhealthy_ns;        /**< when it becomes unhealthy without another sign of life; 0: it is not looked after (any more) */
 	uint64_t operations, errors; /**< with those not yet in the file */
 	uint32_t pid;
 	bool watched; /**< its end would be noticed */
@@ -56,8 +56,7 @@ struct moment {
 int moment_take(struct fs *fs, const char *session, const char *agent, struct moment *ret);
 void moment_release(struct moment *m);
 /** All sessions and agents counted by status, and all checkpoints. Takes the engine's lock, copies nothing. */
-void moment_count(struct fs *fs, size_t sessions[SESSION_STATUS_COUNT], size_t agents[AGENT_STATUS_COUNT],
-	size_t *ret_checkpoints);
+void moment_count(struct fs *fs, size_t sessions[SESSION_STATUS_COUNT], size_t agents[AGENT_STATUS_COUNT], size_t *ret_checkpoints);
 
 /** How many agents of @s are live, of whom unhealthy ones are some. */
 size_t moment_live_agents(const struct moment_session *s);

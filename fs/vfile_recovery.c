@@ -37,10 +37,10 @@ struct validation {
 
 struct recovery_cache {
 	pthread_mutex_t lock;
-	struct cached_text texts[CACHED_TEXTS];		    /* lock; by inode number */
+	struct cached_text texts[CACHED_TEXTS];             /* lock; by inode number */
 	struct recovery_restore *restores[CACHED_RESTORES]; /* lock; by sequence number */
-	struct validation validations[VALIDATIONS_MAX];	    /* lock; the newest, in a ring */
-	size_t validation_next;				    /* lock */
+	struct validation validations[VALIDATIONS_MAX];     /* lock; the newest, in a ring */
+	size_t validation_next;                             /* lock */
 };
 
 struct recovery_cache *recovery_cache_new(void)
@@ -312,8 +312,7 @@ void recovery_validation_note(struct fs *fs, uint64_t seq, const char *text)
 /* C0, DEL, C1, and what turns the direction of writing. */
 static bool is_control(uint32_t c)
 {
-	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x061c || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
-	       (c >= 0x2066 && c <= 0x2069);
+	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x061c || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
 }
 
 void recovery_put_plain(struct buf *out, const char *text, size_t len, size_t max)

@@ -62,7 +62,7 @@ static void put_plain(struct buf *out, const char *text)
 /* What is shown of the session; all plain already. */
 struct resume {
 	struct buf head, agents; /* lines, each with a newline */
-	struct buf where;	 /* the project's directory, plain */
+	struct buf where;        /* the project's directory, plain */
 	struct recovery_point point;
 	struct recovery_text text; /* of the newest checkpoint */
 	bool have_point;

@@ -173,9 +173,8 @@ static void why_agents(struct buf *out, const struct moment *m, const struct mom
 
 		time_format(a->heartbeat_ns, since);
 		if (a->status == AGENT_UNHEALTHY)
-			why(out,
-				"agent %s is unhealthy: no sign of life since %s (one is expected every %" PRIu64 " s)",
-				a->id, since, s->heartbeat_interval_s);
+			why(out, "agent %s is unhealthy: no sign of life since %s (one is expected every %" PRIu64 " s)", a->id, since,
+				s->heartbeat_interval_s);
 		if (a->status == AGENT_DEAD)
 			why(out, "agent %s is dead", a->id);
 	}
@@ -189,8 +188,7 @@ static void why_session(struct buf *out, const struct moment *m, const struct mo
 	if (s->file_missing)
 		why(out, "session.yaml is missing: defaults hold");
 	if (s->status == SESSION_EXPIRED)
-		why(out, "the session has expired: it is older than max_session_duration, %" PRIu64 " s",
-			s->max_session_duration_s);
+		why(out, "the session has expired: it is older than max_session_duration, %" PRIu64 " s", s->max_session_duration_s);
 	if (s->status == SESSION_FAILED)
 		why(out, "the session has failed");
 	if (!session_status_is_over(s->status))
@@ -200,8 +198,8 @@ static void why_session(struct buf *out, const struct moment *m, const struct mo
 		why(out, "an automatic checkpoint has been due since %s", since);
 	time_format(s->refused_ns, since);
 	if (s->refused_ns && m->now_ns - s->refused_ns < REFUSAL_RECENT_NS)
-		why(out, "%" PRIu64 " %s refused, the last at %s: see transactions/rollbacks", s->refusals,
-			s->refusals == 1 ? "save was" : "saves were", since);
+		why(out, "%" PRIu64 " %s refused, the last at %s: see transactions/rollbacks", s->refusals, s->refusals == 1 ? "save was" : "saves were",
+			since);
 }
 
 static void put_numbers(struct buf *out, const struct moment_session *s)

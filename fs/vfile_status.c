@@ -109,10 +109,10 @@ static void put_recovery(struct buf *out, const struct engine_stats *s)
 	buf_append_str(out, r->damage_count ? "  damage:\n" : "  damage: []\n");
 	for (size_t i = 0; i < r->damage_count; i++)
 		buf_printf(out,
-			   "    - first_sequence: %" PRIu64 "\n      last_sequence: %" PRIu64 "\n      segment: %u\n      offset: %" PRIu64
-			   "\n      bytes: %" PRIu64 "\n",
-			   r->damage[i].seq_first, r->damage[i].seq_last, position_file(r->damage[i].position),
-			   position_offset(r->damage[i].position), r->damage[i].bytes);
+			"    - first_sequence: %" PRIu64 "\n      last_sequence: %" PRIu64 "\n      segment: %u\n      offset: %" PRIu64
+			"\n      bytes: %" PRIu64 "\n",
+			r->damage[i].seq_first, r->damage[i].seq_last, position_file(r->damage[i].position), position_offset(r->damage[i].position),
+			r->damage[i].bytes);
 }
 
 int journal_render(struct fs *fs, const struct vnode *v, struct buf *out)
@@ -131,10 +131,10 @@ int journal_render(struct fs *fs, const struct vnode *v, struct buf *out)
 		buf_append_str(out, "  sync: commit\n");
 	buf_printf(out, "  segments: %" PRIu64 "\n  segment_bytes: %" PRIu64 "\n", j->segments, j->segment_bytes);
 	buf_append_str(out, "since_mount:\n");
-	buf_printf(out, "  transactions: %" PRIu64 "\n  batches: %" PRIu64 "\n  syncs: %" PRIu64 "\n  bytes_written: %" PRIu64 "\n", j->frames,
-		   j->batches, j->syncs, j->bytes_written);
+	buf_printf(out, "  transactions: %" PRIu64 "\n  batches: %" PRIu64 "\n  syncs: %" PRIu64 "\n  bytes_written: %" PRIu64 "\n", j->frames, j->batches,
+		j->syncs, j->bytes_written);
 	buf_printf(out, "  sync_mean_us: %" PRId64 "\n  sync_max_us: %" PRId64 "\n", j->syncs ? j->sync_ns_total / (int64_t)j->syncs / 1000 : 0,
-		   j->sync_ns_max / 1000);
+		j->sync_ns_max / 1000);
 	buf_append_str(out, "content:\n");
 	buf_printf(out, "  files: %" PRIu64 "\n  bytes: %" PRIu64 "\n", s.arena.content_files, s.arena.content_bytes);
 	buf_append_str(out, "index:\n");

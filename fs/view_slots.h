@@ -13,7 +13,7 @@ struct view_slots;
 
 /** What is shown where. */
 struct view {
-	uint64_t seq;	    /**< the tree as it was after this transaction */
+	uint64_t seq;       /**< the tree as it was after this transaction */
 	uint64_t root_ino;  /**< its directory that is the view's root */
 	uint64_t above_ino; /**< live directory the root is shown in: a checkpoint's; 0: a view nobody can remove */
 };

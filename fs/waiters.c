@@ -226,8 +226,7 @@ void waiters_poll(fuse_req_t req, struct handle *h, struct fuse_pollhandle *ph)
 	} else {
 		gone = ph;
 	}
-	r = fs->waiters->stopped ? -ENOTCONN
-				 : fetch(fs, h, 0, 0, &none); /* after it was registered, so that no wake is lost */
+	r = fs->waiters->stopped ? -ENOTCONN : fetch(fs, h, 0, 0, &none); /* after it was registered, so that no wake is lost */
 	pthread_mutex_unlock(&fs->waiters->lock);
 	if (gone)
 		fuse_pollhandle_destroy(gone);

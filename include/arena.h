@@ -23,11 +23,11 @@
 
 /** Frozen ids of record types. */
 enum arena_record_type {
-	ARENA_DRAFT_BEGIN = 1,	  /**< payload: opaque description made by the layer above */
-	ARENA_DRAFT_WRITE = 2,	  /**< payload: the bytes; `file_offset` says where they go */
+	ARENA_DRAFT_BEGIN = 1,    /**< payload: opaque description made by the layer above */
+	ARENA_DRAFT_WRITE = 2,    /**< payload: the bytes; `file_offset` says where they go */
 	ARENA_DRAFT_TRUNCATE = 3, /**< `file_offset` is the new size; no payload */
-	ARENA_DRAFT_REF = 4,	  /**< payload: le64 position, le64 length of a content block written for this draft */
-	ARENA_DRAFT_END = 5,	  /**< the draft was published or discarded */
+	ARENA_DRAFT_REF = 4,      /**< payload: le64 position, le64 length of a content block written for this draft */
+	ARENA_DRAFT_END = 5,      /**< the draft was published or discarded */
 	ARENA_CONTENT_BLOCK = 6,  /**< content store only: the bytes */
 };
 

@@ -27,8 +27,7 @@ struct barriers;
 #define BARRIER_TIMEOUT_MAX_S 31536000
 
 /** mkdir agents/.sync/NAME. Errors as engine_mkdir(); -EINVAL also for names in .yaml, which are records. */
-int barrier_start(struct engine *e, struct request *q, const char *session, const char *name, uint32_t mode,
-	struct tree_attr *ret);
+int barrier_start(struct engine *e, struct request *q, const char *session, const char *name, uint32_t mode, struct tree_attr *ret);
 /** rmdir of it: acknowledgements, participants and timeout files go with it, the record stays; one in progress fails. One transaction.
  *  -ENOENT, -ENOTDIR, -ENOTEMPTY (a file in it is just being made). */
 int barrier_remove(struct engine *e, struct request *q, const char *session, const char *name);

@@ -12,10 +12,10 @@
 #include <stdint.h>
 
 struct buf {
-	char *data;  /**< owned; NULL until the first append */
-	size_t len;  /**< bytes used */
-	size_t cap;  /**< bytes allocated */
-	int error;   /**< 0 or -ENOMEM, sticky */
+	char *data; /**< owned; NULL until the first append */
+	size_t len; /**< bytes used */
+	size_t cap; /**< bytes allocated */
+	int error;  /**< 0 or -ENOMEM, sticky */
 };
 
 #define BUF_INIT ((struct buf){0})

@@ -34,7 +34,7 @@ enum change_attr_mask {
 };
 
 enum change_content_flags {
-	CONTENT_REPLACE = 1,	/**< the extents are the whole file; else they lie over what was there */
+	CONTENT_REPLACE = 1,    /**< the extents are the whole file; else they lie over what was there */
 	CONTENT_KEEP_MTIME = 2, /**< mtime stays (utimens came before, or daemon upkeep) */
 };
 
@@ -42,8 +42,8 @@ enum change_content_flags {
 struct change {
 	enum change_type type;
 	uint64_t ino;
-	uint64_t parent;   /**< CREATE LINK UNLINK */
-	const char *name;  /**< CREATE LINK UNLINK: last component; XATTR: attribute name; not NUL-terminated */
+	uint64_t parent;  /**< CREATE LINK UNLINK */
+	const char *name; /**< CREATE LINK UNLINK: last component; XATTR: attribute name; not NUL-terminated */
 	uint32_t name_len;
 	/* CREATE, ATTR */
 	uint32_t mode; /**< CREATE: with the type bits; ATTR: permission bits */

@@ -20,8 +20,8 @@
  * @ret: the directory; NULL allowed. -EEXIST, -EINVAL (not an id, or "latest"), -ENOENT (no such session), -ESTALE (@status, but it is over already), -EBUSY (it
  * changed again and again meanwhile), -ENOSPC, -EROFS.
  */
-int checkpoint_create(struct engine *e, struct request *q, const char *session, const char *name, const char *reason, const char *status,
-		      struct tree_attr *ret);
+int checkpoint_create(
+	struct engine *e, struct request *q, const char *session, const char *name, const char *reason, const char *status, struct tree_attr *ret);
 /** Did somebody take the checkpoint, and give it such a name as the daemon gives? Its checkpoint.yaml says so; false if it cannot be read. No lock held. */
 bool checkpoint_is_manual(struct engine *e, uint64_t dir_ino);
 /** rmdir checkpoints/NAME: the directory and its checkpoint.yaml, and session.yaml's recovery_points. One transaction. -ENOENT. */
@@ -29,8 +29,8 @@ int checkpoint_remove(struct engine *e, struct request *q, const char *session, 
 
 /** What a restore did. */
 struct restore_result {
-	char checkpoint[ACTOR_ID_BYTES]; /**< which one ("latest" resolved) */
-	char pre_recovery[ACTOR_ID_BYTES]; /**< the checkpoint taken before */
+	char checkpoint[ACTOR_ID_BYTES];                          /**< which one ("latest" resolved) */
+	char pre_recovery[ACTOR_ID_BYTES];                        /**< the checkpoint taken before */
 	uint64_t files_restored, files_removed, files_unreadable; /**< unreadable: blocks that are damaged, seen when validating */
 };
 /**

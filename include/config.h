@@ -20,14 +20,15 @@
  * GLOBS(field, "name", "default globs", "comment"): a sequence, or one text with blanks between the globs
  * SYNC(field, "name", max, "comment"): the word `commit` (0) or `interval:MS` (1..max milliseconds), as -o sync= takes it
  */
-#define CONFIG_LIST(NUMBER, FLAG, GLOBS, SYNC)                                                                             \
-	SYNC(sync_interval_ms, "sync", 60000,                                                                              \
-	     "commit: close and fsync return when the change survives power loss; interval:MS: when it survives the daemon's death, and power loss MS later") \
-	NUMBER(autocommit_ms, "autocommit_ms", 1000, 50, 3600000, "how often streams held open are published")             \
-	GLOBS(stream, "stream", "*.log *.out", "truncated files published while still being written")                      \
-	FLAG(strict, "rules.strict", false, "refuse malformed content even where no well-formed version existed")          \
-	GLOBS(rules_exclude, "rules.exclude", "**/.git/** **/node_modules/**", "paths no rule looks at")                   \
-	NUMBER(rule_bytes_max, "rules.rule_bytes_max", 16777216, 1024, 268435456, "larger files are not checked")          \
+#define CONFIG_LIST(NUMBER, FLAG, GLOBS, SYNC)                                                                                                             \
+	SYNC(sync_interval_ms, "sync", 60000,                                                                                                              \
+		"commit: close and fsync return when the change survives power loss; interval:MS: when it survives the daemon's death, and power loss MS " \
+		"later")                                                                                                                                   \
+	NUMBER(autocommit_ms, "autocommit_ms", 1000, 50, 3600000, "how often streams held open are published")                                             \
+	GLOBS(stream, "stream", "*.log *.out", "truncated files published while still being written")                                                      \
+	FLAG(strict, "rules.strict", false, "refuse malformed content even where no well-formed version existed")                                          \
+	GLOBS(rules_exclude, "rules.exclude", "**/.git/** **/node_modules/**", "paths no rule looks at")                                                   \
+	NUMBER(rule_bytes_max, "rules.rule_bytes_max", 16777216, 1024, 268435456, "larger files are not checked")                                          \
 	NUMBER(index_every, "index.every_transactions", 50000, 100, 100000000, "how often an index snapshot is written")
 
 struct globs {

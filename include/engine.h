@@ -32,15 +32,15 @@
 struct engine;
 
 struct engine_options {
-	bool read_only;		/**< change nothing on disk (fsck, log, export beside a live daemon); no lock taken */
-	bool threads;		/**< start the journal's threads; without, waiting flushes inline (tests) */
-	uint64_t segment_bytes; /**< 0: default */
+	bool read_only;              /**< change nothing on disk (fsck, log, export beside a live daemon); no lock taken */
+	bool threads;                /**< start the journal's threads; without, waiting flushes inline (tests) */
+	uint64_t segment_bytes;      /**< 0: default */
 	uint32_t root_uid, root_gid; /**< owner of what a fresh store is made of */
-	bool no_index;		/**< replay everything (fsck) */
-	uint64_t durable_seq;   /**< with no_index: the number of a snapshot that is whole (engine_stats.snapshot_seq); 0 none */
-	bool sync_given;	/**< sync_interval_ms holds, whatever config.yaml says (-o sync=) */
-	uint32_t sync_interval_ms; /**< 0: sync=commit */
-	const char *project;	   /**< absolute path of the project directory, borrowed while open; NULL: unknown */
+	bool no_index;               /**< replay everything (fsck) */
+	uint64_t durable_seq;        /**< with no_index: the number of a snapshot that is whole (engine_stats.snapshot_seq); 0 none */
+	bool sync_given;             /**< sync_interval_ms holds, whatever config.yaml says (-o sync=) */
+	uint32_t sync_interval_ms;   /**< 0: sync=commit */
+	const char *project;         /**< absolute path of the project directory, borrowed while open; NULL: unknown */
 };
 
 /**
@@ -112,7 +112,7 @@ struct request {
 	struct actor actor;
 	uint32_t uid, gid;    /**< owner of what is made */
 	struct reason reason; /**< filled on errors a person should understand */
-	uint64_t seq;	      /**< out: wait for it; 0 nothing */
+	uint64_t seq;         /**< out: wait for it; 0 nothing */
 };
 
 /** Make a newborn regular file: visible at once, journaled with its first commit. @ret: its attributes. -EEXIST, -ENOENT, layout errors. */
@@ -134,7 +134,8 @@ int engine_setattr(struct engine *e, struct request *q, uint64_t ino, const stru
 /** @flags: XATTR_CREATE, XATTR_REPLACE. value NULL removes. */
 int engine_setxattr(struct engine *e, struct request *q, uint64_t ino, const char *name, const char *value, size_t len, int flags);
 /** Log an event that changes nothing else (custom events). @session "" for global. */
-int engine_log_event(struct engine *e, struct request *q, enum event_type type, const char *session, const char *path, const char *custom_type, const char *more);
+int engine_log_event(
+	struct engine *e, struct request *q, enum event_type type, const char *session, const char *path, const char *custom_type, const char *more);
 /** One transaction out of plain files found in the store directory: see adopt.c. Calls @next until it returns 0. */
 struct adopt_entry {
 	const char *path; /**< relative, parents come first */
@@ -168,10 +169,10 @@ struct engine_stats {
 	struct tree_stats tree;
 	struct journal_recovery recovery; /**< borrowed */
 	uint64_t commits, refusals, rollbacks, conflicts, bytes_committed, drafts_open, drafts_pending;
-	uint64_t index_seq;		  /**< newest index snapshot, 0 none */
-	uint64_t snapshot_seq;            /**< of the one that was found whole at start, though the journal may not have led on from it; 0 none */
-	uint64_t replayed;		  /**< frames replayed at start */
-	int64_t opened_ns, recovery_ns;	  /**< when, and how long recovery took */
+	uint64_t index_seq;             /**< newest index snapshot, 0 none */
+	uint64_t snapshot_seq;          /**< of the one that was found whole at start, though the journal may not have led on from it; 0 none */
+	uint64_t replayed;              /**< frames replayed at start */
+	int64_t opened_ns, recovery_ns; /**< when, and how long recovery took */
 };
 void engine_get_stats(struct engine *e, struct engine_stats *ret);
 

@@ -47,11 +47,11 @@ enum event_flags {
 /** One event. Strings are borrowed (from a decoded frame, or from the caller while it is staged). "" means absent. */
 struct event {
 	enum event_type type;
-	const char *session;   /**< session id, "" for global */
-	const char *operation; /**< name of the transaction's operation */
-	const char *path;      /**< relative to the mount root */
-	const char *new_path;  /**< renames and links */
-	const char *more;      /**< further members of data as JSON text without braces, e.g. "\"agent_id\":\"a\""; may be "" */
+	const char *session;     /**< session id, "" for global */
+	const char *operation;   /**< name of the transaction's operation */
+	const char *path;        /**< relative to the mount root */
+	const char *new_path;    /**< renames and links */
+	const char *more;        /**< further members of data as JSON text without braces, e.g. "\"agent_id\":\"a\""; may be "" */
 	const char *custom_type; /**< EVENT_CUSTOM: the event_type its author gave; else "" */
 	uint32_t flags;
 	struct sha256 old_sha, new_sha;
@@ -72,15 +72,15 @@ struct event_context {
 /** The end of a chain: what the next event of it continues. */
 struct event_chain {
 	uint64_t sequence_number; /**< of the last event, 0: none */
-	struct sha256 checksum;	  /**< of the last event, zeros: none */
+	struct sha256 checksum;   /**< of the last event, zeros: none */
 };
 
 /**
  * Number the event (@ordinal within its transaction, from 0), compute both checksums and line_bytes, and move both chains on.
  * 0 or -ENOMEM (nothing moved). Uses @scratch as working memory (kept between calls to avoid allocation).
  */
-int event_seal(struct event *e, const struct event_context *ctx, uint32_t ordinal, struct event_chain *session, struct event_chain *global,
-	       struct buf *scratch);
+int event_seal(
+	struct event *e, const struct event_context *ctx, uint32_t ordinal, struct event_chain *session, struct event_chain *global, struct buf *scratch);
 /** Upper bound of the line, before sealing. With so much room in @scratch, event_seal() cannot fail. */
 size_t event_line_bytes_max(const struct event *e, const struct event_context *ctx);
 /** Move the chains on past a sealed event read from the journal. */

@@ -17,7 +17,7 @@
 #include "buf.h"
 #include "event.h"
 
-struct event_logs;	/* all logs of a store: global and per session, with their chains */
+struct event_logs;      /* all logs of a store: global and per session, with their chains */
 struct event_logs_mark; /* how far a dump goes */
 
 struct event_logs *event_logs_new(void);
@@ -60,8 +60,8 @@ bool event_log_last(struct event_logs *l, const char *session, size_t back, stru
  * The events that cover bytes [offset, offset+len) of a log: fills @out (at most @max) and *@ret_skip, the bytes to drop from
  * the first line. Returns how many (0 at the end). Under the lock. May look at up to EVENT_LOG_STRIDE events more than needed.
  */
-size_t event_log_slice(struct event_logs *l, const struct event_log_key *key, uint64_t offset, uint64_t len, struct event_ref *out, size_t max,
-		       uint64_t *ret_skip);
+size_t event_log_slice(
+	struct event_logs *l, const struct event_log_key *key, uint64_t offset, uint64_t len, struct event_ref *out, size_t max, uint64_t *ret_skip);
 #define EVENT_LOG_STRIDE 32
 
 /**

@@ -38,7 +38,7 @@ struct journal;
 
 struct journal_options {
 	uint64_t segment_bytes; /**< 0: the default; smaller ones, down to 64 KiB, are for tests: payloads are then up to a quarter of it */
-	bool read_only;		/**< no repair, no append; for fsck, export and log beside a live daemon */
+	bool read_only;         /**< no repair, no append; for fsck, export and log beside a live daemon */
 	/** Recovery starts at this frame (as an index snapshot remembered it); 0/0: at the beginning. When no valid frame
 	 *  with that sequence is there, journal_open() returns -ESTALE and the caller tries again with 0/0. The frame itself is not replayed. */
 	uint64_t start_position;
@@ -62,16 +62,16 @@ typedef int (*journal_replay_fn)(void *arg, uint64_t seq, uint64_t position, con
 /** Something recovery could not read. Where no frame was lost (a segment's header, which is rebuilt) both numbers are 0. */
 struct journal_damage {
 	uint64_t position;  /**< where the unreadable bytes begin */
-	uint64_t bytes;	    /**< how many until the next valid frame; 0: it follows at once */
+	uint64_t bytes;     /**< how many until the next valid frame; 0: it follows at once */
 	uint64_t seq_first; /**< first sequence number lost */
 	uint64_t seq_last;  /**< last one lost */
 	bool at_end;        /**< no valid frame follows; journal_options.durable_seq tells that there were more */
 };
 
 struct journal_recovery {
-	uint64_t frames;	     /**< replayed */
-	uint64_t seq_last;	     /**< newest valid sequence number, 0 for an empty journal */
-	uint64_t torn_bytes;	     /**< bytes of never-acknowledged frames cut off the tail */
+	uint64_t frames;     /**< replayed */
+	uint64_t seq_last;   /**< newest valid sequence number, 0 for an empty journal */
+	uint64_t torn_bytes; /**< bytes of never-acknowledged frames cut off the tail */
 	uint64_t torn_position;
 	struct journal_damage *damage; /**< owned by the struct; corruption in the middle */
 	size_t damage_count;
@@ -87,8 +87,8 @@ void journal_damage_describe(const struct journal_damage *d, char *out, size_t s
  * The difference: frames carry the number below which all was durable when they were written; a hole that only
  * not-yet-durable frames follow is a torn tail.
  */
-int journal_open(struct store *store, const struct journal_options *opt, journal_replay_fn fn, void *arg,
-		 struct journal_recovery *ret_recovery, struct journal **ret);
+int journal_open(
+	struct store *store, const struct journal_options *opt, journal_replay_fn fn, void *arg, struct journal_recovery *ret_recovery, struct journal **ret);
 
 /**
  * The id of the store whose segments lie in journal/, from their headers. 0; -ENOENT no header is whole; -EUCLEAN they are of several
@@ -137,7 +137,7 @@ struct journal_waiter {
 	uint64_t seq;
 	enum journal_level level;
 	void (*fn)(struct journal_waiter *w, int error); /**< called exactly once: 0 or -EIO; maybe before journal_notify() returns */
-	struct journal_waiter *next;			 /**< the journal's */
+	struct journal_waiter *next;                     /**< the journal's */
 };
 void journal_notify(struct journal *j, struct journal_waiter *w);
 /** Block until safe: 0 or -EIO. */

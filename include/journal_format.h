@@ -126,7 +126,7 @@
 
 #define FORMAT_VERSION 1
 #define FORMAT_BLOCK_BYTES 4096u
-#define FORMAT_MAGIC "milestonefs\n\0\0\0"	/* 16 bytes with the terminating NUL */
+#define FORMAT_MAGIC "milestonefs\n\0\0\0" /* 16 bytes with the terminating NUL */
 #define FORMAT_COMPATIBLE_KNOWN UINT64_C(0)
 #define FORMAT_INCOMPATIBLE_KNOWN UINT64_C(0)
 #define FORMAT_SEED_POSITION UINT64_C(0x9e3779b97f4a7c15)
@@ -142,9 +142,9 @@ enum format_offset {
 };
 
 /* File headers. */
-#define FILE_MAGIC_SEGMENT 0x4745534du	/* "MSEG" */
-#define FILE_MAGIC_CONTENT 0x4b4c424du	/* "MBLK" */
-#define FILE_MAGIC_DRAFT 0x4152444du	/* "MDRA" */
+#define FILE_MAGIC_SEGMENT 0x4745534du /* "MSEG" */
+#define FILE_MAGIC_CONTENT 0x4b4c424du /* "MBLK" */
+#define FILE_MAGIC_DRAFT 0x4152444du   /* "MDRA" */
 
 enum file_header_offset {
 	FILE_OFFSET_MAGIC = 0,
@@ -159,7 +159,7 @@ enum file_header_offset {
 };
 
 /* Frames and records share their shape; the two words in the middle differ in meaning. */
-#define FRAME_MAGIC 0x314d464du	 /* "MFM1" */
+#define FRAME_MAGIC 0x314d464du  /* "MFM1" */
 #define RECORD_MAGIC 0x3143524du /* "MRC1" */
 #define FRAME_HEADER_BYTES 40u
 #define FRAME_ALIGN 8u
@@ -170,7 +170,7 @@ enum frame_offset {
 	FRAME_OFFSET_TYPE = 8,
 	FRAME_OFFSET_FLAGS = 10,
 	FRAME_OFFSET_HEADER_CHECK = 12,
-	FRAME_OFFSET_SEQ = 16,		 /* record: draft id */
+	FRAME_OFFSET_SEQ = 16,           /* record: draft id */
 	FRAME_OFFSET_SYNCED_BEFORE = 24, /* record: file offset */
 	FRAME_OFFSET_CHECKSUM = 32,
 };

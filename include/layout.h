@@ -17,53 +17,54 @@
 enum layout_flags {
 	LAYOUT_FIXED = 1,      /**< made with the store; never removed or renamed (EPERM) */
 	LAYOUT_SEALED = 2,     /**< nobody creates, removes or renames entries in it; its contents are virtual (EROFS) */
-	LAYOUT_IDS = 4,	       /**< names of its entries must be ids (EINVAL) */
+	LAYOUT_IDS = 4,        /**< names of its entries must be ids (EINVAL) */
 	LAYOUT_SKELETON = 8,   /**< made with each session and removed with it, never alone (EPERM); never renamed */
 	LAYOUT_SESSION = 16,   /**< a session's directory: made with its skeleton by mkdir, never renamed */
 	LAYOUT_DIRS_ONLY = 32, /**< only directories may be made in it (EPERM) */
-	LAYOUT_FILES_ONLY = 64, /**< only regular files may be made in it (EPERM); visible names in .yaml must be ID.yaml (EINVAL), others are tools' temporary files */
-	LAYOUT_NO_LINK = 128,  /**< the file itself: no hard links to it (EPERM) */
-	LAYOUT_FILE = 256,     /**< with FIXED: a regular file; else a directory */
-	LAYOUT_NAMED = 1024,   /**< a checkpoint's or a barrier's directory: made by mkdir, removed whole, never renamed (EPERM) */
-	LAYOUT_BARRIER = 2048, /**< what may be made in it barrier.h says */
+	LAYOUT_FILES_ONLY =
+		64, /**< only regular files may be made in it (EPERM); visible names in .yaml must be ID.yaml (EINVAL), others are tools' temporary files */
+	LAYOUT_NO_LINK = 128,      /**< the file itself: no hard links to it (EPERM) */
+	LAYOUT_FILE = 256,         /**< with FIXED: a regular file; else a directory */
+	LAYOUT_NAMED = 1024,       /**< a checkpoint's or a barrier's directory: made by mkdir, removed whole, never renamed (EPERM) */
+	LAYOUT_BARRIER = 2048,     /**< what may be made in it barrier.h says */
 	LAYOUT_REPLACE_ONLY = 512, /**< in it nobody makes entries but the temporary files that tools rename over its fixed files (EPERM) */
 };
 
 /** PLACE(pattern, flags) rows; parents before children. */
-#define LAYOUT_LIST(PLACE)                                                                                                 \
-	PLACE("state", LAYOUT_FIXED)                                                                                       \
-	PLACE("state/active", LAYOUT_FIXED | LAYOUT_SEALED)                                                                \
-	PLACE("state/completed", LAYOUT_FIXED | LAYOUT_SEALED)                                                             \
-	PLACE("state/sessions", LAYOUT_FIXED | LAYOUT_IDS | LAYOUT_DIRS_ONLY)                                              \
-	PLACE("state/sessions/*", LAYOUT_SESSION)                                                                          \
-	PLACE("state/sessions/*/session.yaml", LAYOUT_NO_LINK)                                                             \
-	PLACE("state/sessions/*/state", LAYOUT_SKELETON)                                                                   \
-	PLACE("state/sessions/*/agents", LAYOUT_SKELETON | LAYOUT_FILES_ONLY)                                              \
-	PLACE("state/sessions/*/agents/.sync", LAYOUT_SKELETON | LAYOUT_IDS | LAYOUT_DIRS_ONLY)                            \
-	PLACE("state/sessions/*/agents/.sync/*", LAYOUT_NAMED | LAYOUT_BARRIER)                                            \
-	PLACE("state/sessions/*/agents/.health", LAYOUT_SKELETON | LAYOUT_SEALED)                                          \
-	PLACE("state/sessions/*/agents/*", LAYOUT_NO_LINK)                                                                 \
-	PLACE("state/sessions/*/events", LAYOUT_SKELETON | LAYOUT_SEALED)                                                  \
-	PLACE("state/sessions/*/checkpoints", LAYOUT_SKELETON | LAYOUT_IDS | LAYOUT_DIRS_ONLY)                             \
-	PLACE("state/sessions/*/checkpoints/*", LAYOUT_NAMED | LAYOUT_SEALED)                                              \
-	PLACE("state/sessions/*/recovery", LAYOUT_SKELETON | LAYOUT_SEALED)                                                \
-	PLACE("state/backups", LAYOUT_FIXED | LAYOUT_SEALED)                                                               \
-	PLACE("state/events", LAYOUT_FIXED | LAYOUT_SEALED)                                                                \
-	PLACE("state/.locks", LAYOUT_FIXED)                                                                                \
-	PLACE("agents", LAYOUT_FIXED)                                                                                      \
-	PLACE("agents/registry", LAYOUT_FIXED | LAYOUT_SEALED)                                                             \
-	PLACE("agents/status", LAYOUT_FIXED | LAYOUT_SEALED)                                                               \
-	PLACE("agents/coordination", LAYOUT_FIXED | LAYOUT_SEALED)                                                         \
-	PLACE("transactions", LAYOUT_FIXED)                                                                                \
-	PLACE("transactions/pending", LAYOUT_FIXED | LAYOUT_SEALED)                                                        \
-	PLACE("transactions/committed", LAYOUT_FIXED | LAYOUT_SEALED)                                                      \
-	PLACE("transactions/rollbacks", LAYOUT_FIXED | LAYOUT_SEALED)                                                      \
-	PLACE("cache", LAYOUT_FIXED)                                                                                       \
-	PLACE("cache/state_cache", LAYOUT_FIXED)                                                                           \
-	PLACE("cache/checksums", LAYOUT_FIXED | LAYOUT_SEALED)                                                             \
-	PLACE("cache/indexes", LAYOUT_FIXED | LAYOUT_SEALED)                                                               \
-	PLACE("replay", LAYOUT_FIXED | LAYOUT_SEALED)                                                                      \
-	PLACE("status", LAYOUT_FIXED | LAYOUT_REPLACE_ONLY)                                                                \
+#define LAYOUT_LIST(PLACE)                                                                      \
+	PLACE("state", LAYOUT_FIXED)                                                            \
+	PLACE("state/active", LAYOUT_FIXED | LAYOUT_SEALED)                                     \
+	PLACE("state/completed", LAYOUT_FIXED | LAYOUT_SEALED)                                  \
+	PLACE("state/sessions", LAYOUT_FIXED | LAYOUT_IDS | LAYOUT_DIRS_ONLY)                   \
+	PLACE("state/sessions/*", LAYOUT_SESSION)                                               \
+	PLACE("state/sessions/*/session.yaml", LAYOUT_NO_LINK)                                  \
+	PLACE("state/sessions/*/state", LAYOUT_SKELETON)                                        \
+	PLACE("state/sessions/*/agents", LAYOUT_SKELETON | LAYOUT_FILES_ONLY)                   \
+	PLACE("state/sessions/*/agents/.sync", LAYOUT_SKELETON | LAYOUT_IDS | LAYOUT_DIRS_ONLY) \
+	PLACE("state/sessions/*/agents/.sync/*", LAYOUT_NAMED | LAYOUT_BARRIER)                 \
+	PLACE("state/sessions/*/agents/.health", LAYOUT_SKELETON | LAYOUT_SEALED)               \
+	PLACE("state/sessions/*/agents/*", LAYOUT_NO_LINK)                                      \
+	PLACE("state/sessions/*/events", LAYOUT_SKELETON | LAYOUT_SEALED)                       \
+	PLACE("state/sessions/*/checkpoints", LAYOUT_SKELETON | LAYOUT_IDS | LAYOUT_DIRS_ONLY)  \
+	PLACE("state/sessions/*/checkpoints/*", LAYOUT_NAMED | LAYOUT_SEALED)                   \
+	PLACE("state/sessions/*/recovery", LAYOUT_SKELETON | LAYOUT_SEALED)                     \
+	PLACE("state/backups", LAYOUT_FIXED | LAYOUT_SEALED)                                    \
+	PLACE("state/events", LAYOUT_FIXED | LAYOUT_SEALED)                                     \
+	PLACE("state/.locks", LAYOUT_FIXED)                                                     \
+	PLACE("agents", LAYOUT_FIXED)                                                           \
+	PLACE("agents/registry", LAYOUT_FIXED | LAYOUT_SEALED)                                  \
+	PLACE("agents/status", LAYOUT_FIXED | LAYOUT_SEALED)                                    \
+	PLACE("agents/coordination", LAYOUT_FIXED | LAYOUT_SEALED)                              \
+	PLACE("transactions", LAYOUT_FIXED)                                                     \
+	PLACE("transactions/pending", LAYOUT_FIXED | LAYOUT_SEALED)                             \
+	PLACE("transactions/committed", LAYOUT_FIXED | LAYOUT_SEALED)                           \
+	PLACE("transactions/rollbacks", LAYOUT_FIXED | LAYOUT_SEALED)                           \
+	PLACE("cache", LAYOUT_FIXED)                                                            \
+	PLACE("cache/state_cache", LAYOUT_FIXED)                                                \
+	PLACE("cache/checksums", LAYOUT_FIXED | LAYOUT_SEALED)                                  \
+	PLACE("cache/indexes", LAYOUT_FIXED | LAYOUT_SEALED)                                    \
+	PLACE("replay", LAYOUT_FIXED | LAYOUT_SEALED)                                           \
+	PLACE("status", LAYOUT_FIXED | LAYOUT_REPLACE_ONLY)                                     \
 	PLACE("status/config.yaml", LAYOUT_FIXED | LAYOUT_FILE | LAYOUT_NO_LINK)
 
 /** Flags of a place, 0 for a free one. @path relative to the mount root. */

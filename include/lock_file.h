@@ -30,10 +30,10 @@ enum lock_owner { LOCK_OWNER_PROCESS, LOCK_OWNER_AGENT, LOCK_OWNER_CREATOR };
 struct lock_info {
 	char *name;
 	enum lock_owner owner;
-	uint32_t pid;                /**< OWNER_PROCESS: written in it; else of its creator, 0 unknown */
-	char agent[ACTOR_ID_BYTES];  /**< OWNER_AGENT: that one; else its creator's, "" none */
+	uint32_t pid;                 /**< OWNER_PROCESS: written in it; else of its creator, 0 unknown */
+	char agent[ACTOR_ID_BYTES];   /**< OWNER_AGENT: that one; else its creator's, "" none */
 	char session[ACTOR_ID_BYTES]; /**< of that agent; "": of any that has one of that id */
-	char comm[ACTOR_COMM_BYTES]; /**< of its creator */
+	char comm[ACTOR_COMM_BYTES];  /**< of its creator */
 	uint32_t uid;
 	uint64_t token;
 	int64_t taken_ns;

@@ -23,7 +23,7 @@
 #define MODEL_BYTES_MAX (1u << 20)
 
 #define SESSION_HEARTBEAT_INTERVAL_S 30 /* configuration.heartbeat_interval, when the file has none */
-#define SESSION_SYNC_TIMEOUT_S 300	/* configuration.sync_timeout, likewise */
+#define SESSION_SYNC_TIMEOUT_S 300      /* configuration.sync_timeout, likewise */
 
 enum model_kind { MODEL_NONE, MODEL_SESSION, MODEL_AGENT };
 
@@ -32,24 +32,24 @@ enum model_kind model_kind_of(const char *path, char session[ACTOR_ID_BYTES], ch
 
 /* ---- statuses ---- */
 
-#define SESSION_STATUS_LIST(X)                                                                                             \
-	X(INITIALIZING, "initializing")                                                                                    \
-	X(ACTIVE, "active")                                                                                                \
-	X(PAUSED, "paused")                                                                                                \
-	X(COMPLETED, "completed")                                                                                          \
-	X(FAILED, "failed")                                                                                                \
+#define SESSION_STATUS_LIST(X)          \
+	X(INITIALIZING, "initializing") \
+	X(ACTIVE, "active")             \
+	X(PAUSED, "paused")             \
+	X(COMPLETED, "completed")       \
+	X(FAILED, "failed")             \
 	X(EXPIRED, "expired")
 enum session_status {
 #define X(name, text) SESSION_##name,
 	SESSION_STATUS_LIST(X)
 #undef X
 };
-#define AGENT_STATUS_LIST(X)                                                                                               \
-	X(INITIALIZING, "initializing")                                                                                    \
-	X(ACTIVE, "active")                                                                                                \
-	X(IDLE, "idle")                                                                                                    \
-	X(UNHEALTHY, "unhealthy")                                                                                          \
-	X(DEAD, "dead")                                                                                                    \
+#define AGENT_STATUS_LIST(X)            \
+	X(INITIALIZING, "initializing") \
+	X(ACTIVE, "active")             \
+	X(IDLE, "idle")                 \
+	X(UNHEALTHY, "unhealthy")       \
+	X(DEAD, "dead")                 \
 	X(COMPLETED, "completed")
 enum agent_status {
 #define X(name, text) AGENT_##name,
@@ -93,7 +93,7 @@ int session_fields_of(const struct doc_node *root, struct session_fields *ret);
 struct agent_fields {
 	enum agent_status status;
 	char *type;
-	uint32_t pid; /**< 0: none */
+	uint32_t pid;                        /**< 0: none */
 	int64_t registered_ns, heartbeat_ns; /**< 0: not given */
 	uint64_t operations_completed, errors_encountered;
 	char **event_subscriptions; /**< NULL-terminated, may be NULL */
@@ -113,7 +113,7 @@ struct session_owned {
 	const char *last_checkpoint; /**< flow: "id" or null */
 	const char *last_backup;     /**< flow */
 	const char *recovery_points; /**< flow: ["id", …], newest first, at most SESSION_RECOVERY_POINTS_MAX */
-	bool fill;		     /**< an edit gives every missing field its default */
+	bool fill;                   /**< an edit gives every missing field its default */
 };
 #define SESSION_RECOVERY_POINTS_MAX 16
 
@@ -121,9 +121,9 @@ struct session_owned {
 struct agent_owned {
 	const char *id, *session_id;
 	int64_t registered_ns, last_updated_ns;
-	int64_t heartbeat_ns;			  /**< 0: as the save says, or @old */
-	uint64_t operations_added, errors_added;  /**< counted since the file was last written: added to what the save says, or @old */
-	bool fill;				  /**< as above */
+	int64_t heartbeat_ns;                    /**< 0: as the save says, or @old */
+	uint64_t operations_added, errors_added; /**< counted since the file was last written: added to what the save says, or @old */
+	bool fill;                               /**< as above */
 };
 
 /**
@@ -133,8 +133,8 @@ struct agent_owned {
  * defaults. Comments, order and quoting stay. What is accepted can be kept current by model_edit_session() ever after.
  * 0 with @out appended; -EBADMSG with reason (field, line, what is allowed); -ENOMEM. @out is unchanged on failure.
  */
-int model_merge_session(const char *old, size_t old_len, const char *text, size_t len, const struct session_owned *owned, struct reason *reason,
-			struct buf *out);
+int model_merge_session(
+	const char *old, size_t old_len, const char *text, size_t len, const struct session_owned *owned, struct reason *reason, struct buf *out);
 /** The same for an agent's file. A missing status is initializing; unhealthy and dead are the daemon's to say: in a
  *  save over an older text they say nothing, and the status that holds stays; in a first one they are refused. */
 int model_merge_agent(const char *old, size_t old_len, const char *text, size_t len, const struct agent_owned *owned, struct reason *reason, struct buf *out);

@@ -22,11 +22,11 @@ struct model_field {
 	const char *path;
 	enum model_type type;
 	bool or_null;
-	bool at_least;		  /**< max is only a matter of sanity */
-	uint64_t min, max;	  /**< of numbers; TEXT: max bytes */
-	const char *unit;	  /**< of numbers: "" or " of seconds" */
+	bool at_least;            /**< max is only a matter of sanity */
+	uint64_t min, max;        /**< of numbers; TEXT: max bytes */
+	const char *unit;         /**< of numbers: "" or " of seconds" */
 	const char *const *words; /**< ONE_OF: NULL-terminated */
-	const char *fallback;	  /**< YAML flow text */
+	const char *fallback;     /**< YAML flow text */
 	enum model_owner owner;
 };
 

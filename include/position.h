@@ -28,8 +28,17 @@ static inline uint64_t position_make(enum position_kind kind, uint32_t file, uin
 {
 	return (uint64_t)kind << 62 | (uint64_t)file << 40 | offset;
 }
-static inline enum position_kind position_kind(uint64_t p) { return (enum position_kind)(p >> 62); }
-static inline uint32_t position_file(uint64_t p) { return (uint32_t)(p >> 40) & POSITION_FILE_MAX; }
-static inline uint64_t position_offset(uint64_t p) { return p & POSITION_OFFSET_MAX; }
+static inline enum position_kind position_kind(uint64_t p)
+{
+	return (enum position_kind)(p >> 62);
+}
+static inline uint32_t position_file(uint64_t p)
+{
+	return (uint32_t)(p >> 40) & POSITION_FILE_MAX;
+}
+static inline uint64_t position_offset(uint64_t p)
+{
+	return p & POSITION_OFFSET_MAX;
+}
 
 #endif

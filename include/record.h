@@ -15,35 +15,35 @@
 #include "event.h"
 
 /** Operations: frozen ids and the names shown as `operation`. */
-#define OPERATION_LIST(X)                                                                                                  \
-	X(1, FORMAT, "format")                                                                                             \
-	X(2, ADOPT, "adopt")                                                                                               \
-	X(3, WRITE, "write")                                                                                               \
-	X(4, APPEND, "append")                                                                                             \
-	X(5, PATCH, "patch")                                                                                               \
-	X(6, TRUNCATE, "truncate")                                                                                         \
-	X(7, CREATE, "create")                                                                                             \
-	X(8, MKDIR, "mkdir")                                                                                               \
-	X(9, MKNOD, "mknod")                                                                                               \
-	X(10, SYMLINK, "symlink")                                                                                          \
-	X(11, LINK, "link")                                                                                                \
-	X(12, REMOVE, "remove")                                                                                            \
-	X(13, RMDIR, "rmdir")                                                                                              \
-	X(14, RENAME, "rename")                                                                                            \
-	X(15, EXCHANGE, "exchange")                                                                                        \
-	X(16, SETATTR, "setattr")                                                                                          \
-	X(17, SETXATTR, "setxattr")                                                                                        \
-	X(18, ROLLBACK, "rollback")                                                                                        \
-	X(19, CREATE_SESSION, "create_session")                                                                            \
-	X(20, LOG_EVENT, "log_event")                                                                                      \
-	X(21, CONFIGURE, "configure")                                                                                      \
-	X(22, UPKEEP, "upkeep")                                                                                            \
-	X(23, CREATE_CHECKPOINT, "create_checkpoint")                                                                      \
-	X(24, REMOVE_CHECKPOINT, "remove_checkpoint")                                                                      \
-	X(25, RESTORE, "restore")                                                                                          \
-	X(26, START_SYNC, "start_sync")                                                                                    \
-	X(27, END_SYNC, "end_sync")                                                                                        \
-	X(28, REMOVE_SYNC, "remove_sync")                                                                                  \
+#define OPERATION_LIST(X)                             \
+	X(1, FORMAT, "format")                        \
+	X(2, ADOPT, "adopt")                          \
+	X(3, WRITE, "write")                          \
+	X(4, APPEND, "append")                        \
+	X(5, PATCH, "patch")                          \
+	X(6, TRUNCATE, "truncate")                    \
+	X(7, CREATE, "create")                        \
+	X(8, MKDIR, "mkdir")                          \
+	X(9, MKNOD, "mknod")                          \
+	X(10, SYMLINK, "symlink")                     \
+	X(11, LINK, "link")                           \
+	X(12, REMOVE, "remove")                       \
+	X(13, RMDIR, "rmdir")                         \
+	X(14, RENAME, "rename")                       \
+	X(15, EXCHANGE, "exchange")                   \
+	X(16, SETATTR, "setattr")                     \
+	X(17, SETXATTR, "setxattr")                   \
+	X(18, ROLLBACK, "rollback")                   \
+	X(19, CREATE_SESSION, "create_session")       \
+	X(20, LOG_EVENT, "log_event")                 \
+	X(21, CONFIGURE, "configure")                 \
+	X(22, UPKEEP, "upkeep")                       \
+	X(23, CREATE_CHECKPOINT, "create_checkpoint") \
+	X(24, REMOVE_CHECKPOINT, "remove_checkpoint") \
+	X(25, RESTORE, "restore")                     \
+	X(26, START_SYNC, "start_sync")               \
+	X(27, END_SYNC, "end_sync")                   \
+	X(28, REMOVE_SYNC, "remove_sync")             \
 	X(29, RELEASE_LOCK, "release_lock")
 
 enum operation {
@@ -55,34 +55,34 @@ const char *operation_name(enum operation op); /* "unknown" for ids of a newer w
 
 /** Why a draft ended in rollbacks/: kept in the record of an OPERATION_ROLLBACK. */
 struct record_rollback {
-	enum operation wanted;	  /**< what was tried */
-	struct extent *draft;	  /**< the refused bytes: extents of the draft, may be none */
+	enum operation wanted; /**< what was tried */
+	struct extent *draft;  /**< the refused bytes: extents of the draft, may be none */
 	uint32_t draft_extents;
 	uint64_t draft_size;
-	int32_t error;		  /**< errno given to the writer, 0 if none */
+	int32_t error; /**< errno given to the writer, 0 if none */
 	uint32_t line, column;
-	const char *rule;	  /**< "" when no rule was involved */
-	const char *text;	  /**< the sentence */
+	const char *rule; /**< "" when no rule was involved */
+	const char *text; /**< the sentence */
 };
 
 /** One decoded or to-be-encoded transaction. Everything borrowed while encoding; owned by the record after record_decode(). */
 struct record {
-	uint64_t seq;	    /**< the frame's; not in the payload */
+	uint64_t seq;       /**< the frame's; not in the payload */
 	int64_t time_ns;    /**< commit time, never before the previous transaction's */
 	int64_t started_ns; /**< when its draft or request began */
 	enum operation operation;
 	struct actor actor;
-	const char *path;      /**< target_file, relative to the mount root */
-	uint64_t draft_id;     /**< draft it consumed, 0 none */
-	uint64_t base_seq;     /**< version of the target before it (transaction that made it), 0: did not exist */
+	const char *path;       /**< target_file, relative to the mount root */
+	uint64_t draft_id;      /**< draft it consumed, 0 none */
+	uint64_t base_seq;      /**< version of the target before it (transaction that made it), 0: did not exist */
 	struct sha256 base_sha; /**< of that version; zeros when unknown or none */
 	struct change *changes;
 	uint32_t change_count;
 	struct event *events;
 	uint32_t event_count;
 	struct record_rollback *rollback; /**< OPERATION_ROLLBACK only, else NULL */
-	const uint64_t *drafts_over; /**< drafts that ended without a transaction of their own (never published, or a copy is kept), by their ids */
-	uint32_t drafts_over_count;  /**< at most RECORD_DRAFTS_OVER_MAX */
+	const uint64_t *drafts_over;      /**< drafts that ended without a transaction of their own (never published, or a copy is kept), by their ids */
+	uint32_t drafts_over_count;       /**< at most RECORD_DRAFTS_OVER_MAX */
 };
 #define RECORD_DRAFTS_OVER_MAX 64
 

@@ -18,26 +18,26 @@
 struct registry;
 
 struct agent {
-	struct agent *next;	 /**< of its session, in order of id */
+	struct agent *next;       /**< of its session, in order of id */
 	struct agent *next_of_id; /**< of the same id, in other sessions */
 	struct session *session;
 	char id[ACTOR_ID_BYTES];
-	uint64_t ino;	     /**< of its file; of the last one while it is removed */
-	int64_t removed_ns;  /**< monotonic: its file went away then, and has a while to come back; 0: it is there */
-	struct agent_fields fields; /**< as the file says */
-	int64_t heartbeat_ns;	    /**< newest sign of life, wall clock; registration counts */
+	uint64_t ino;                            /**< of its file; of the last one while it is removed */
+	int64_t removed_ns;                      /**< monotonic: its file went away then, and has a while to come back; 0: it is there */
+	struct agent_fields fields;              /**< as the file says */
+	int64_t heartbeat_ns;                    /**< newest sign of life, wall clock; registration counts */
 	uint64_t operations_added, errors_added; /**< not yet in the file */
-	bool dirty;		    /**< something of it is not in the file yet */
-	uint64_t user_seq;	    /**< newest transaction in which somebody else than the daemon saved the file */
+	bool dirty;                              /**< something of it is not in the file yet */
+	uint64_t user_seq;                       /**< newest transaction in which somebody else than the daemon saved the file */
 	/* for upkeep_agents.c */
-	int64_t alive_ns;		/**< monotonic: silence counts from here */
-	bool lived;			/**< a sign of life since its status changed last */
-	bool process_ended;		/**< fields.pid ended and that has not been acted upon */
-	uint32_t ended_pid;		/**< the process that ended: not watched again; 0: none */
-	int64_t pid_known_ns;		/**< wall clock: newest time at which fields.pid can have been the agent's, as far as the file tells */
-	bool incomplete;		/**< the file lacks fields that upkeep gives their defaults */
-	uint64_t uneditable;		/**< the version (born) of the file that upkeep could not edit; 0: none */
-	uint64_t written_pass;		/**< the pass over pending heartbeats in which it was written last */
+	int64_t alive_ns;                 /**< monotonic: silence counts from here */
+	bool lived;                       /**< a sign of life since its status changed last */
+	bool process_ended;               /**< fields.pid ended and that has not been acted upon */
+	uint32_t ended_pid;               /**< the process that ended: not watched again; 0: none */
+	int64_t pid_known_ns;             /**< wall clock: newest time at which fields.pid can have been the agent's, as far as the file tells */
+	bool incomplete;                  /**< the file lacks fields that upkeep gives their defaults */
+	uint64_t uneditable;              /**< the version (born) of the file that upkeep could not edit; 0: none */
+	uint64_t written_pass;            /**< the pass over pending heartbeats in which it was written last */
 	enum agent_status before_silence; /**< what an unhealthy one comes back as */
 };
 
@@ -45,7 +45,7 @@ struct checkpoint {
 	struct checkpoint *newer, *older; /**< of its session */
 	char id[ACTOR_ID_BYTES];
 	uint64_t dir_ino;
-	uint64_t seq;	    /**< of the transaction that made it: it shows the tree as of then */
+	uint64_t seq; /**< of the transaction that made it: it shows the tree as of then */
 	int64_t time_ns;
 	bool automatic; /**< named as the daemon names them: retention may remove it, unless checkpoint_is_manual() */
 };
@@ -53,7 +53,7 @@ struct checkpoint {
 struct session {
 	struct session *next; /**< in order of creation */
 	char id[ACTOR_ID_BYTES];
-	uint64_t dir_ino, file_ino; /**< file_ino 0: session.yaml is missing */
+	uint64_t dir_ino, file_ino;                                            /**< file_ino 0: session.yaml is missing */
 	uint64_t state_ino, agents_ino, checkpoints_ino, sync_ino, health_ino; /**< 0: missing */
 	struct session_fields fields;
 	struct agent *agents;
@@ -62,9 +62,9 @@ struct session {
 	size_t checkpoint_count;
 	uint64_t changed_seq; /**< newest transaction of somebody else than the daemon in it; 0: none known */
 	int64_t changed_ns;
-	uint64_t user_seq;    /**< as for agents, of session.yaml */
-	uint64_t refusals;    /**< saves in it that were refused since the mount */
-	int64_t refused_ns;   /**< wall clock: the newest of them; 0: none */
+	uint64_t user_seq;  /**< as for agents, of session.yaml */
+	uint64_t refusals;  /**< saves in it that were refused since the mount */
+	int64_t refused_ns; /**< wall clock: the newest of them; 0: none */
 	/* for upkeep_session.c and upkeep_health.c */
 	int64_t unsaved_ns;    /**< monotonic: first such change since the newest checkpoint; 0: none */
 	int64_t reopened_ns;   /**< wall clock: max_session_duration counts from here, when later than created_at; 0: not looked for yet */
@@ -74,8 +74,18 @@ struct session {
 };
 
 /** What the directory with this inode number is. */
-enum place_kind { PLACE_NONE, PLACE_STATUS, PLACE_SESSIONS, PLACE_SESSION, PLACE_AGENTS, PLACE_SYNC, PLACE_BARRIER, PLACE_HEALTH, PLACE_CHECKPOINTS,
-		  PLACE_LOCKS };
+enum place_kind {
+	PLACE_NONE,
+	PLACE_STATUS,
+	PLACE_SESSIONS,
+	PLACE_SESSION,
+	PLACE_AGENTS,
+	PLACE_SYNC,
+	PLACE_BARRIER,
+	PLACE_HEALTH,
+	PLACE_CHECKPOINTS,
+	PLACE_LOCKS
+};
 enum place_kind registry_place_of(struct engine *e, uint64_t dir_ino, struct session **ret_session);
 
 struct session *registry_session(struct engine *e, const char *id);

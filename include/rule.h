@@ -93,8 +93,7 @@ int rule_check(const struct rule_options *options, const struct rule_input *inpu
 bool rule_must_refuse(const struct rule_options *options, const char *path, bool had_valid);
 
 /** The functions of the rows. */
-#define RULE(id, NAME, name, globs, flags, function) \
-	int function(const struct rule_input *input, struct reason *reason);
+#define RULE(id, NAME, name, globs, flags, function) int function(const struct rule_input *input, struct reason *reason);
 #include "rule_list.h"
 #undef RULE
 

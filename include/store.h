@@ -22,11 +22,11 @@ enum store_flags {
 /** What one open store is. Immutable after store_open(), so shared without a lock. */
 struct store {
 	struct env *env;
-	uint8_t id[16];	  /**< random, fixed at creation */
-	uint64_t seed;	  /**< derived from id; mixed into every checksum so that a copied frame is no frame of ours */
+	uint8_t id[16];   /**< random, fixed at creation */
+	uint64_t seed;    /**< derived from id; mixed into every checksum so that a copied frame is no frame of ours */
 	uint32_t version; /**< format version, 1 */
-	int lock_fd;	  /**< -1 when read-only */
-	bool created;	  /**< this call made it */
+	int lock_fd;      /**< -1 when read-only */
+	bool created;     /**< this call made it */
 };
 
 /**

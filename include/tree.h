@@ -44,7 +44,7 @@ struct xattrs;
 struct attrs {
 	uint32_t mode; /**< type and permission bits */
 	uint32_t uid, gid;
-	bool atime_set;	  /**< utimens gave an access time; else it is the version's mtime */
+	bool atime_set; /**< utimens gave an access time; else it is the version's mtime */
 	int64_t atime_ns;
 	const struct xattrs *xattrs; /**< NULL: none */
 	struct attrs *hash_next;
@@ -71,12 +71,12 @@ struct version {
 	const struct attrs *attrs;
 	union {
 		struct content *content; /**< log_count != 0 */
-		uint64_t position;	 /**< log_count == 0: one block from offset 0, whole size; 0 when size is 0 or all hole */
+		uint64_t position;       /**< log_count == 0: one block from offset 0, whole size; 0 when size is 0 or all hole */
 	};
 	uint32_t log_count;  /**< 0: a single block or nothing */
 	uint32_t stored_len; /**< log_count == 0: of the block */
-	uint32_t depth;	     /**< 0 for the oldest */
-	uint32_t flags;	     /**< enum version_flags */
+	uint32_t depth;      /**< 0 for the oldest */
+	uint32_t flags;      /**< enum version_flags */
 };
 
 enum version_flags {
@@ -94,7 +94,7 @@ struct node {
 	union {
 		struct directory *dir; /**< S_ISDIR */
 		const char *symlink;   /**< S_ISLNK; NUL-terminated */
-		uint64_t rdev;	       /**< devices */
+		uint64_t rdev;         /**< devices */
 	};
 	uint32_t nlink; /**< live names (a directory: 2 + live subdirectories) */
 	uint32_t flags; /**< enum node_flags */
@@ -112,9 +112,9 @@ struct name {
 
 /** A directory entry: live (in the table and the directory's list) or dead (in the history). */
 struct dentry {
-	struct dentry *hash_next; /**< live: table chain; dead: next dead entry of the directory */
-	struct dentry *next;	  /**< live: directory's list, oldest first; dead: older dead entry of the same name */
-	struct dentry *prev;	  /**< live: likewise; dead: jump pointer */
+	struct dentry *hash_next;  /**< live: table chain; dead: next dead entry of the directory */
+	struct dentry *next;       /**< live: directory's list, oldest first; dead: older dead entry of the same name */
+	struct dentry *prev;       /**< live: likewise; dead: jump pointer */
 	struct dentry *names_next; /**< next older entry of the same node */
 	struct node *node;
 	struct node *parent;
@@ -126,7 +126,7 @@ struct dentry {
 
 struct directory {
 	struct dentry *first, *last; /**< live entries in order of creation */
-	struct dentry *dead;	     /**< dead entries, newest first */
+	struct dentry *dead;         /**< dead entries, newest first */
 	uint32_t live_count;
 	uint32_t subdirs;
 };
@@ -181,8 +181,8 @@ struct version_extents {
 	const struct version *version;
 	struct extent_map map;
 };
-ssize_t tree_extents(const struct version *v, struct version_extents *scratch, uint64_t offset, uint64_t len, struct extent *out,
-		     size_t max, uint64_t *ret_covered);
+ssize_t tree_extents(
+	const struct version *v, struct version_extents *scratch, uint64_t offset, uint64_t len, struct extent *out, size_t max, uint64_t *ret_covered);
 /** Does @newer hold every byte of @older unchanged, and only more after its end? (Then a reader may go on in it.) */
 bool tree_version_extends(const struct version *older, const struct version *newer);
 /** Is content of both the same (attributes may differ)? */

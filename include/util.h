@@ -24,11 +24,11 @@
 #define MIN(a, b) UTIL_PICK_(a, <, b, __COUNTER__)
 #define MAX(a, b) UTIL_PICK_(a, >, b, __COUNTER__)
 #define UTIL_PICK_(a, op, b, n) UTIL_PICK_NAMED_(a, op, b, n)
-#define UTIL_PICK_NAMED_(a, op, b, n)                                                                                      \
-	({                                                                                                                 \
-		__typeof__(a) pick_a_##n = (a);                                                                            \
-		__typeof__(b) pick_b_##n = (b);                                                                            \
-		pick_a_##n op pick_b_##n ? pick_a_##n : pick_b_##n;                                                        \
+#define UTIL_PICK_NAMED_(a, op, b, n)                               \
+	({                                                          \
+		__typeof__(a) pick_a_##n = (a);                     \
+		__typeof__(b) pick_b_##n = (b);                     \
+		pick_a_##n op pick_b_##n ? pick_a_##n : pick_b_##n; \
 	})
 #define ALIGN_UP(n, a) (((n) + (a)-1) / (a) * (a))
 
@@ -50,15 +50,14 @@ void util_close_fd(int *fd);
  * caller owns the memory. `line` and `column` count from 1; 0 is unknown.
  */
 struct reason {
-	char rule[32];	  /**< rule id or operation, "" when none */
-	uint32_t line;	  /**< 1-based; 0 unknown */
-	uint32_t column;  /**< 1-based; 0 unknown */
-	char text[400];	  /**< one sentence, no newline */
+	char rule[32];   /**< rule id or operation, "" when none */
+	uint32_t line;   /**< 1-based; 0 unknown */
+	uint32_t column; /**< 1-based; 0 unknown */
+	char text[400];  /**< one sentence, no newline */
 };
 
 /** Fill @r (NULL allowed) printf-like and return @error, so that `return reason_set(...)` reads well. */
-int reason_set(struct reason *r, int error, const char *rule, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
+int reason_set(struct reason *r, int error, const char *rule, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /** Put "@where: " before the text (cut at its end if need be), once: nothing happens where it begins so already. */
 void reason_prefix(struct reason *r, const char *where);

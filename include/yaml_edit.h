@@ -40,8 +40,7 @@ struct yaml_edit {
  * that cannot be edited without changing something else. -EINVAL: a path or value that is not as above. -ENOMEM. @out is unchanged
  * on failure. Lines count in the text as the edits before left it. Time is linear in the text; memory as doc.h bounds it.
  */
-int yaml_edit(const char *text, size_t len, const struct yaml_edit *edits, size_t count, struct reason *reason,
-	struct buf *out);
+int yaml_edit(const char *text, size_t len, const struct yaml_edit *edits, size_t count, struct reason *reason, struct buf *out);
 
 /** Append @text as a double-quoted YAML scalar (always one line, always valid whatever the bytes; not UTF-8 shows as U+FFFD). */
 void yaml_put_string(struct buf *out, const char *text);

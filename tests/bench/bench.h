@@ -30,7 +30,7 @@ struct bench_crowd;
 struct bench_worker {
 	struct bench_crowd *crowd;
 	unsigned index;
-	void *state;	   /**< the operation's own */
+	void *state;       /**< the operation's own */
 	uint32_t *samples; /**< nanoseconds */
 	uint64_t ops;
 	int64_t end_ns;
@@ -139,8 +139,8 @@ static inline void bench_report(const struct bench_crowd *c)
 	}
 	qsort(all, count, sizeof(*all), bench_compare);
 	seconds = (double)(end - c->begin_ns) / 1e9;
-	printf("{\"ops\":%llu,\"seconds\":%.4f,\"per_s\":%.1f,\"p50_us\":%.2f,\"p99_us\":%.2f}\n", (unsigned long long)ops, seconds,
-		(double)ops / seconds, all[count / 2] / 1e3, all[count * 99 / 100] / 1e3);
+	printf("{\"ops\":%llu,\"seconds\":%.4f,\"per_s\":%.1f,\"p50_us\":%.2f,\"p99_us\":%.2f}\n", (unsigned long long)ops, seconds, (double)ops / seconds,
+		all[count / 2] / 1e3, all[count * 99 / 100] / 1e3);
 	free(all);
 }
 
@@ -211,7 +211,10 @@ struct bench_group {
 	int stop;
 };
 
-#define BENCH_GROUP_INIT {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 0}
+#define BENCH_GROUP_INIT                                                                               \
+	{                                                                                              \
+		PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 0 \
+	}
 
 /** Ask for one operation and wait until a batch with it is safe. */
 static inline void bench_group_do(struct bench_group *g)

@@ -44,8 +44,7 @@ static void prepare(struct bench_worker *w)
 
 	if (!f)
 		bench_die("calloc");
-	(void)snprintf(name, sizeof(name), "w%llu",
-		(unsigned long long)__atomic_fetch_add(&k->directories, 1, __ATOMIC_RELAXED));
+	(void)snprintf(name, sizeof(name), "w%llu", (unsigned long long)__atomic_fetch_add(&k->directories, 1, __ATOMIC_RELAXED));
 	dir = load_mkdir(k->engine, k->top, name);
 	for (unsigned i = 0; i < FILES; i++) {
 		(void)snprintf(name, sizeof(name), "f%u%s", i, k->row->suffix);
@@ -75,8 +74,7 @@ static void op_append(struct bench_worker *w, uint64_t i)
 	struct draft *d;
 
 	load_request(&q);
-	load_check(draft_open(k->engine, ((struct files *)w->state)->ino[i % FILES], DRAFT_APPEND, &q.actor, &d),
-		"draft_open");
+	load_check(draft_open(k->engine, ((struct files *)w->state)->ino[i % FILES], DRAFT_APPEND, &q.actor, &d), "draft_open");
 	load_check(draft_write(d, &q.actor, 0, k->data, k->row->bytes), "draft_write");
 	load_check(draft_commit(d, &q, 0), "draft_commit");
 	draft_close(d);
@@ -123,8 +121,7 @@ static void run_row(struct work *k, const struct row *row, double seconds)
 	double cpu = cpu_seconds(), ops = 0;
 
 	k->row = row;
-	*crowd = (struct bench_crowd){
-		.threads = row->threads, .seconds = seconds, .prepare = prepare, .op = row->op, .arg = k};
+	*crowd = (struct bench_crowd){.threads = row->threads, .seconds = seconds, .prepare = prepare, .op = row->op, .arg = k};
 	printf("{\"what\":\"%s\"}\n", row->what);
 	engine_get_stats(k->engine, &before);
 	bench_run(crowd);
@@ -132,8 +129,7 @@ static void run_row(struct work *k, const struct row *row, double seconds)
 	engine_get_stats(k->engine, &after);
 	for (unsigned i = 0; i < row->threads; i++)
 		ops += (double)crowd->workers[i].ops;
-	printf("{\"syncs_per_op\":%.3f,\"bytes_per_op\":%.0f,\"cpu_us_per_op\":%.2f}\n",
-		(double)(after.journal.syncs - before.journal.syncs) / ops,
+	printf("{\"syncs_per_op\":%.3f,\"bytes_per_op\":%.0f,\"cpu_us_per_op\":%.2f}\n", (double)(after.journal.syncs - before.journal.syncs) / ops,
 		(double)(after.journal.bytes_written - before.journal.bytes_written) / ops, (cpu_seconds() - cpu) * 1e6 / ops);
 	fflush(stdout);
 	(void)munmap(crowd, sizeof(*crowd));

@@ -52,8 +52,8 @@ static int compare_ns(const void *a, const void *b)
 static void report(const char *what, int64_t *ns, size_t count, int64_t total_ns)
 {
 	qsort(ns, count, sizeof(*ns), compare_ns);
-	printf("{\"what\":\"%s\",\"ops\":%zu,\"per_s\":%.0f,\"p50_us\":%.1f,\"p99_us\":%.1f}\n", what, count,
-	       (double)count * 1e9 / (double)total_ns, (double)ns[count / 2] / 1e3, (double)ns[count * 99 / 100] / 1e3);
+	printf("{\"what\":\"%s\",\"ops\":%zu,\"per_s\":%.0f,\"p50_us\":%.1f,\"p99_us\":%.1f}\n", what, count, (double)count * 1e9 / (double)total_ns,
+		(double)ns[count / 2] / 1e3, (double)ns[count * 99 / 100] / 1e3);
 	fflush(stdout);
 }
 
@@ -163,9 +163,8 @@ static void bench_crowd(struct journal *j, const char *what, enum journal_level 
 	total = now_ns() - begin;
 	journal_get_stats(j, &after);
 	report(what, ns, ARRAY_SIZE(ns), total);
-	printf("{\"what\":\"%s\",\"syncs_per_op\":%.3f,\"bytes_per_op\":%.0f}\n", what,
-	       (double)(after.syncs - before.syncs) / (double)ARRAY_SIZE(ns),
-	       (double)(after.bytes_written - before.bytes_written) / (double)ARRAY_SIZE(ns));
+	printf("{\"what\":\"%s\",\"syncs_per_op\":%.3f,\"bytes_per_op\":%.0f}\n", what, (double)(after.syncs - before.syncs) / (double)ARRAY_SIZE(ns),
+		(double)(after.bytes_written - before.bytes_written) / (double)ARRAY_SIZE(ns));
 }
 
 static int count_frame(void *arg, uint64_t seq, uint64_t position, const uint8_t *data, size_t len)
@@ -205,8 +204,7 @@ static void bench_replay(struct store *store)
 		start = now_ns();
 		j = open_journal(store, &frames);
 		s = (double)(now_ns() - start) / 1e9;
-		printf("{\"what\":\"replay\",\"frames\":%llu,\"s\":%.3f,\"per_s\":%.0f}\n", (unsigned long long)frames, s,
-		       (double)frames / s);
+		printf("{\"what\":\"replay\",\"frames\":%llu,\"s\":%.3f,\"per_s\":%.0f}\n", (unsigned long long)frames, s, (double)frames / s);
 		(void)journal_close(j);
 	}
 }

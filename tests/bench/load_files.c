@@ -250,7 +250,10 @@ static uint64_t count_entries(const char *path)
 
 static int run_names(const char *what, const char *path, uint64_t count)
 {
-	void (*fn)(int, const char *) = !strcmp(what, "create") ? names_create : !strcmp(what, "stat") ? names_stat : !strcmp(what, "unlink") ? names_unlink : NULL;
+	void (*fn)(int, const char *) = !strcmp(what, "create")   ? names_create
+					: !strcmp(what, "stat")   ? names_stat
+					: !strcmp(what, "unlink") ? names_unlink
+								  : NULL;
 	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int64_t begin;
 	double seconds;
@@ -281,10 +284,18 @@ static const struct operation {
 	void (*op)(struct bench_worker *w, uint64_t i);
 	int sync;
 } operations[] = {
-	{"save", prepare, op_save, 0},	       {"save-fsync", prepare, op_save, 1},	{"atomic", prepare, op_atomic, 0},
-	{"atomic-fsync", prepare, op_atomic, 1}, {"append", prepare, op_append, 0},	{"append-fsync", prepare, op_append, 1},
-	{"append-fd", prepare_fd, op_append_fd, 0}, {"read", prepare_read, op_read, 0}, {"round-trip", prepare_read, op_round_trip, 0}, {"write-big", prepare, op_write_big, 0},
-	{"read-big", prepare, op_read_big, 0}, {"fill", prepare, op_fill, 0},
+	{"save", prepare, op_save, 0},
+	{"save-fsync", prepare, op_save, 1},
+	{"atomic", prepare, op_atomic, 0},
+	{"atomic-fsync", prepare, op_atomic, 1},
+	{"append", prepare, op_append, 0},
+	{"append-fsync", prepare, op_append, 1},
+	{"append-fd", prepare_fd, op_append_fd, 0},
+	{"read", prepare_read, op_read, 0},
+	{"round-trip", prepare_read, op_round_trip, 0},
+	{"write-big", prepare, op_write_big, 0},
+	{"read-big", prepare, op_read_big, 0},
+	{"fill", prepare, op_fill, 0},
 };
 
 /* Text that no compressor gains on, and well-formed in the form the suffix promises: one JSON string, which YAML and plain text are
@@ -321,12 +332,17 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc == 6 && i < sizeof(operations) / sizeof(operations[0]); i++) {
 		if (strcmp(argv[1], operations[i].name) != 0)
 			continue;
-		job = (struct job){.dir = argv[2], .suffix = getenv("BENCH_SUFFIX") ? getenv("BENCH_SUFFIX") : ".txt",
-			.bytes = strtoull(argv[5], NULL, 10), .sync = operations[i].sync};
+		job = (struct job){.dir = argv[2],
+			.suffix = getenv("BENCH_SUFFIX") ? getenv("BENCH_SUFFIX") : ".txt",
+			.bytes = strtoull(argv[5], NULL, 10),
+			.sync = operations[i].sync};
 		job.data = make_data(job.bytes);
-		*crowd = (struct bench_crowd){.threads = (unsigned)atoi(argv[3]), .processes = !getenv("BENCH_THREADS"),
-			.seconds = atof(argv[4]), .prepare = operations[i].prepare,
-			.op = operations[i].op, .arg = &job};
+		*crowd = (struct bench_crowd){.threads = (unsigned)atoi(argv[3]),
+			.processes = !getenv("BENCH_THREADS"),
+			.seconds = atof(argv[4]),
+			.prepare = operations[i].prepare,
+			.op = operations[i].op,
+			.arg = &job};
 		bench_run(crowd);
 		free(job.data);
 		return 0;

@@ -100,7 +100,8 @@ int main(int argc, char **argv)
 	raw.data = calloc(BENCH_THREADS_MAX + 1, raw.bytes + BLOCK_BYTES);
 	if (!raw.data)
 		bench_die("malloc");
-	*crowd = (struct bench_crowd){.threads = group ? (unsigned)atoi(argv[5]) : 1, .seconds = atof(argv[3]), .op = group ? group_op : single_op, .arg = &raw};
+	*crowd =
+		(struct bench_crowd){.threads = group ? (unsigned)atoi(argv[5]) : 1, .seconds = atof(argv[3]), .op = group ? group_op : single_op, .arg = &raw};
 	if (group && (errno = pthread_create(&committer, NULL, group_main, &raw)))
 		bench_die("pthread_create");
 	bench_run(crowd);

@@ -118,8 +118,11 @@ int main(int argc, char **argv)
 	lite.data = calloc(1, lite.bytes + 1);
 	if (!lite.data)
 		bench_die("malloc");
-	*crowd = (struct bench_crowd){.threads = (unsigned)atoi(argv[5]), .seconds = atof(argv[3]), .prepare = group ? NULL : shared_prepare,
-		.op = group ? group_op : shared_op, .arg = &lite};
+	*crowd = (struct bench_crowd){.threads = (unsigned)atoi(argv[5]),
+		.seconds = atof(argv[3]),
+		.prepare = group ? NULL : shared_prepare,
+		.op = group ? group_op : shared_op,
+		.arg = &lite};
 	if (group)
 		lite_open(&lite.one, lite.path);
 	if (group && (errno = pthread_create(&committer, NULL, group_main, &lite)))

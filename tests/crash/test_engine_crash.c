@@ -32,9 +32,9 @@ static char where[200];
 /* Of the environments: among others, how much of a write a dying process got done. */
 static uint64_t env_seed = 11;
 
-#define check(condition) \
-	do { \
-		if (!(condition)) \
+#define check(condition)                                       \
+	do {                                                   \
+		if (!(condition))                              \
 			fail_msg("%s: %s", where, #condition); \
 	} while (0)
 
@@ -105,7 +105,7 @@ static void check_state(struct engine *e, const struct measure *m, uint64_t seq)
 	fixture_digest(e, seq, &digest);
 	if (memcmp(&digest, &m->digest[seq], sizeof(digest)))
 		fail_msg("%s: the tree at transaction %llu is not what it was (head %llu)", where, (unsigned long long)seq,
-			 (unsigned long long)engine_head_seq(e));
+			(unsigned long long)engine_head_seq(e));
 }
 
 static void check_events(struct engine *e, const struct measure *m)
@@ -220,7 +220,7 @@ static void check_recovery(struct env *env, const struct measure *m, uint64_t mu
 	check(!fixture_append(e, "afterwards", "!", 1));
 	check(engine_close(e) == 0);
 
-	e = reopen(env); /* from the index */
+	e = reopen(env);                            /* from the index */
 	check(engine_head_seq(e) - found - 2 <= 2); /* it may have brought its own files up to date */
 	check(!strcmp(fixture_text(e, "afterwards"), "work goes on!"));
 	if (head <= 1 && !must)
@@ -254,8 +254,7 @@ static void power_cut_at(const struct script *s, const struct measure *m, uint64
 		for (int seed = 0; seed < variants[v].seeds; seed++) {
 			struct env *after = env_mem_power_cycle(env, variants[v].mode, op * 10 + (uint64_t)seed);
 
-			snprintf(where, sizeof(where), "%s, power cut at operation %llu, %s %d", s->name, (unsigned long long)op,
-				 variants[v].name, seed);
+			snprintf(where, sizeof(where), "%s, power cut at operation %llu, %s %d", s->name, (unsigned long long)op, variants[v].name, seed);
 			check_recovery(after, m, r.acked, NULL, op + (uint64_t)seed);
 			env_mem_free(after);
 		}
@@ -358,7 +357,7 @@ static void fault_at(const struct script *s, const struct measure *m, uint64_t o
 	script_finish(&r);
 	for (int seed = 0; seed < 3; seed++) {
 		snprintf(where, sizeof(where), "%s, %s at operation %llu, then power %s %d", s->name, strerror(error), (unsigned long long)op,
-			 seed ? "random" : "lost", seed);
+			seed ? "random" : "lost", seed);
 		after = env_mem_power_cycle(env, seed ? ENV_MEM_RANDOM : ENV_MEM_LOST, op * 10 + (uint64_t)seed);
 		check_recovery(after, m, r.acked, NULL, op);
 		env_mem_free(after);

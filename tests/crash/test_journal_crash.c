@@ -22,15 +22,14 @@ enum script_kind { SCRIPT_COMMIT, SCRIPT_INTERVAL, SCRIPT_KIND_COUNT };
 
 /* How far a script came before the world ended. */
 struct progress {
-	uint64_t appended;	/* highest number given out */
-	uint64_t acknowledged;	/* highest number whose wait at JOURNAL_ACKNOWLEDGED returned 0 */
-	uint64_t durable;	/* the same at JOURNAL_DURABLE */
-	int error;		/* first error of a wait */
-	bool broken_promise;	/* a wait said 0 after one had failed, or a frame is not where it was said */
+	uint64_t appended;     /* highest number given out */
+	uint64_t acknowledged; /* highest number whose wait at JOURNAL_ACKNOWLEDGED returned 0 */
+	uint64_t durable;      /* the same at JOURNAL_DURABLE */
+	int error;             /* first error of a wait */
+	bool broken_promise;   /* a wait said 0 after one had failed, or a frame is not where it was said */
 };
 
-static void script_wait(struct journal_fixture *f, uint64_t seq, enum journal_level level, enum script_kind kind,
-			struct progress *p)
+static void script_wait(struct journal_fixture *f, uint64_t seq, enum journal_level level, enum script_kind kind, struct progress *p)
 {
 	int r = journal_wait(f->journal, seq, level);
 
@@ -58,8 +57,7 @@ static void run_script(struct env *env, enum script_kind kind, struct progress *
 	for (int i = 0; i < SCRIPT_FRAMES; i++) {
 		uint64_t dice = rng_below(&rng, 8);
 		bool kept = true;
-		uint64_t seq = dice == 0 ? journal_fixture_append_promised(&f, OLD_SALT, &kept)
-					 : journal_fixture_append(&f, OLD_SALT, NULL);
+		uint64_t seq = dice == 0 ? journal_fixture_append_promised(&f, OLD_SALT, &kept) : journal_fixture_append(&f, OLD_SALT, NULL);
 
 		p->broken_promise |= !kept;
 		if (!seq)

@@ -32,15 +32,15 @@ static void spoil(struct env *env, const uint8_t *data, size_t size)
 		(void)env_mem_patch(env, "journal/00000001.seg", data + 1, len, 4096);
 		return;
 	}
-	for (data++, size--; size > 3; ) {
+	for (data++, size--; size > 3;) {
 		uint64_t offset = ((uint64_t)data[0] | (uint64_t)data[1] << 8) * 8 % (2 * JOURNAL_FIXTURE_SEGMENT_BYTES);
 		size_t len = data[2] % 64, room = JOURNAL_FIXTURE_SEGMENT_BYTES - offset % JOURNAL_FIXTURE_SEGMENT_BYTES;
 
 		data += 3, size -= 3;
 		len = len < size ? len : size;
 		len = len < room ? len : room;
-		(void)env_mem_patch(env, offset < JOURNAL_FIXTURE_SEGMENT_BYTES ? "journal/00000001.seg" : "journal/00000002.seg",
-				    data, len, offset % JOURNAL_FIXTURE_SEGMENT_BYTES);
+		(void)env_mem_patch(env, offset < JOURNAL_FIXTURE_SEGMENT_BYTES ? "journal/00000001.seg" : "journal/00000002.seg", data, len,
+			offset % JOURNAL_FIXTURE_SEGMENT_BYTES);
 		data += len, size -= len;
 	}
 }

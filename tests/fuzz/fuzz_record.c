@@ -35,8 +35,7 @@ static void encode_again(struct record *r, size_t meta_bytes, size_t len, struct
 
 			if (e->position >= blocks_position && e->position - blocks_position <= len - meta_bytes &&
 				e->stored_len <= len - meta_bytes - (e->position - blocks_position))
-				e->position = position_make(
-					POSITION_JOURNAL, POSITION_FILE_MAX, e->position - blocks_position);
+				e->position = position_make(POSITION_JOURNAL, POSITION_FILE_MAX, e->position - blocks_position);
 		}
 	if (r->rollback)
 		for (uint32_t k = 0; k < r->rollback->draft_extents; k++) {
@@ -44,8 +43,7 @@ static void encode_again(struct record *r, size_t meta_bytes, size_t len, struct
 
 			if (e->position >= blocks_position && e->position - blocks_position <= len - meta_bytes &&
 				e->stored_len <= len - meta_bytes - (e->position - blocks_position))
-				e->position = position_make(
-					POSITION_JOURNAL, POSITION_FILE_MAX, e->position - blocks_position);
+				e->position = position_make(POSITION_JOURNAL, POSITION_FILE_MAX, e->position - blocks_position);
 		}
 	must(record_encode(r, &blocks, out) == 0);
 	must(out->len <= record_encoded_bytes_max(r, &blocks));
@@ -66,8 +64,7 @@ static void fuzz_payload(const uint8_t *data, size_t len)
 	must(error == 0 || error == -EBADMSG || error == -EPROTONOSUPPORT);
 	must(record_decode_into(&arena, payload, len, POSITION, 9, &again) == error);
 	if (!error) {
-		meta_bytes = (size_t)payload[4] | (size_t)payload[5] << 8 | (size_t)payload[6] << 16 |
-			     (size_t)payload[7] << 24;
+		meta_bytes = (size_t)payload[4] | (size_t)payload[5] << 8 | (size_t)payload[6] << 16 | (size_t)payload[7] << 24;
 		encode_again(r, meta_bytes, len, &first);
 		record_free(r);
 		buf_append(&first, payload + meta_bytes, len - meta_bytes);

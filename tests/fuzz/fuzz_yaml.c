@@ -22,10 +22,8 @@ static void walk(const struct doc_node *node, bool in_mapping, int depth)
 		if (node->target) {
 			const struct doc_node *target = node->target;
 
-			assert(target->type == node->type && target->child == node->child &&
-				target->text == node->text);
-			assert(target->line < node->line ||
-				(target->line == node->line && target->column < node->column));
+			assert(target->type == node->type && target->child == node->child && target->text == node->text);
+			assert(target->line < node->line || (target->line == node->line && target->column < node->column));
 		} else if (node->type == DOC_SEQUENCE || node->type == DOC_MAPPING) {
 			walk(node->child, node->type == DOC_MAPPING, depth + 1);
 		} else {

@@ -153,9 +153,11 @@ static const struct step sync_steps[] = {
 	{.kind = STEP_RMDIR, .a = S1 "agents/.sync/build"},
 };
 
-#define SCRIPT(name) {#name, name##_steps, ARRAY_SIZE(name##_steps)}
-const struct script engine_scripts[] = {SCRIPT(names), SCRIPT(content), SCRIPT(restart), SCRIPT(large), SCRIPT(segment),
-					 SCRIPT(model), SCRIPT(sync)};
+#define SCRIPT(name)                                          \
+	{                                                     \
+#name, name##_steps, ARRAY_SIZE(name##_steps) \
+	}
+const struct script engine_scripts[] = {SCRIPT(names), SCRIPT(content), SCRIPT(restart), SCRIPT(large), SCRIPT(segment), SCRIPT(model), SCRIPT(sync)};
 const size_t engine_script_count = ARRAY_SIZE(engine_scripts);
 
 /* ---- steps ---- */

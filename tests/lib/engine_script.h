@@ -10,35 +10,35 @@
 #include "engine_fixture.h"
 
 enum step_kind {
-	STEP_MKDIR,	   /**< a */
-	STEP_SAVE,	   /**< a: path, b: text */
+	STEP_MKDIR,        /**< a */
+	STEP_SAVE,         /**< a: path, b: text */
 	STEP_SAVE_BYTES,   /**< a: path, n: count of bytes lz4 cannot shorten */
-	STEP_APPEND,	   /**< a: path, b: text */
+	STEP_APPEND,       /**< a: path, b: text */
 	STEP_APPEND_BYTES, /**< a: path, n: count */
-	STEP_PATCH,	   /**< a: path, b: text, n: offset; private */
-	STEP_SHARED,	   /**< the same through a shared draft */
-	STEP_PUNCH,	   /**< a: path, n: offset; 64 bytes */
-	STEP_TRUNCATE,	   /**< a: path, n: size */
-	STEP_LINK,	   /**< a: old, b: new */
-	STEP_SYMLINK,	   /**< a: path, b: target */
-	STEP_CHMOD,	   /**< a: path, n: mode */
-	STEP_XATTR,	   /**< a: path, b: name; its value is the name */
-	STEP_UNLINK,	   /**< a */
-	STEP_RMDIR,	   /**< a */
-	STEP_RENAME,	   /**< a: old, b: new */
-	STEP_EXCHANGE,	   /**< a, b */
-	STEP_MKNOD,	   /**< a: path, n: mode with type */
-	STEP_EVENT,	   /**< a: session or "", b: custom type */
-	STEP_ROLLBACK,	   /**< a: path, b: text written by a writer who is killed */
-	STEP_CONFLICT,	   /**< a: path, b: text written while somebody else removes the file */
+	STEP_PATCH,        /**< a: path, b: text, n: offset; private */
+	STEP_SHARED,       /**< the same through a shared draft */
+	STEP_PUNCH,        /**< a: path, n: offset; 64 bytes */
+	STEP_TRUNCATE,     /**< a: path, n: size */
+	STEP_LINK,         /**< a: old, b: new */
+	STEP_SYMLINK,      /**< a: path, b: target */
+	STEP_CHMOD,        /**< a: path, n: mode */
+	STEP_XATTR,        /**< a: path, b: name; its value is the name */
+	STEP_UNLINK,       /**< a */
+	STEP_RMDIR,        /**< a */
+	STEP_RENAME,       /**< a: old, b: new */
+	STEP_EXCHANGE,     /**< a, b */
+	STEP_MKNOD,        /**< a: path, n: mode with type */
+	STEP_EVENT,        /**< a: session or "", b: custom type */
+	STEP_ROLLBACK,     /**< a: path, b: text written by a writer who is killed */
+	STEP_CONFLICT,     /**< a: path, b: text written while somebody else removes the file */
 	STEP_RENAME_OPEN,  /**< a: new file with text b, renamed over s while open */
-	STEP_ADOPT,	   /**< a small tree below old/ */
+	STEP_ADOPT,        /**< a small tree below old/ */
 	STEP_DRAFT_OPEN,   /**< a: path; one at a time; whole */
 	STEP_DRAFT_WRITE,  /**< n bytes more into it */
 	STEP_DRAFT_COMMIT, /**< publish and close it */
-	STEP_RESTORE,	   /**< a: session, b: checkpoint */
-	STEP_TIME,	   /**< n seconds pass, and the daemon does what is due */
-	STEP_REOPEN,	   /**< close and open again: an index is written and loaded */
+	STEP_RESTORE,      /**< a: session, b: checkpoint */
+	STEP_TIME,         /**< n seconds pass, and the daemon does what is due */
+	STEP_REOPEN,       /**< close and open again: an index is written and loaded */
 };
 
 struct step {
@@ -61,19 +61,19 @@ void script_draft_pattern(char *out, size_t len);
 struct script_run {
 	struct env *env;
 	struct engine *e; /**< NULL: it could not be opened (again) */
-	uint64_t acked;	  /**< all transactions up to this one were acknowledged as durable */
+	uint64_t acked;   /**< all transactions up to this one were acknowledged as durable */
 	uint64_t staged;  /**< newest one seen */
-	int unexpected;	  /**< steps whose result was not the expected one */
+	int unexpected;   /**< steps whose result was not the expected one */
 	int first_error;
 	size_t failed_step;
 	struct draft *draft;
 	const char *open_path; /**< of @draft, and what was written to it */
 	size_t open_len;
 	const char *draft_path; /**< of the draft that must not be lost, NULL: none */
-	size_t draft_len;	/**< of its bytes, acknowledged by draft_write() */
-	bool poisoned;		/**< now; a restart ends it */
-	bool late_change;	/**< a step changed something although the journal was poisoned before */
-	bool wrong_error;	/**< a change after poisoning said something else than EROFS */
+	size_t draft_len;       /**< of its bytes, acknowledged by draft_write() */
+	bool poisoned;          /**< now; a restart ends it */
+	bool late_change;       /**< a step changed something although the journal was poisoned before */
+	bool wrong_error;       /**< a change after poisoning said something else than EROFS */
 };
 
 /** Everything the scripts below are for, in this order. */

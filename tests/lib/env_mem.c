@@ -270,8 +270,7 @@ static int mem_allocate(struct env *env, int fd, uint64_t offset, uint64_t len)
 {
 	struct env_mem *m = mem_enter(env);
 
-	return mem_leave(m, !len ? -EINVAL :
-		resize_locked(m, fd, (struct mem_data_op){.kind = MEM_ALLOCATE, .offset = offset, .len = len}, offset + len));
+	return mem_leave(m, !len ? -EINVAL : resize_locked(m, fd, (struct mem_data_op){.kind = MEM_ALLOCATE, .offset = offset, .len = len}, offset + len));
 }
 
 static int mem_truncate(struct env *env, int fd, uint64_t len)

@@ -63,9 +63,9 @@ void env_mem_kill_at(struct env *env, uint64_t op);
 void env_mem_kill(struct env *env);
 
 enum env_mem_mode {
-	ENV_MEM_LOST,	/**< nothing that was not synced survives */
-	ENV_MEM_KEPT,	/**< everything does */
-	ENV_MEM_TORN,	/**< as KEPT, but of the last write not synced only some 512-byte sectors */
+	ENV_MEM_LOST,   /**< nothing that was not synced survives */
+	ENV_MEM_KEPT,   /**< everything does */
+	ENV_MEM_TORN,   /**< as KEPT, but of the last write not synced only some 512-byte sectors */
 	ENV_MEM_RANDOM, /**< each 4 KiB block of each write, each truncation and each allocation by chance; of the name
 			 *   operations a random subset in which each is whole and follows all earlier ones on its names */
 };
@@ -92,11 +92,11 @@ ssize_t env_mem_read(struct env *env, const char *path, void *buf, size_t len, u
 int env_mem_patch(struct env *env, const char *path, const void *data, size_t len, uint64_t offset);
 
 struct env_mem_stats {
-	uint64_t ops;		/**< operations counted so far */
-	uint64_t writes;	/**< pwrite calls that succeeded */
+	uint64_t ops;           /**< operations counted so far */
+	uint64_t writes;        /**< pwrite calls that succeeded */
 	uint64_t bytes_written; /**< by them */
-	uint64_t syncs;		/**< fdatasync calls that succeeded */
-	uint64_t dir_syncs;	/**< dir_sync calls that succeeded */
+	uint64_t syncs;         /**< fdatasync calls that succeeded */
+	uint64_t dir_syncs;     /**< dir_sync calls that succeeded */
 };
 void env_mem_stats(struct env *env, struct env_mem_stats *ret);
 

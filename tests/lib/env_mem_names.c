@@ -13,8 +13,7 @@
 
 /* --- paths ------------------------------------------------------------------- */
 
-int mem_path_find(struct env_mem *m, const char *path, struct mem_node **ret_parent, const char **ret_name,
-	struct mem_node **ret_node)
+int mem_path_find(struct env_mem *m, const char *path, struct mem_node **ret_parent, const char **ret_name, struct mem_node **ret_node)
 {
 	struct mem_node *dir = m->nodes[0];
 
@@ -129,8 +128,8 @@ static int rename_locked(struct env_mem *m, const char *from, const char *to)
 		return -ENOTEMPTY;
 	if (node->is_dir && is_below(to_dir, node))
 		return -EINVAL;
-	return mem_name_op_run(m, (struct mem_name_op){.from = from_dir, .from_name = (char *)from_name, .to = to_dir,
-		.to_name = (char *)to_name, .node = node});
+	return mem_name_op_run(
+		m, (struct mem_name_op){.from = from_dir, .from_name = (char *)from_name, .to = to_dir, .to_name = (char *)to_name, .node = node});
 }
 
 int mem_rename(struct env *env, const char *from, const char *to)

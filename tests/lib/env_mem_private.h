@@ -25,10 +25,10 @@ enum mem_data_kind { MEM_WRITE, MEM_TRUNCATE, MEM_ALLOCATE };
 struct mem_data_op {
 	enum mem_data_kind kind;
 	enum mem_fate fate;
-	uint64_t op;	 /**< number of the operation */
+	uint64_t op; /**< number of the operation */
 	uint64_t offset;
-	uint64_t len;	 /**< truncate: the new size is `offset` */
-	uint8_t *data;	 /**< owned; writes only */
+	uint64_t len;  /**< truncate: the new size is `offset` */
+	uint8_t *data; /**< owned; writes only */
 };
 
 struct mem_node;
@@ -48,15 +48,15 @@ struct mem_node {
 	bool is_dir;
 	size_t index; /**< in env_mem.nodes */
 	/* directory */
-	struct mem_entries names;	  /**< as the process sees them */
+	struct mem_entries names;         /**< as the process sees them */
 	struct mem_entries durable_names; /**< certain, before env_mem.name_ops */
 	/* file */
-	struct mem_content content;	    /**< as the process sees it */
+	struct mem_content content;         /**< as the process sees it */
 	struct mem_content durable_content; /**< certain, before `ops` */
 	struct mem_data_op *ops;
 	size_t op_count, op_capacity;
-	unsigned links;	  /**< names in the process's view */
-	unsigned opens;	  /**< descriptors */
+	unsigned links;   /**< names in the process's view */
+	unsigned opens;   /**< descriptors */
 	int locked_by_fd; /**< -1: nobody */
 };
 
@@ -123,8 +123,7 @@ uint64_t mem_used_bytes(const struct env_mem *m);
 
 /* env_mem_names.c */
 /** The node, with *@ret_parent and *@ret_name (its last component). 0 also when only the last component is missing (*@ret_node NULL). */
-int mem_path_find(struct env_mem *m, const char *path, struct mem_node **ret_parent, const char **ret_name,
-	struct mem_node **ret_node);
+int mem_path_find(struct env_mem *m, const char *path, struct mem_node **ret_parent, const char **ret_name, struct mem_node **ret_node);
 /** 0, -ENOENT or another error of the path. */
 int mem_path_get(struct env_mem *m, const char *path, struct mem_node **ret_node);
 int mem_name_op_run(struct env_mem *m, struct mem_name_op op);

@@ -349,7 +349,7 @@ int fs_model_rename(struct fs_model *m, const char *from, const char *to, uint32
 	if (r || (t && t->file == e->file))
 		return r;
 	if (name_refused(&m->files[e->file], to, t ? &m->files[t->file] : NULL) ||
-	    (flags & EXCHANGE && name_refused(&m->files[t->file], from, &m->files[e->file])))
+		(flags & EXCHANGE && name_refused(&m->files[t->file], from, &m->files[e->file])))
 		return -EBADMSG;
 	if (flags & EXCHANGE)
 		move(m, to, from);

@@ -27,7 +27,7 @@ struct fs_file {
 	bool used;
 	uint32_t mode, uid, gid; /**< mode with type */
 	struct fs_blob *content; /**< NULL: empty; a symlink's target */
-	bool was_valid;		 /**< the newest content that was not empty is well-formed */
+	bool was_valid;          /**< the newest content that was not empty is well-formed */
 	bool mtime_known;
 	int64_t mtime_ns;
 	struct {
@@ -38,7 +38,7 @@ struct fs_file {
 
 struct fs_entry {
 	char path[FS_MODEL_PATH]; /**< "" unused */
-	uint32_t file;		  /**< index */
+	uint32_t file;            /**< index */
 };
 
 struct fs_model {

@@ -110,7 +110,6 @@ uint64_t journal_fixture_append_promised(struct journal_fixture *f, uint32_t sal
 	position = journal_next_position(f->journal, len);
 	(void)journal_sync(f->journal); /* its failure shows in later waits */
 	seq = journal_append(f->journal, len, &iov, 1);
-	*ret_kept = journal_error(f->journal) ||
-		    (journal_read(f->journal, position, back, len) == 0 && !memcmp(back, payload, len));
+	*ret_kept = journal_error(f->journal) || (journal_read(f->journal, position, back, len) == 0 && !memcmp(back, payload, len));
 	return seq;
 }

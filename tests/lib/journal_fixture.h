@@ -20,10 +20,10 @@
 struct journal_fixture_seen {
 	uint64_t old_seq_last;
 	uint32_t old_salt, salt;
-	bool may_skip;	    /* numbers may be missing (damage) */
+	bool may_skip; /* numbers may be missing (damage) */
 	uint64_t count, seq_first, seq_last;
 	uint64_t positions[JOURNAL_FIXTURE_SEQ_MAX]; /* by seq; 0: not seen */
-	bool wrong;	    /* a frame with other bytes, or out of order */
+	bool wrong;                                  /* a frame with other bytes, or out of order */
 };
 
 struct journal_fixture {

@@ -12,9 +12,9 @@
 #define MEM_PAGE_BYTES 4096u
 
 struct mem_content {
-	uint64_t size;	    /**< bytes */
-	uint8_t **pages;    /**< owned; NULL is a page of zeros */
-	size_t page_count;  /**< entries of `pages` */
+	uint64_t size;     /**< bytes */
+	uint8_t **pages;   /**< owned; NULL is a page of zeros */
+	size_t page_count; /**< entries of `pages` */
 };
 
 void *mem_alloc(size_t bytes); /**< zeroed, or abort */

@@ -13,7 +13,7 @@
 
 struct rng {
 	uint64_t state; /**< never 0 */
-	uint64_t seed;	/**< what it was made from */
+	uint64_t seed;  /**< what it was made from */
 };
 
 static inline void rng_init(struct rng *r, uint64_t seed)
@@ -57,17 +57,16 @@ static inline int rng_coin(struct rng *r)
 /** Say how to repeat the run. */
 static inline void rng_report(const struct rng *r, const char *what)
 {
-	fprintf(stderr, "%s: seed %llu (repeat with RNG_SEED=%llu)\n", what, (unsigned long long)r->seed,
-		(unsigned long long)r->seed);
+	fprintf(stderr, "%s: seed %llu (repeat with RNG_SEED=%llu)\n", what, (unsigned long long)r->seed, (unsigned long long)r->seed);
 }
 
 /** Print the seed when the condition is false, then fail the cmocka test. */
-#define rng_assert(r, condition) \
-	do { \
-		if (!(condition)) { \
-			rng_report((r), __func__); \
+#define rng_assert(r, condition)                    \
+	do {                                        \
+		if (!(condition)) {                 \
+			rng_report((r), __func__);  \
 			fail_msg("%s", #condition); \
-		} \
+		}                                   \
 	} while (0)
 
 #endif

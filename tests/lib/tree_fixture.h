@@ -22,31 +22,19 @@ static inline int fix_apply(struct tree *t, uint64_t seq, const struct change *c
 
 static inline struct change fix_create(uint64_t ino, uint64_t parent, const char *name, mode_t mode)
 {
-	return (struct change){.type = CHANGE_CREATE,
-		.ino = ino,
-		.parent = parent,
-		.name = name,
-		.name_len = (uint32_t)strlen(name),
-		.mode = mode};
+	return (struct change){.type = CHANGE_CREATE, .ino = ino, .parent = parent, .name = name, .name_len = (uint32_t)strlen(name), .mode = mode};
 }
 
 static inline struct change fix_name(enum change_type type, uint64_t ino, uint64_t parent, const char *name)
 {
-	return (struct change){
-		.type = type, .ino = ino, .parent = parent, .name = name, .name_len = (uint32_t)strlen(name)};
+	return (struct change){.type = type, .ino = ino, .parent = parent, .name = name, .name_len = (uint32_t)strlen(name)};
 }
 
 /* Content of one extent, raw; @e is the caller's. A whole file when @offset is 0 and @flags say so. */
-static inline struct change fix_content(
-	uint64_t ino, uint32_t flags, uint64_t offset, uint64_t len, uint64_t position, struct extent *e)
+static inline struct change fix_content(uint64_t ino, uint32_t flags, uint64_t offset, uint64_t len, uint64_t position, struct extent *e)
 {
 	*e = (struct extent){offset, len, position, (uint32_t)len, (uint32_t)len, 0};
-	return (struct change){.type = CHANGE_CONTENT,
-		.ino = ino,
-		.content_flags = flags,
-		.size = offset + len,
-		.extents = e,
-		.extent_count = len ? 1 : 0};
+	return (struct change){.type = CHANGE_CONTENT, .ino = ino, .content_flags = flags, .size = offset + len, .extents = e, .extent_count = len ? 1 : 0};
 }
 
 static inline double fix_seconds(void)

@@ -12,8 +12,7 @@
 void model_init(struct model_state *m, uint32_t uid, uint32_t gid, int64_t time)
 {
 	memset(m, 0, sizeof(*m));
-	m->files[0] = (struct model_file){
-		.ino = 1, .mode = S_IFDIR | 0755, .uid = uid, .gid = gid, .mtime = time, .ctime = time};
+	m->files[0] = (struct model_file){.ino = 1, .mode = S_IFDIR | 0755, .uid = uid, .gid = gid, .mtime = time, .ctime = time};
 	m->file_count = 1;
 	m->time = time;
 }
@@ -128,19 +127,12 @@ static bool create_ok(const struct change *c)
 		return false;
 	if (type == S_IFLNK)
 		return c->value && c->value_len && c->value_len < 4096 && !memchr(c->value, 0, c->value_len);
-	return type == S_IFREG || type == S_IFDIR || type == S_IFIFO || type == S_IFSOCK || type == S_IFBLK ||
-	       type == S_IFCHR;
+	return type == S_IFREG || type == S_IFDIR || type == S_IFIFO || type == S_IFSOCK || type == S_IFBLK || type == S_IFCHR;
 }
 
 static void fill(struct model_file *f, uint64_t seq, int64_t time, const struct change *c)
 {
-	*f = (struct model_file){.ino = c->ino,
-		.mode = c->mode,
-		.uid = c->uid,
-		.gid = c->gid,
-		.born = seq,
-		.mtime = time,
-		.ctime = time};
+	*f = (struct model_file){.ino = c->ino, .mode = c->mode, .uid = c->uid, .gid = c->gid, .born = seq, .mtime = time, .ctime = time};
 	if (c->attr_mask & ATTR_MTIME) {
 		f->mtime = c->mtime_ns;
 		f->mtime_set = true;
@@ -157,8 +149,7 @@ static void fill(struct model_file *f, uint64_t seq, int64_t time, const struct 
 	}
 }
 
-static int create(struct model_state *m, uint64_t seq, int64_t time, const struct change *changes, size_t count,
-	const struct change *c)
+static int create(struct model_state *m, uint64_t seq, int64_t time, const struct change *changes, size_t count, const struct change *c)
 {
 	struct model_file *f = model_file(m, c->ino), *parent = parent_of(m, changes, count, c->parent);
 	struct model_entry *e;
@@ -194,13 +185,11 @@ static bool is_above(struct model_state *m, uint64_t ino, uint64_t below)
 	return true;
 }
 
-static int link_name(
-	struct model_state *m, int64_t time, const struct change *changes, size_t count, const struct change *c)
+static int link_name(struct model_state *m, int64_t time, const struct change *changes, size_t count, const struct change *c)
 {
 	struct model_file *f = model_file(m, c->ino), *parent = parent_of(m, changes, count, c->parent);
 
-	if (!f || f->newborn || f->ino == 1 || !parent || !name_ok(c->name, c->name_len) ||
-		model_entry(m, c->parent, c->name, c->name_len))
+	if (!f || f->newborn || f->ino == 1 || !parent || !name_ok(c->name, c->name_len) || model_entry(m, c->parent, c->name, c->name_len))
 		return -EIO;
 	if (S_ISDIR(f->mode) && (names(m, c->ino) || is_above(m, c->ino, c->parent)))
 		return -EIO;
@@ -210,8 +199,7 @@ static int link_name(
 	return 0;
 }
 
-static int unlink_name(
-	struct model_state *m, int64_t time, const struct change *changes, size_t count, const struct change *c)
+static int unlink_name(struct model_state *m, int64_t time, const struct change *changes, size_t count, const struct change *c)
 {
 	struct model_file *parent = model_file(m, c->parent), *f;
 	struct model_entry *e;
@@ -274,8 +262,7 @@ static struct model_xattr *find_xattr(struct model_file *f, const struct change 
 
 static bool xattr_ok(struct model_file *f, const struct change *c)
 {
-	return c->name && c->name_len && c->name_len < 256 && !memchr(c->name, 0, c->name_len) &&
-	       (c->value || find_xattr(f, c));
+	return c->name && c->name_len && c->name_len < 256 && !memchr(c->name, 0, c->name_len) && (c->value || find_xattr(f, c));
 }
 
 static void set_xattr(struct model_file *f, const struct change *c)
@@ -302,8 +289,7 @@ static bool content_ok(const struct change *c)
 
 		if (!e->len || e->len > UINT64_MAX - e->file_offset)
 			return false;
-		if (e->position && (e->file_offset + e->len > c->size || !e->stored_len || e->stored_len > e->raw_len ||
-					   e->skip + e->len > e->raw_len))
+		if (e->position && (e->file_offset + e->len > c->size || !e->stored_len || e->stored_len > e->raw_len || e->skip + e->len > e->raw_len))
 			return false;
 	}
 	return true;
@@ -324,8 +310,7 @@ static void set_content(struct model_file *f, const struct change *c)
 	f->size = c->size;
 }
 
-int model_apply(
-	struct model_state *m, uint64_t seq, int64_t time, const struct change *changes, size_t count, size_t at)
+int model_apply(struct model_state *m, uint64_t seq, int64_t time, const struct change *changes, size_t count, size_t at)
 {
 	const struct change *c = &changes[at];
 	struct model_file *f = model_file(m, c->ino);

@@ -57,8 +57,7 @@ struct model_entry *model_entry(struct model_state *m, uint64_t parent, const ch
 uint32_t model_nlink(const struct model_state *m, uint64_t ino);
 bool model_dir_has_entries(const struct model_state *m, uint64_t ino);
 /** Apply change @at of a transaction of @count: 0 or -EIO. */
-int model_apply(
-	struct model_state *m, uint64_t seq, int64_t time, const struct change *changes, size_t count, size_t at);
+int model_apply(struct model_state *m, uint64_t seq, int64_t time, const struct change *changes, size_t count, size_t at);
 /** What the newborn functions of tree.h do. 0 or the same errors. */
 int model_newborn_create(struct model_state *m, int64_t time, const struct change *c);
 int model_newborn_change(struct model_state *m, uint64_t ino, int64_t time, const struct change *c);

@@ -52,8 +52,7 @@ static bool simple_key(const struct doc_node *key)
 static bool is_hidden(const struct doc_node *member)
 {
 	for (const struct doc_node *m = member->next; m; m = m->next)
-		if (simple_key(m->key) && m->key->text_len == member->key->text_len &&
-			!memcmp(m->key->text, member->key->text, m->key->text_len))
+		if (simple_key(m->key) && m->key->text_len == member->key->text_len && !memcmp(m->key->text, member->key->text, m->key->text_len))
 			return true;
 	return false;
 }
@@ -113,8 +112,7 @@ static void put_node(struct flat *f, const struct doc_node *node, struct buf *pa
 		put_child(f, child, path, dotted);
 }
 
-bool yaml_flat(
-	const struct doc_node *root, const char *const *skip, size_t skip_count, size_t bytes_max, struct buf *out)
+bool yaml_flat(const struct doc_node *root, const char *const *skip, size_t skip_count, size_t bytes_max, struct buf *out)
 {
 	struct flat f = {.skip = skip, .skip_count = skip_count, .bytes_max = bytes_max, .out = out};
 	struct buf path = BUF_INIT;

@@ -13,7 +13,6 @@
  * Append the document's leaves and collections, aliases written out. Members that one of @skip (dotted paths) names are left out;
  * so are the mappings on the way to them, but not what else these hold. False: longer than @bytes_max.
  */
-bool yaml_flat(
-	const struct doc_node *root, const char *const *skip, size_t skip_count, size_t bytes_max, struct buf *out);
+bool yaml_flat(const struct doc_node *root, const char *const *skip, size_t skip_count, size_t bytes_max, struct buf *out);
 
 #endif

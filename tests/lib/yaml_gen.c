@@ -46,8 +46,7 @@ static const char *pick(struct gen *g, const char *const *from, size_t count)
 
 static void put_comment(struct gen *g)
 {
-	buf_printf(g->out, "#%u.%s", g->comments++,
-		PICK(g, "", " why: x", " \xc3\xa9\xe2\x82\xac", " {[\"'", "\t- a: b", " &x *y"));
+	buf_printf(g->out, "#%u.%s", g->comments++, PICK(g, "", " why: x", " \xc3\xa9\xe2\x82\xac", " {[\"'", "\t- a: b", " &x *y"));
 }
 
 /* End a line, and perhaps some of blanks or comments behind it. */
@@ -73,8 +72,7 @@ static void end_line(struct gen *g, unsigned indent)
 
 static void put_properties(struct gen *g, bool text)
 {
-	bool tag = one_in(g, 16), anchor = g->options.aliases && g->anchors < ANCHORS_MAX && one_in(g, 6),
-	     tag_first = one_in(g, 2);
+	bool tag = one_in(g, 16), anchor = g->options.aliases && g->anchors < ANCHORS_MAX && one_in(g, 6), tag_first = one_in(g, 2);
 
 	if (tag && tag_first)
 		put(g, text ? "!!str " : "!t ");
@@ -86,8 +84,8 @@ static void put_properties(struct gen *g, bool text)
 
 static void put_text(struct gen *g)
 {
-	put(g, PICK(g, "word", "two words", "1", "-0.5e3", "true", "2026-11-22", "~", "x#y", "\"q \\\" # \\u00e9\"",
-		       "'it''s: x'", "\"\"", "'\xf0\x9f\x98\xb9'", "\xc3\xa9", "http://x/y"));
+	put(g, PICK(g, "word", "two words", "1", "-0.5e3", "true", "2026-11-22", "~", "x#y", "\"q \\\" # \\u00e9\"", "'it''s: x'", "\"\"", "'\xf0\x9f\x98\xb9'",
+		       "\xc3\xa9", "http://x/y"));
 }
 
 static void put_key(struct gen *g)

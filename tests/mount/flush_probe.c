@@ -57,7 +57,7 @@ struct probe {
 	size_t file_count;
 };
 
-static const char *const VERDICTS[] = { "NO", "YES", "KILLED" };
+static const char *const VERDICTS[] = {"NO", "YES", "KILLED"};
 
 static double now_us(void)
 {
@@ -169,21 +169,27 @@ static int flush(struct probe *pr, const struct fuse_in_header *in, uint64_t fh)
 	if (!copy.writable)
 		return 0;
 
-	struct last_close_query q = { .tid = in->pid, .opener = copy.opener, .writers = copy.writers, .writer_count = copy.writer_count,
-				      .holders = copy.holders, .holder_count = copy.holder_count, .written = copy.written,
-				      .opener_killed = copy.opener_killed, .ino = in->nodeid, .mount_prefix = pr->dir,
-				      .other_handles = others };
+	struct last_close_query q = {.tid = in->pid,
+		.opener = copy.opener,
+		.writers = copy.writers,
+		.writer_count = copy.writer_count,
+		.holders = copy.holders,
+		.holder_count = copy.holder_count,
+		.written = copy.written,
+		.opener_killed = copy.opener_killed,
+		.ino = in->nodeid,
+		.mount_prefix = pr->dir,
+		.other_handles = others};
 	double start = now_us();
 	last_close_decide(pr->cache, &q, &r);
 	double took = now_us() - start;
 
 	pthread_mutex_lock(&pr->lock);
-	struct proc_stat st = { .flags = 0 };
+	struct proc_stat st = {.flags = 0};
 	if (r.killed)
 		proc_stat_read_pid(in->pid, &st);
-	fprintf(pr->log, "FLUSH %s tid=%u tgid=%u opener=%u %s holder=%u killed=%d unwritten=%d unreadable=%d exit_code=%d us=%.1f\n",
-		pr->files[h->file].name, in->pid, r.tgid, h->opener, VERDICTS[r.verdict], r.holder, r.killed, r.unwritten,
-		r.unreadable, st.exit_code, took);
+	fprintf(pr->log, "FLUSH %s tid=%u tgid=%u opener=%u %s holder=%u killed=%d unwritten=%d unreadable=%d exit_code=%d us=%.1f\n", pr->files[h->file].name,
+		in->pid, r.tgid, h->opener, VERDICTS[r.verdict], r.holder, r.killed, r.unwritten, r.unreadable, st.exit_code, took);
 	if (r.holder)
 		pid_add(h->holders, &h->holder_count, r.holder);
 	if (r.killed && r.tgid == h->opener)
@@ -230,8 +236,7 @@ static int create(struct probe *pr, const char *name, uint32_t flags, uint32_t t
 static int handle_write(struct probe *pr, const struct fuse_write_in *w, const struct actor *who, char *out)
 {
 	struct handle *h = &pr->handles[w->fh];
-	fprintf(pr->log, "WRITE %s %u %s agent=%s session=%s\n", pr->files[h->file].name, who->pid, who->comm, who->agent,
-		who->session);
+	fprintf(pr->log, "WRITE %s %u %s agent=%s session=%s\n", pr->files[h->file].name, who->pid, who->comm, who->agent, who->session);
 	pid_add(h->writers, &h->writer_count, who->pid);
 	data_write(&h->draft, w + 1, w->size, w->offset);
 	h->written = h->dirty = true;
@@ -294,8 +299,7 @@ static int answer(struct probe *pr, const struct fuse_in_header *in, const void 
 	case FUSE_SETATTR:
 		return setattr(pr, in->nodeid, arg, (void *)out);
 	case FUSE_CREATE:
-		return create(pr, (const char *)arg + sizeof(struct fuse_create_in), ((const struct fuse_create_in *)arg)->flags, who->pid,
-			      out);
+		return create(pr, (const char *)arg + sizeof(struct fuse_create_in), ((const struct fuse_create_in *)arg)->flags, who->pid, out);
 	case FUSE_OPEN:
 		return handle_open(pr, (int)(in->nodeid - 1000), ((const struct fuse_open_in *)arg)->flags, who->pid, (void *)out);
 	case FUSE_READ:
@@ -328,7 +332,7 @@ static void *serve(void *arg)
 			break; /* unmounted */
 		const struct fuse_in_header *in = (const void *)request;
 		const void *body = in + 1;
-		struct actor who = { .pid = 0 };
+		struct actor who = {.pid = 0};
 		struct fuse_out_header *head = (void *)out;
 		if (in->opcode == FUSE_FORGET || in->opcode == FUSE_BATCH_FORGET || in->opcode == FUSE_INTERRUPT)
 			continue;
@@ -339,7 +343,7 @@ static void *serve(void *arg)
 		pthread_mutex_lock(&pr->lock);
 		int r = answer(pr, in, body, out + sizeof(*head), &who);
 		pthread_mutex_unlock(&pr->lock);
-		*head = (struct fuse_out_header){ .len = (uint32_t)(sizeof(*head) + (size_t)MAX(r, 0)), .error = MIN(r, 0), .unique = in->unique };
+		*head = (struct fuse_out_header){.len = (uint32_t)(sizeof(*head) + (size_t)MAX(r, 0)), .error = MIN(r, 0), .unique = in->unique};
 		if (write(pr->fd, out, head->len) < 0 && errno == ENODEV)
 			break;
 	}
@@ -350,7 +354,7 @@ static void *serve(void *arg)
 
 static int probe_mount(const char *dir, const char *log, int threads)
 {
-	static struct probe pr = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	static struct probe pr = {.lock = PTHREAD_MUTEX_INITIALIZER};
 	pthread_t ids[64];
 	char options[128];
 	pr.dir = dir;
@@ -358,7 +362,7 @@ static int probe_mount(const char *dir, const char *log, int threads)
 	pr.fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", pr.fd);
 	if (!pr.log || pr.fd < 0 || process_cache_new(NULL, &pr.cache) < 0 ||
-	    mount("flush_probe", dir, "fuse.flush_probe", MS_NOSUID | MS_NODEV, options) < 0) {
+		mount("flush_probe", dir, "fuse.flush_probe", MS_NOSUID | MS_NODEV, options) < 0) {
 		perror("flush_probe");
 		return 2;
 	}
@@ -428,7 +432,7 @@ static void *leader_first(void *arg)
 static int end_by(const char *path, const char *how, int threads)
 {
 	pthread_t id;
-	struct rlimit none = { 0, 0 };
+	struct rlimit none = {0, 0};
 	setrlimit(RLIMIT_CORE, &none);
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0 || write(fd, "half\n", 5) != 5)

@@ -50,8 +50,7 @@ static void fill_body(char *body, size_t len, uint64_t id, uint64_t number)
 static size_t make_version(char *buf, uint64_t id, uint64_t number, size_t size)
 {
 	size_t len = size ? mix(id + number * 7919) % size + 1 : 1;
-	int n = snprintf(buf, HEADER_BYTES, "id=%08llx number=%012llu length=%09zu", (unsigned long long)id,
-			 (unsigned long long)number, len);
+	int n = snprintf(buf, HEADER_BYTES, "id=%08llx number=%012llu length=%09zu", (unsigned long long)id, (unsigned long long)number, len);
 
 	memset(buf + n, '.', HEADER_BYTES - n - 1);
 	buf[HEADER_BYTES - 1] = '\n';
@@ -165,8 +164,7 @@ static int cmd_append(char **a)
 	char line[200];
 
 	for (uint64_t n = 1; !count || n <= count; n++) {
-		int len = snprintf(line, sizeof(line), "%s %llu %016llx end\n", a[1], (unsigned long long)n,
-				   (unsigned long long)mix(n));
+		int len = snprintf(line, sizeof(line), "%s %llu %016llx end\n", a[1], (unsigned long long)n, (unsigned long long)mix(n));
 		int fd = open(a[0], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 
 		if (fd < 0 || write(fd, line, (size_t)len) != len || close(fd)) {

@@ -38,12 +38,12 @@ struct world {
 	bool lost_power; /* at some time */
 };
 
-#define check(w, condition) \
-	do { \
-		if (!(condition)) { \
-			rng_report(&(w)->rng, "test_engine_prop"); \
+#define check(w, condition)                                                                                     \
+	do {                                                                                                    \
+		if (!(condition)) {                                                                             \
+			rng_report(&(w)->rng, "test_engine_prop");                                              \
 			fail_msg("operation %llu, %s: %s", (unsigned long long)(w)->op, (w)->what, #condition); \
-		} \
+		}                                                                                               \
 	} while (0)
 
 static void expect(struct world *w, int got, int want)
@@ -51,8 +51,7 @@ static void expect(struct world *w, int got, int want)
 	if (got == want)
 		return;
 	rng_report(&w->rng, "test_engine_prop");
-	fail_msg("operation %llu, %s: answered %d (%s) instead of %d (%s)", (unsigned long long)w->op, w->what, got, strerror(-got), want,
-		 strerror(-want));
+	fail_msg("operation %llu, %s: answered %d (%s) instead of %d (%s)", (unsigned long long)w->op, w->what, got, strerror(-got), want, strerror(-want));
 }
 
 /* ---- random things ---- */
@@ -422,8 +421,7 @@ static void op_xattr(struct world *w)
 	snprintf(value, sizeof(value), "v%llu", (unsigned long long)rng_next(&w->rng));
 	say(w, v ? "setxattr" : "removexattr", path, name);
 	fixture_request(&q);
-	expect(w, engine_setxattr(w->e, &q, fixture_ino(w->e, path), name, v, v ? strlen(v) : 0, flags),
-	       model_xattr(fs_model_file(w->m, path), i, v, flags));
+	expect(w, engine_setxattr(w->e, &q, fixture_ino(w->e, path), name, v, v ? strlen(v) : 0, flags), model_xattr(fs_model_file(w->m, path), i, v, flags));
 	check(w, !engine_sync(w->e));
 }
 
@@ -864,8 +862,29 @@ static void restart(struct world *w)
 /* ---- runs ---- */
 
 static void (*const ops[])(struct world *) = {
-	op_save, op_save, op_save, op_save, op_save_large, op_append, op_append, op_patch, op_patch, op_resize, op_make, op_make, op_link,
-	op_remove, op_rename, op_rename, op_attr, op_xattr, op_newborn, op_newborn, op_open_while, op_two_writers, op_invalid,
+	op_save,
+	op_save,
+	op_save,
+	op_save,
+	op_save_large,
+	op_append,
+	op_append,
+	op_patch,
+	op_patch,
+	op_resize,
+	op_make,
+	op_make,
+	op_link,
+	op_remove,
+	op_rename,
+	op_rename,
+	op_attr,
+	op_xattr,
+	op_newborn,
+	op_newborn,
+	op_open_while,
+	op_two_writers,
+	op_invalid,
 };
 
 static void world_begin(struct world *w, uint64_t seed)

@@ -259,8 +259,7 @@ static void compare_xattrs(const struct attrs *a, const struct model_file *f)
 }
 
 /* @exact: the live view of the tree that saw everything, where also what is altered in place must be right. */
-static void compare_file(
-	struct tree *t, struct model_state *m, const struct model_file *f, uint64_t seq, int64_t time, bool exact)
+static void compare_file(struct tree *t, struct model_state *m, const struct model_file *f, uint64_t seq, int64_t time, bool exact)
 {
 	struct node *n = tree_node(t, f->ino);
 	struct tree_attr a;
@@ -399,8 +398,7 @@ static void newborn_step(struct run *r)
 	if (!f || !f->newborn || !below(r, 3)) {
 		c = (struct change){.type = CHANGE_CREATE};
 		make_create(r, &c);
-		assert_int_equal(tree_newborn_create(r->tree, &c, r->now.time, &n),
-			model_newborn_create(&r->now, r->now.time, &c));
+		assert_int_equal(tree_newborn_create(r->tree, &c, r->now.time, &n), model_newborn_create(&r->now, r->now.time, &c));
 		return;
 	}
 	n = tree_node(r->tree, ino);
@@ -413,10 +411,7 @@ static void newborn_step(struct run *r)
 	case 1:
 		c.parent = some_dir(r);
 		some_name(r, &c);
-		assert_int_equal(
-			tree_node(r->tree, c.parent)
-				? tree_newborn_rename(r->tree, n, tree_node(r->tree, c.parent), c.name, c.name_len)
-				: -EIO,
+		assert_int_equal(tree_node(r->tree, c.parent) ? tree_newborn_rename(r->tree, n, tree_node(r->tree, c.parent), c.name, c.name_len) : -EIO,
 			model_newborn_rename(&r->now, ino, c.parent, c.name, c.name_len));
 		break;
 	default:
@@ -425,8 +420,7 @@ static void newborn_step(struct run *r)
 			some_attrs(r, &c);
 		else
 			make_xattr(r, &c);
-		assert_int_equal(tree_newborn_change(r->tree, n, r->now.time, &c),
-			model_newborn_change(&r->now, ino, r->now.time, &c));
+		assert_int_equal(tree_newborn_change(r->tree, n, r->now.time, &c), model_newborn_change(&r->now, ino, r->now.time, &c));
 	}
 }
 
@@ -519,8 +513,7 @@ static void run_once(uint64_t seed)
 	r->tree = tree_new(5, 6, time);
 	model_init(&r->now, 5, 6, time);
 	r->past[0] = r->now;
-	while (seq < TRANSACTIONS && r->now.file_count + CHANGES_MAX < MODEL_FILES &&
-		r->now.entry_count + CHANGES_MAX < MODEL_ENTRIES) {
+	while (seq < TRANSACTIONS && r->now.file_count + CHANGES_MAX < MODEL_FILES && r->now.entry_count + CHANGES_MAX < MODEL_ENTRIES) {
 		struct tx *tx = &r->txs[seq + 1];
 
 		r->now.time = time += (int64_t)below(r, 3);
@@ -550,8 +543,7 @@ static void run_once(uint64_t seed)
 
 		if (n->ino == TREE_ROOT_INO)
 			assert_int_equal(got, 0);
-		else if (d && model_path(&r->now, model_entry(&r->now, d->parent->ino, d->name->text, d->name->len),
-				      path, sizeof(path)))
+		else if (d && model_path(&r->now, model_entry(&r->now, d->parent->ino, d->name->text, d->name->len), path, sizeof(path)))
 			assert_string_equal(got ? "" : buf.data, path);
 		else
 			assert_int_equal(got, -ENOENT);
@@ -584,8 +576,7 @@ static int report_seed(void **state)
 int main(void)
 {
 	uint64_t seed = 0;
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_prestate_setup_teardown(test_random_transactions, NULL, report_seed, &seed)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test_prestate_setup_teardown(test_random_transactions, NULL, report_seed, &seed)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

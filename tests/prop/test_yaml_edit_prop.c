@@ -46,9 +46,8 @@ struct case_of {
 static void fail_case(const struct case_of *c, const char *what, int line)
 {
 	rng_report(c->rng, "yaml_edit");
-	fprintf(stderr, "%s = %s%s\n--- of\n%.*s\n--- gives\n%.*s\n---\n", c->edit.path, c->edit.value,
-		c->edit.only_if_missing ? " (default)" : "", (int)c->len, c->text, (int)c->out->len,
-		c->out->data ? c->out->data : "");
+	fprintf(stderr, "%s = %s%s\n--- of\n%.*s\n--- gives\n%.*s\n---\n", c->edit.path, c->edit.value, c->edit.only_if_missing ? " (default)" : "",
+		(int)c->len, c->text, (int)c->out->len, c->out->data ? c->out->data : "");
 	fail_msg("line %d: %s", line, what);
 }
 
@@ -104,8 +103,7 @@ static bool same_value(const struct doc_node *node, const char *value)
 	bool same;
 
 	assert_true(yaml_flat(doc_root(doc), NULL, 0, FLAT_BYTES_MAX, &want));
-	same = yaml_flat(node, NULL, 0, FLAT_BYTES_MAX, &got) && got.len == want.len &&
-	       !memcmp(got.data, want.data, got.len);
+	same = yaml_flat(node, NULL, 0, FLAT_BYTES_MAX, &got) && got.len == want.len && !memcmp(got.data, want.data, got.len);
 	doc_free(doc);
 	buf_release(&want);
 	buf_release(&got);
@@ -115,8 +113,7 @@ static bool same_value(const struct doc_node *node, const char *value)
 static bool same_but(const struct doc *was, const struct doc *now, const char *const *paths, size_t count)
 {
 	struct buf before = BUF_INIT, after = BUF_INIT;
-	bool same = yaml_flat(doc_root(was), paths, count, FLAT_BYTES_MAX, &before) ==
-		    yaml_flat(doc_root(now), paths, count, FLAT_BYTES_MAX, &after);
+	bool same = yaml_flat(doc_root(was), paths, count, FLAT_BYTES_MAX, &before) == yaml_flat(doc_root(now), paths, count, FLAT_BYTES_MAX, &after);
 
 	same &= before.len == after.len && (!before.len || !memcmp(before.data, after.data, before.len));
 	buf_release(&before);
@@ -169,8 +166,7 @@ static size_t common_suffix(const struct case_of *c, size_t prefix)
 {
 	size_t n = 0;
 
-	while (n < c->len - prefix && n < c->out->len - prefix &&
-		c->text[c->len - 1 - n] == c->out->data[c->out->len - 1 - n])
+	while (n < c->len - prefix && n < c->out->len - prefix && c->text[c->len - 1 - n] == c->out->data[c->out->len - 1 - n])
 		n++;
 	return n;
 }
@@ -198,8 +194,7 @@ static void check_bytes_replaced(const struct case_of *c)
 	if (behind > m->key->line && is_first_in_line(c, behind))
 		check(c, common_suffix(c, 0) >= (size_t)(c->text + c->len - line_at(c->text, c->len, behind)));
 	/* a plain or quoted scalar that stands in the line of its key: nothing but it goes */
-	one_line =
-		m->type != DOC_SEQUENCE && m->type != DOC_MAPPING && behind == m->line + 1 && m->line == m->key->line;
+	one_line = m->type != DOC_SEQUENCE && m->type != DOC_MAPPING && behind == m->line + 1 && m->line == m->key->line;
 	if (one_line) {
 		check(c, !memchr(c->text + prefix, '\n', c->len - prefix - suffix));
 		check(c, !memchr(c->out->data + prefix, '\n', c->out->len - prefix - suffix));
@@ -264,16 +259,14 @@ static void put_random_path(struct rng *rng, char path[64])
 	size_t len = 0;
 
 	for (uint64_t names = 1 + rng_below(rng, 3); names; names--)
-		len += (size_t)snprintf(path + len, 64 - len, "%s%s", len ? "." : "",
-			rng_below(rng, 6) ? yaml_gen_names[rng_below(rng, YAML_GEN_NAMES)] : "fresh");
+		len += (size_t)snprintf(
+			path + len, 64 - len, "%s%s", len ? "." : "", rng_below(rng, 6) ? yaml_gen_names[rng_below(rng, YAML_GEN_NAMES)] : "fresh");
 }
 
 static void random_edit(struct rng *rng, struct random_edit *e)
 {
-	static const char *const values[] = {
-		"null", "12", "true", "[]", "{}", "[\"a\", b]", "{k: [1, {}], \"l\": ~}", "word", "'it''s'"};
-	static const char *const texts[] = {
-		"x", "a: b # c", "\xc3\xa9\xe2\x80\xa8\xf0\x9f\x98\xb9", "\"\\\n\t", "---", ""};
+	static const char *const values[] = {"null", "12", "true", "[]", "{}", "[\"a\", b]", "{k: [1, {}], \"l\": ~}", "word", "'it''s'"};
+	static const char *const texts[] = {"x", "a: b # c", "\xc3\xa9\xe2\x80\xa8\xf0\x9f\x98\xb9", "\"\\\n\t", "---", ""};
 
 	put_random_path(rng, e->path);
 	buf_clear(&e->value);
@@ -354,8 +347,7 @@ static bool check_edit(struct rng *rng, const char *text, size_t len, const stru
 /* A text that is well-formed; the generator counts on little luck. */
 static void random_text(struct rng *rng, struct buf *text)
 {
-	struct yaml_gen_options options = {
-		.aliases = !rng_below(rng, 4), .crlf = !rng_below(rng, 5), .bom = !rng_below(rng, 10)};
+	struct yaml_gen_options options = {.aliases = !rng_below(rng, 4), .crlf = !rng_below(rng, 5), .bom = !rng_below(rng, 10)};
 
 	do {
 		buf_clear(text);

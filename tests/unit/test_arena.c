@@ -74,8 +74,7 @@ static void close_both(struct both *b)
 	store_close(b->store);
 }
 
-static int put(struct arena *a, uint64_t id, enum arena_record_type type, uint64_t file_offset, size_t len,
-	       uint64_t *ret_position)
+static int put(struct arena *a, uint64_t id, enum arena_record_type type, uint64_t file_offset, size_t len, uint64_t *ret_position)
 {
 	uint8_t *data = malloc(len + 1);
 	struct arena_record r = {.draft_id = id, .type = type, .file_offset = file_offset, .data = data, .len = len};
@@ -334,11 +333,10 @@ static void *crowd_member(void *arg)
 		size_t len = 1 + (size_t)(i * 37 % 3000);
 		uint64_t position, content;
 
-		if (put(c->arena, id, ARENA_DRAFT_WRITE, i, len, &position) ||
-		    arena_read(c->arena, position, back, len) || back[len - 1] != byte_of(id, i, len - 1))
+		if (put(c->arena, id, ARENA_DRAFT_WRITE, i, len, &position) || arena_read(c->arena, position, back, len) ||
+			back[len - 1] != byte_of(id, i, len - 1))
 			atomic_fetch_add(&c->failures, 1);
-		if (i % 50 == 0 && (append_content(c->arena, id, &content) || arena_content_sync(c->arena) ||
-				    !content_intact(c->arena, id, content)))
+		if (i % 50 == 0 && (append_content(c->arena, id, &content) || arena_content_sync(c->arena) || !content_intact(c->arena, id, content)))
 			atomic_fetch_add(&c->failures, 1);
 		if (id % 2 && i % 20 == 19)
 			arena_draft_end(c->arena, id);
@@ -358,7 +356,7 @@ static void test_full_disk(void **state)
 	assert_int_equal(put(b.arena, 1, ARENA_DRAFT_WRITE, 0, 10, NULL), 0);
 	assert_int_equal(append_content(b.arena, 1, &position), 0);
 	assert_false(arena_no_room(b.arena));
-	env_mem_set_capacity(env, 28u << 20); /* a file of drafts has 8, content takes 16 at a time */
+	env_mem_set_capacity(env, 28u << 20);  /* a file of drafts has 8, content takes 16 at a time */
 	for (uint64_t id = 2; id < 40; id++) { /* 38 MiB go through 8, while each ends in time */
 		if (id == 3)
 			arena_draft_end(b.arena, 1);

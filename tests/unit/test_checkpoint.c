@@ -178,7 +178,8 @@ static void test_owner_and_modes(void **state)
 	assert_int_equal(checkpoint_create(e, &q, "s1", NULL, "periodic", NULL, &attr), 0);
 	assert_int_equal(attr.uid, 1000); /* the session's: its owner can remove it */
 	engine_lock(e);
-	assert_int_equal(tree_attr_at(engine_tree(e), tree_resolve(engine_tree(e), S1 "/checkpoints/named/checkpoint.yaml", SEQ_LIVE), SEQ_LIVE, INT64_MAX, &attr), 0);
+	assert_int_equal(
+		tree_attr_at(engine_tree(e), tree_resolve(engine_tree(e), S1 "/checkpoints/named/checkpoint.yaml", SEQ_LIVE), SEQ_LIVE, INT64_MAX, &attr), 0);
 	engine_unlock(e);
 	assert_int_equal(attr.mode, S_IFREG | 0644);
 	assert_int_equal(attr.uid, 77);

@@ -287,8 +287,11 @@ static void test_rule_options(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_each_row), cmocka_unit_test(test_defaults), cmocka_unit_test(test_render_round_trip),
-		cmocka_unit_test(test_refusals_name_the_place), cmocka_unit_test(test_rule_options),
+		cmocka_unit_test(test_each_row),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_render_round_trip),
+		cmocka_unit_test(test_refusals_name_the_place),
+		cmocka_unit_test(test_rule_options),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -357,8 +357,7 @@ static void test_bad(void **state)
 /* Every proper prefix of a text whose last character closes it is malformed. */
 static void test_prefixes(void **state)
 {
-	static const char text[] =
-		"{\"a\": [1.5e+3, \"x\\u00e9\\ud83d\\ude39\xc3\xa9\", true, false, null, {\"b\": {}}]}";
+	static const char text[] = "{\"a\": [1.5e+3, \"x\\u00e9\\ud83d\\ude39\xc3\xa9\", true, false, null, {\"b\": {}}]}";
 
 	(void)state;
 	for (size_t len = 1; len < sizeof(text) - 1; len++) {
@@ -459,9 +458,8 @@ static void test_values(void **state)
 /* What cJSON cannot read by itself. */
 static void test_beyond_cjson(void **state)
 {
-	static const char text[] =
-		"[\"a\\u0000b\", \"\\ud800\", \"\\udc00\\ud800\\ud83d\\ude39\", "
-		"100000000000000000000000000000000000000000000000000000000000000000000000000000000000000000, 1e999]";
+	static const char text[] = "[\"a\\u0000b\", \"\\ud800\", \"\\udc00\\ud800\\ud83d\\ude39\", "
+				   "100000000000000000000000000000000000000000000000000000000000000000000000000000000000000000, 1e999]";
 	struct doc *doc;
 	const struct doc_node *item = parse(text, sizeof(text) - 1, &doc)->child;
 

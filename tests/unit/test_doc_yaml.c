@@ -91,10 +91,8 @@ static void test_reasons(void **state)
 {
 	(void)state;
 	expect("a: 1\nb: 2\nc: [1, 2}\n", 3, 9, "did not find expected ',' or ']' while parsing a flow sequence");
-	expect("c: [1,\n 2\nd: 3\n", 3, 2,
-		"did not find expected ',' or ']' while parsing a flow sequence that begins at line 1");
-	expect("a: 1\n\tb: 2\n", 2, 1,
-		"found a tab character that violates indentation while scanning a plain scalar that begins at line 1");
+	expect("c: [1,\n 2\nd: 3\n", 3, 2, "did not find expected ',' or ']' while parsing a flow sequence that begins at line 1");
+	expect("a: 1\n\tb: 2\n", 2, 1, "found a tab character that violates indentation while scanning a plain scalar that begins at line 1");
 	expect("a:\n\t- b\n", 2, 1,
 		"found character that cannot start any token while scanning for the next token"
 		" (a tab; YAML is indented by spaces)");
@@ -181,8 +179,7 @@ static void expect_scalar(const char *text, enum doc_type type, double number)
 
 	(void)snprintf(document, sizeof(document), "k: %s\n", text);
 	node = doc_get(parse(document, &doc), "k");
-	if (node->type != type ||
-		(type == DOC_NUMBER && node->number != number && !(isnan(number) && isnan(node->number))) ||
+	if (node->type != type || (type == DOC_NUMBER && node->number != number && !(isnan(number) && isnan(node->number))) ||
 		(type == DOC_BOOL && node->boolean != (number != 0)))
 		fail_msg("%s: type %d, number %g", text, node->type, node->number);
 	if (type == DOC_NUMBER)
@@ -278,10 +275,9 @@ static void test_explicit_tags(void **state)
 static void test_aliases(void **state)
 {
 	struct doc *doc;
-	const struct doc_node *root =
-		parse("base: &b\n  x: 1\n  list: [p, q]\nuse: *b\nmerged:\n  <<: *b\n  y: 2\n*b : k\n"
-		      "again: &b two\nlast: *b\nlist: &s [&s inner, *s]\nafter: *s\n",
-			&doc);
+	const struct doc_node *root = parse("base: &b\n  x: 1\n  list: [p, q]\nuse: *b\nmerged:\n  <<: *b\n  y: 2\n*b : k\n"
+					    "again: &b two\nlast: *b\nlist: &s [&s inner, *s]\nafter: *s\n",
+		&doc);
 	const struct doc_node *use = doc_get(root, "use");
 
 	(void)state;

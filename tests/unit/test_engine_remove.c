@@ -153,8 +153,8 @@ static void test_the_daemons_own_goes_along(void **state)
 
 static void test_skeleton_goes_with_its_session_only(void **state)
 {
-	static const char *const parts[] = {S1 "/state",	   S1 "/agents", S1 "/agents/.sync", S1 "/agents/.health", S1 "/events",
-					    S1 "/checkpoints", S1 "/recovery"};
+	static const char *const parts[] = {
+		S1 "/state", S1 "/agents", S1 "/agents/.sync", S1 "/agents/.health", S1 "/events", S1 "/checkpoints", S1 "/recovery"};
 	struct engine *e = fixture_open_ok(*state);
 
 	assert_int_equal(fixture_mkdir(e, S1), 0);

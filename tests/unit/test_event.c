@@ -19,19 +19,12 @@
 
 static struct event blank(enum event_type type)
 {
-	return (struct event){.type = type,
-		.session = "",
-		.operation = "write",
-		.path = "",
-		.new_path = "",
-		.more = "",
-		.custom_type = ""};
+	return (struct event){.type = type, .session = "", .operation = "write", .path = "", .new_path = "", .more = "", .custom_type = ""};
 }
 
 static struct actor agent_actor(void)
 {
-	return (struct actor){
-		.agent = "coder-1", .session = "never-shown", .pid = 4242, .uid = 1000, .gid = 1000, .comm = "bash"};
+	return (struct actor){.agent = "coder-1", .session = "never-shown", .pid = 4242, .uid = 1000, .gid = 1000, .comm = "bash"};
 }
 
 /* Seal alone on fresh chains and return the line without its newline; the caller frees it. */
@@ -101,9 +94,7 @@ static void assert_line(struct event *e, const struct event_context *ctx, const 
 
 	sha256_hex(&e->global_checksum, global);
 	sha256_hex(&e->checksum, checksum);
-	snprintf(expected, sizeof(expected),
-		"%s,\"global_checksum\":\"%s\"},\"sequence_number\":%s,\"checksum\":\"%s\"}", head, global, sequence,
-		checksum);
+	snprintf(expected, sizeof(expected), "%s,\"global_checksum\":\"%s\"},\"sequence_number\":%s,\"checksum\":\"%s\"}", head, global, sequence, checksum);
 	assert_string_equal(line, expected);
 	assert_chains(line, e, ZEROS, ZEROS);
 	free(line);
@@ -188,8 +179,7 @@ static void test_custom(void **state)
 /* jq -c . of each line is the line: every event type, and strings of all kinds. */
 static void test_jq_agrees(void **state)
 {
-	static const char *const paths[] = {"", "a", "\x01\x1f\b\f\r\t\n\"\\/", "\xff",
-		"caf\xc3\xa9/\xe2\x98\x83/\xf0\x9f\x98\x80", "\xed\xa0\x80", "x\x7fy",
+	static const char *const paths[] = {"", "a", "\x01\x1f\b\f\r\t\n\"\\/", "\xff", "caf\xc3\xa9/\xe2\x98\x83/\xf0\x9f\x98\x80", "\xed\xa0\x80", "x\x7fy",
 		"\xc2\x80\xe2\x80\xa8\xef\xbb\xbf"};
 	char in[] = "/tmp/test_event_XXXXXX", command[200];
 	cleanup_buf struct buf all = BUF_INIT, back = BUF_INIT;
@@ -202,24 +192,23 @@ static void test_jq_agrees(void **state)
 	(void)state;
 	if (system("jq --version >/dev/null 2>&1") != 0)
 		skip();
-#define EVENT(id, name, text)                                                                          \
-	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {                                               \
-		struct event e = blank(EVENT_##name);                                                  \
-		struct event_context ctx = {                                                           \
-			.tx_seq = 1 + i, .time_ns = TIME_NS + (int64_t)i * NS_PER_S, .actor = &actor}; \
-		char *line;                                                                            \
-		e.path = paths[i];                                                                     \
-		e.new_path = paths[ARRAY_SIZE(paths) - 1 - i];                                         \
-		e.flags = (uint32_t)i;                                                                 \
-		e.size = UINT64_C(1) << (i * 6);                                                       \
-		assert_string_equal(event_type_name(EVENT_##name), text);                              \
-		assert_int_equal(EVENT_##name, id);                                                    \
-		line = line_of(&e, &ctx, (uint32_t)i);                                                 \
-		assert_chains(line, &e, ZEROS, ZEROS);                                                 \
-		assert_non_null(strstr(line, "\"event_type\":\"" text "\""));                          \
-		buf_append_str(&all, line);                                                            \
-		buf_append_str(&all, "\n");                                                            \
-		free(line);                                                                            \
+#define EVENT(id, name, text)                                                                                              \
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {                                                                   \
+		struct event e = blank(EVENT_##name);                                                                      \
+		struct event_context ctx = {.tx_seq = 1 + i, .time_ns = TIME_NS + (int64_t)i * NS_PER_S, .actor = &actor}; \
+		char *line;                                                                                                \
+		e.path = paths[i];                                                                                         \
+		e.new_path = paths[ARRAY_SIZE(paths) - 1 - i];                                                             \
+		e.flags = (uint32_t)i;                                                                                     \
+		e.size = UINT64_C(1) << (i * 6);                                                                           \
+		assert_string_equal(event_type_name(EVENT_##name), text);                                                  \
+		assert_int_equal(EVENT_##name, id);                                                                        \
+		line = line_of(&e, &ctx, (uint32_t)i);                                                                     \
+		assert_chains(line, &e, ZEROS, ZEROS);                                                                     \
+		assert_non_null(strstr(line, "\"event_type\":\"" text "\""));                                              \
+		buf_append_str(&all, line);                                                                                \
+		buf_append_str(&all, "\n");                                                                                \
+		free(line);                                                                                                \
 	}
 #include "event_list.h"
 #undef EVENT
@@ -348,8 +337,8 @@ static void test_speed(void **state)
 		bytes += e.line_bytes;
 	}
 	render_s = now_s() - started;
-	print_message("seal %.0f events/s; render %.0f MB/s, %.3f us a line of %u bytes\n", ROUNDS / seal_s,
-		(double)bytes / render_s / 1e6, render_s / ROUNDS * 1e6, e.line_bytes);
+	print_message("seal %.0f events/s; render %.0f MB/s, %.3f us a line of %u bytes\n", ROUNDS / seal_s, (double)bytes / render_s / 1e6,
+		render_s / ROUNDS * 1e6, e.line_bytes);
 	assert_true(ROUNDS / seal_s > 1000);
 }
 

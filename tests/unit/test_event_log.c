@@ -38,13 +38,7 @@ static const char *const session_names[] = {"", "s1", "s2", "rare"};
 
 static struct event blank(const char *session)
 {
-	return (struct event){.type = EVENT_FILE_WRITTEN,
-		.session = session,
-		.operation = "write",
-		.path = "p",
-		.new_path = "",
-		.more = "",
-		.custom_type = ""};
+	return (struct event){.type = EVENT_FILE_WRITTEN, .session = session, .operation = "write", .path = "p", .new_path = "", .more = "", .custom_type = ""};
 }
 
 /* One transaction of a few events, in both. */
@@ -53,8 +47,7 @@ static void add_transaction(struct event_logs *l, struct model *m)
 	size_t count = 1 + rng_below(&m->g, 4);
 	struct event events[4];
 
-	m->time_ns += (int64_t)rng_below(&m->g, 100) ? (int64_t)rng_below(&m->g, 100 * NS_PER_S)
-						     : (int64_t)rng_below(&m->g, 5) * DAY_NS;
+	m->time_ns += (int64_t)rng_below(&m->g, 100) ? (int64_t)rng_below(&m->g, 100 * NS_PER_S) : (int64_t)rng_below(&m->g, 5) * DAY_NS;
 	m->seq += 1 + rng_below(&m->g, 3);
 	for (size_t i = 0; i < count; i++)
 		events[i] = blank(session_names[rng_below(&m->g, 50) ? rng_below(&m->g, 3) : 3]);
@@ -64,9 +57,7 @@ static void add_transaction(struct event_logs *l, struct model *m)
 		uint64_t position = m->seq * 1000;
 
 		events[i].line_bytes = 1 + (uint32_t)rng_below(&m->g, 900);
-		*e = (struct model_event){.ref = {.frame_position = position, .ordinal = (uint32_t)i},
-			.line_bytes = events[i].line_bytes,
-			.tx_seq = m->seq};
+		*e = (struct model_event){.ref = {.frame_position = position, .ordinal = (uint32_t)i}, .line_bytes = events[i].line_bytes, .tx_seq = m->seq};
 		strcpy(e->session, events[i].session);
 		time_format_day(m->time_ns, e->day);
 		event_logs_add(l, &events[i], position, m->seq, (uint32_t)i, m->time_ns);
@@ -78,8 +69,7 @@ static struct event_logs *fill(struct model *m, uint64_t seed, size_t transactio
 	struct event_logs *l = event_logs_new();
 
 	assert_non_null(l);
-	*m = (struct model){
-		.events = calloc(transactions * 4 + 1, sizeof(*m->events)), .time_ns = FIRST_NS - 3 * DAY_NS};
+	*m = (struct model){.events = calloc(transactions * 4 + 1, sizeof(*m->events)), .time_ns = FIRST_NS - 3 * DAY_NS};
 	rng_init(&m->g, rng_seed_of_run(seed));
 	for (size_t i = 0; i < transactions; i++)
 		add_transaction(l, m);
@@ -92,8 +82,8 @@ static bool in_log(const struct model_event *e, const struct event_log_key *key)
 }
 
 /* What a slice should be, by walking everything. */
-static size_t naive_slice(const struct model *m, const struct event_log_key *key, uint64_t offset, uint64_t len,
-	struct event_ref *out, size_t max, uint64_t *ret_skip)
+static size_t naive_slice(
+	const struct model *m, const struct event_log_key *key, uint64_t offset, uint64_t len, struct event_ref *out, size_t max, uint64_t *ret_skip)
 {
 	uint64_t start = 0;
 	size_t n = 0;
@@ -136,8 +126,7 @@ static void random_slices(struct event_logs *l, struct model *m, const struct ev
 		rng_assert(&m->g, n == naive_slice(m, key, offset, len, expected, max, &expected_skip));
 		rng_assert(&m->g, skip == expected_skip);
 		for (size_t k = 0; k < n; k++)
-			rng_assert(&m->g, got[k].frame_position == expected[k].frame_position &&
-						  got[k].ordinal == expected[k].ordinal);
+			rng_assert(&m->g, got[k].frame_position == expected[k].frame_position && got[k].ordinal == expected[k].ordinal);
 	}
 }
 
@@ -242,18 +231,15 @@ static void test_hidden(void **state)
 /* An hour put back does not reopen a day that has ended, and malformed days are unknown. */
 static void test_days(void **state)
 {
-	static const char *const bad[] = {
-		"", "2026-11-2", "2026-11-22T00:00:00Z", "2026-11-22 ", "2026-13-01", "today"};
+	static const char *const bad[] = {"", "2026-11-2", "2026-11-22T00:00:00Z", "2026-11-22 ", "2026-13-01", "today"};
 	static const struct {
 		int64_t time_ns;
 		uint32_t bytes;
-	} rows[] = {{-1, 1}, {0, 2}, {FIRST_NS - 1, 4}, {FIRST_NS, 8}, {FIRST_NS - 5 * NS_PER_S, 16},
-		{FIRST_NS + DAY_NS, 32}};
+	} rows[] = {{-1, 1}, {0, 2}, {FIRST_NS - 1, 4}, {FIRST_NS, 8}, {FIRST_NS - 5 * NS_PER_S, 16}, {FIRST_NS + DAY_NS, 32}};
 	static const struct {
 		const char *day;
 		uint64_t bytes, events;
-	} expected[] = {{"1969-12-31", 1, 1}, {"1970-01-01", 2, 1}, {"2026-11-21", 4, 1}, {"2026-11-22", 24, 2},
-		{"2026-11-23", 32, 1}};
+	} expected[] = {{"1969-12-31", 1, 1}, {"1970-01-01", 2, 1}, {"2026-11-21", 4, 1}, {"2026-11-22", 24, 2}, {"2026-11-23", 32, 1}};
 	struct event_logs *l = event_logs_new();
 	struct day_list list = {.count = 0};
 	uint64_t bytes, events;
@@ -328,8 +314,7 @@ static void test_dump_and_load(void **state)
 	same_as_model(loaded, &m, 100);
 	assert_chain(event_logs_global_chain(loaded), event_logs_global_chain(l));
 	for (size_t i = 0; i < ARRAY_SIZE(session_names); i++)
-		assert_chain(event_logs_session_chain(loaded, session_names[i]),
-			event_logs_session_chain(l, session_names[i]));
+		assert_chain(event_logs_session_chain(loaded, session_names[i]), event_logs_session_chain(l, session_names[i]));
 	assert_int_equal(event_logs_dump(loaded, m.seq + 1, &again), 0);
 	assert_int_equal(again.len, dump.len);
 	assert_memory_equal(again.data, dump.data, dump.len);
@@ -500,15 +485,14 @@ static void test_speed(void **state)
 	event_log_size(l, &(struct event_log_key){0}, &bytes, &events);
 	started = now_s();
 	for (int i = 0; i < SLICES; i++)
-		assert_true(event_log_slice(
-				    l, &(struct event_log_key){0}, rng_below(&g, bytes), 4096, refs, 64, &skip) > 0);
+		assert_true(event_log_slice(l, &(struct event_log_key){0}, rng_below(&g, bytes), 4096, refs, 64, &skip) > 0);
 	slice_s = now_s() - started;
 	assert_int_equal(event_logs_dump(l, EVENTS, &dump), 0);
 	started = now_s();
 	assert_int_equal(event_logs_load(loaded, (uint8_t *)dump.data, dump.len), 0);
 	load_s = now_s() - started;
-	print_message("add %.1f M events/s, slice %.2f us, load %.1f M events/s, %.1f bytes an event in the dump\n",
-		EVENTS / add_s / 1e6, slice_s / SLICES * 1e6, EVENTS / load_s / 1e6, (double)dump.len / EVENTS);
+	print_message("add %.1f M events/s, slice %.2f us, load %.1f M events/s, %.1f bytes an event in the dump\n", EVENTS / add_s / 1e6,
+		slice_s / SLICES * 1e6, EVENTS / load_s / 1e6, (double)dump.len / EVENTS);
 	assert_true(EVENTS / add_s > 1000);
 	event_logs_free(l);
 	event_logs_free(loaded);

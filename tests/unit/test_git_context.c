@@ -33,8 +33,9 @@ static const char *run(const struct place *p, const char *fmt, ...)
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	snprintf(all, sizeof(all),
-		 "cd '%s' && export HOME=\"$PWD\" GIT_CONFIG_NOSYSTEM=1 GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b && { %s; } 2>err",
-		 p->dir, line);
+		"cd '%s' && export HOME=\"$PWD\" GIT_CONFIG_NOSYSTEM=1 GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b && "
+		"{ %s; } 2>err",
+		p->dir, line);
 	f = popen(all, "r");
 	assert_non_null(f);
 	n = fread(out, 1, sizeof(out) - 1, f);
@@ -160,7 +161,8 @@ static void test_bare(void **state)
 
 static void test_hostile_names(void **state)
 {
-	static const char *const names[] = {"$(touch pwned)", "`id`", "a;b", "it's", "\"quoted\"", "-dash", "ümlaut", "a&&b", "new|line", "#hash", "%s%n", "{x}"};
+	static const char *const names[] = {
+		"$(touch pwned)", "`id`", "a;b", "it's", "\"quoted\"", "-dash", "ümlaut", "a&&b", "new|line", "#hash", "%s%n", "{x}"};
 	struct place *p = *state;
 
 	run(p, INIT);

@@ -118,10 +118,8 @@ static void test_samples(void **state)
 
 static void test_valid(void **state)
 {
-	static const char *const valid[] = {
-		"*", "**", "a/b", "/a", "[ab]", "[!]]", "[]]", "\\*", "**/.git/**", "a\\\\", "[\\]]", "]", "{a,b}"};
-	static const char *const invalid[] = {
-		"", "/", "a/", "//a", "a//b", "[", "[a", "[]", "[!]", "[a/b]", "a\\", "a[b\\]", "a\\/b", "x/[a"};
+	static const char *const valid[] = {"*", "**", "a/b", "/a", "[ab]", "[!]]", "[]]", "\\*", "**/.git/**", "a\\\\", "[\\]]", "]", "{a,b}"};
+	static const char *const invalid[] = {"", "/", "a/", "//a", "a//b", "[", "[a", "[]", "[!]", "[a/b]", "a\\", "a[b\\]", "a\\/b", "x/[a"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(valid); i++)
@@ -172,9 +170,7 @@ static void draw_text(uint64_t *seed, const char *const *pieces, uint32_t piece_
 
 static void test_against_naive(void **state)
 {
-	static const char *const parts[] = {"a", "b", "/", "*", "?", "**", "/**/", "*/", "ab"}, *const letters[] = {"a",
-													"b", "/", "ab",
-													"a/"};
+	static const char *const parts[] = {"a", "b", "/", "*", "?", "**", "/**/", "*/", "ab"}, *const letters[] = {"a", "b", "/", "ab", "a/"};
 	uint64_t seed = (uint64_t)time(NULL);
 	uint32_t matched = 0;
 
@@ -188,8 +184,7 @@ static void test_against_naive(void **state)
 		draw_text(&seed, parts, ARRAY_SIZE(parts), pattern);
 		draw_text(&seed, letters, ARRAY_SIZE(letters), path);
 		base = strrchr(path, '/');
-		expected = strchr(pattern, '/') ? naive(pattern + (*pattern == '/'), path, true)
-						: naive(pattern, base ? base + 1 : path, true);
+		expected = strchr(pattern, '/') ? naive(pattern + (*pattern == '/'), path, true) : naive(pattern, base ? base + 1 : path, true);
 		matched += expected;
 		if (glob_match(pattern, path) != expected)
 			fail_msg("'%s' on '%s': expected %d", pattern, path, expected);

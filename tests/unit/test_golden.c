@@ -85,8 +85,7 @@ static void make_draft(struct engine *e)
 	struct draft *d;
 
 	fixture_request(&q);
-	if (draft_open(e, fixture_ino(e, "docs/in-a-frame"), DRAFT_WHOLE, &q.actor, &d) ||
-	    draft_write(d, &q.actor, 0, DRAFT_TEXT, strlen(DRAFT_TEXT)))
+	if (draft_open(e, fixture_ino(e, "docs/in-a-frame"), DRAFT_WHOLE, &q.actor, &d) || draft_write(d, &q.actor, 0, DRAFT_TEXT, strlen(DRAFT_TEXT)))
 		abort();
 }
 

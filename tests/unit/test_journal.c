@@ -302,8 +302,7 @@ static void check_wound(struct env *env, const struct journal_fixture_seen *whol
 		bool hit = is_hit(whole->positions[seq], seq, w);
 
 		if (!hit && !seen.positions[seq])
-			fail_msg("%s+%llu: frame %llu was lost though it was not touched", w->path,
-				 (unsigned long long)w->offset, (unsigned long long)seq);
+			fail_msg("%s+%llu: frame %llu was lost though it was not touched", w->path, (unsigned long long)w->offset, (unsigned long long)seq);
 		if (!seen.positions[seq] && seq < seen.seq_last)
 			assert_true(reported(&f.recovery, seq)); /* never a silent loss */
 		if (seen.positions[seq])
@@ -496,9 +495,8 @@ static void *crowd_member(void *arg)
 		position = journal_next_position(c->f.journal, len);
 		seq = journal_append(c->f.journal, JOURNAL_FIXTURE_PAYLOAD_MAX, &iov, 1);
 		pthread_mutex_unlock(&c->order);
-		if (journal_read(c->f.journal, position, back, len) || memcmp(back, want, len) ||
-		    journal_wait(c->f.journal, seq, c->level) || journal_read(c->f.journal, position, back, len) ||
-		    memcmp(back, want, len))
+		if (journal_read(c->f.journal, position, back, len) || memcmp(back, want, len) || journal_wait(c->f.journal, seq, c->level) ||
+			journal_read(c->f.journal, position, back, len) || memcmp(back, want, len))
 			atomic_fetch_add(&c->failures, 1);
 		if (c->level == JOURNAL_DURABLE && journal_durable_seq(c->f.journal) < seq)
 			atomic_fetch_add(&c->failures, 1);

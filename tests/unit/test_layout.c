@@ -82,8 +82,8 @@ static void test_parents_come_first(void **state)
 static void test_free_places(void **state)
 {
 	static const char *const free_paths[] = {"", "x", "notes/a.yaml", "state/sessions/s1/state/a", "state/sessions/s1/state/agents/a.yaml",
-						 "state/sessions/s1/agents/a/b", "status/config.yaml/x", "state//sessions", "a/b/c/d/e/f/g/h",
-						 "state/sessions/", "state/sessions/s1/session.yaml~", "cache/state_cache/s1"};
+		"state/sessions/s1/agents/a/b", "status/config.yaml/x", "state//sessions", "a/b/c/d/e/f/g/h", "state/sessions/",
+		"state/sessions/s1/session.yaml~", "cache/state_cache/s1"};
 	struct reason why;
 
 	(void)state;
@@ -123,7 +123,7 @@ static void test_flags_mean_what_they_say(void **state)
 		snprintf(child, sizeof(child), "%s/entry", path);
 		assert_int_equal(refused(layout_check_remove(path, &why), path, &why), f & (LAYOUT_FIXED | LAYOUT_SKELETON) ? -EPERM : 0);
 		assert_int_equal(refused(layout_check_rename(path, &why), path, &why),
-				 f & (LAYOUT_FIXED | LAYOUT_SKELETON | LAYOUT_SESSION | LAYOUT_NAMED) ? -EPERM : 0);
+			f & (LAYOUT_FIXED | LAYOUT_SKELETON | LAYOUT_SESSION | LAYOUT_NAMED) ? -EPERM : 0);
 		if (f & (LAYOUT_SESSION | LAYOUT_NAMED | LAYOUT_SKELETON))
 			assert_int_equal(refused(layout_check_rename_to(path, S_IFDIR, false, &why), path, &why), -EPERM);
 		if (f & LAYOUT_SKELETON)
@@ -295,10 +295,15 @@ static void test_walks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_each_row_is_found), cmocka_unit_test(test_parents_come_first),
-		cmocka_unit_test(test_free_places), cmocka_unit_test(test_flags_mean_what_they_say),
-		cmocka_unit_test(test_session_ids), cmocka_unit_test(test_status_takes_replacements_only),
-		cmocka_unit_test(test_renames_onto_places), cmocka_unit_test(test_session_of), cmocka_unit_test(test_walks),
+		cmocka_unit_test(test_each_row_is_found),
+		cmocka_unit_test(test_parents_come_first),
+		cmocka_unit_test(test_free_places),
+		cmocka_unit_test(test_flags_mean_what_they_say),
+		cmocka_unit_test(test_session_ids),
+		cmocka_unit_test(test_status_takes_replacements_only),
+		cmocka_unit_test(test_renames_onto_places),
+		cmocka_unit_test(test_session_of),
+		cmocka_unit_test(test_walks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

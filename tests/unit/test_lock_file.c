@@ -61,8 +61,7 @@ static void put(struct engine *e, const char *path, const char *text)
 }
 
 /* As process @pid of agent @agent in @session would. */
-static void put_as(
-	struct engine *e, const char *name, const char *text, uint32_t pid, const char *agent, const char *session)
+static void put_as(struct engine *e, const char *name, const char *text, uint32_t pid, const char *agent, const char *session)
 {
 	struct request q;
 	struct tree_attr attr;

@@ -14,10 +14,9 @@
 static void test_kinds(void **state)
 {
 	static const char *const none[] = {"", "state", S, S "s1", S "s1/", S "/session.yaml", S "s1/session.yml", S "s1/session.yaml~", S "s1/session.yaml/x",
-		S "s1/state/session.yaml", S ".s1/session.yaml", S "s 1/session.yaml", S "s1/agents", S "s1/agents/", S "s1/agents/.yaml",
-		S "s1/agents/a", S "s1/agents/a.yml", S "s1/agents/.a.yaml", S "s1/agents/.a.yaml.swp", S "s1/agents/a.yaml~", S "s1/agents/sedAb12Cd",
-		S "s1/agents/a b.yaml", S "s1/agents/x/a.yaml", S "s1/agents/.sync/a.yaml", "agents/registry/a.yaml", "replay/3/" S "s1/session.yaml",
-		"/" S "s1/session.yaml"};
+		S "s1/state/session.yaml", S ".s1/session.yaml", S "s 1/session.yaml", S "s1/agents", S "s1/agents/", S "s1/agents/.yaml", S "s1/agents/a",
+		S "s1/agents/a.yml", S "s1/agents/.a.yaml", S "s1/agents/.a.yaml.swp", S "s1/agents/a.yaml~", S "s1/agents/sedAb12Cd", S "s1/agents/a b.yaml",
+		S "s1/agents/x/a.yaml", S "s1/agents/.sync/a.yaml", "agents/registry/a.yaml", "replay/3/" S "s1/session.yaml", "/" S "s1/session.yaml"};
 	char session[ACTOR_ID_BYTES] = "?", agent[ACTOR_ID_BYTES] = "?", id[130], path[400];
 
 	(void)state;
@@ -51,15 +50,15 @@ static void test_status_names(void **state)
 	enum agent_status a = AGENT_IDLE;
 
 	(void)state;
-#define X(name, text)                                                     \
-	assert_string_equal(session_status_name(SESSION_##name), text);   \
-	assert_true(session_status_parse(text, &s));                      \
+#define X(name, text)                                                   \
+	assert_string_equal(session_status_name(SESSION_##name), text); \
+	assert_true(session_status_parse(text, &s));                    \
 	assert_int_equal(s, SESSION_##name);
 	SESSION_STATUS_LIST(X)
 #undef X
-#define X(name, text)                                                 \
-	assert_string_equal(agent_status_name(AGENT_##name), text);   \
-	assert_true(agent_status_parse(text, &a));                    \
+#define X(name, text)                                               \
+	assert_string_equal(agent_status_name(AGENT_##name), text); \
+	assert_true(agent_status_parse(text, &a));                  \
 	assert_int_equal(a, AGENT_##name);
 	AGENT_STATUS_LIST(X)
 #undef X
@@ -111,7 +110,8 @@ static void test_session_defaults(void **state)
 		"session: {status: on, type: [x], created_at: soon}\nstate: {current_operation: {}, progress_percentage: 101}\n"
 		"configuration: {auto_checkpoint: 'true', checkpoint_interval: 0, max_session_duration: \"5\", backup_retention: -1, heartbeat_interval: 0,"
 		" sync_timeout: 1e3}\nrecovery: {enabled: no}\n",
-		"session: {status: ~, type: ~, created_at: ~}\nstate: {current_operation: null}\nconfiguration: {checkpoint_interval: ~, auto_checkpoint: ~}\n"};
+		"session: {status: ~, type: ~, created_at: ~}\nstate: {current_operation: null}\nconfiguration: {checkpoint_interval: ~, auto_checkpoint: "
+		"~}\n"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
@@ -177,9 +177,9 @@ static void test_times(void **state)
 		const char *text;
 		int64_t seconds;
 	} times[] = {{"2026-11-22T10:00:00Z", 1795341600}, {"\"2026-11-22T10:00:00.000000Z\"", 1795341600}, {"2026-11-22 10:00:00", 1795341600},
-		     {"2026-11-22T12:00:00+02:00", 1795341600}, {"2026-11-22T10:00:00", 1795341600}, {"2026-11-22", 1795305600}, {"1795341600", 1795341600},
-		     {"yesterday", 0}, {"2026-13-22", 0}, {"~", 0}, {"-5", 0}, {"1e9", 0}, {"99999999999999999999", 0}, {"[]", 0}, {"\"\"", 0},
-		     {"\"2026-11-22T10:00:00.00000000000000000000000000000000000000000000Z\"", 0}, {"\"2026-11-22T10:00:00Z\\0\"", 0}};
+		{"2026-11-22T12:00:00+02:00", 1795341600}, {"2026-11-22T10:00:00", 1795341600}, {"2026-11-22", 1795305600}, {"1795341600", 1795341600},
+		{"yesterday", 0}, {"2026-13-22", 0}, {"~", 0}, {"-5", 0}, {"1e9", 0}, {"99999999999999999999", 0}, {"[]", 0}, {"\"\"", 0},
+		{"\"2026-11-22T10:00:00.00000000000000000000000000000000000000000000Z\"", 0}, {"\"2026-11-22T10:00:00Z\\0\"", 0}};
 	char text[200];
 
 	(void)state;

@@ -18,9 +18,13 @@
 #define AT "2026-11-22T10:00:00.000000Z"
 #define LATER "2026-11-22T11:00:00.000000Z"
 
-static const struct session_owned session_owned = {
-	.id = "s1", .created_ns = T, .last_updated_ns = T + 3600 * NS_PER_S, .active_agents = "[\"a\", \"b\"]", .last_checkpoint = "\"c2\"",
-	.last_backup = "null", .recovery_points = "[\"c2\", \"c1\"]"};
+static const struct session_owned session_owned = {.id = "s1",
+	.created_ns = T,
+	.last_updated_ns = T + 3600 * NS_PER_S,
+	.active_agents = "[\"a\", \"b\"]",
+	.last_checkpoint = "\"c2\"",
+	.last_backup = "null",
+	.recovery_points = "[\"c2\", \"c1\"]"};
 static const struct session_owned session_nothing = {0};
 static const struct agent_owned agent_owned = {
 	.id = "coder-1", .session_id = "s1", .registered_ns = T, .last_updated_ns = T + 3600 * NS_PER_S, .heartbeat_ns = T + 3600 * NS_PER_S};
@@ -187,14 +191,21 @@ static void test_layout_stays(void **state)
 	assert_string_equal(merged(&res, MODEL_SESSION, kept, kept, &session_owned), kept);
 	/* equal values stay as they are written */
 	assert_non_null(strstr(merged(&res, MODEL_SESSION, NULL, "session: {id: s1}\nstate:\n  active_agents:\n  - a\n  - 'b' # second\n", &session_owned),
-			       "session: {id: s1, type: \"general\""));
+		"session: {id: s1, type: \"general\""));
 	assert_non_null(strstr(res.text.data, "  active_agents:\n  - a\n  - 'b' # second\n"));
 	/* line ends and the mark at the start */
-	assert_non_null(strstr(merged(&res, MODEL_AGENT, NULL, "\xef\xbb\xbf" "agent:\r\n  status: idle\r\n", &agent_owned), "\r\n  id: \"coder-1\"\r\n"));
-	assert_memory_equal(res.text.data, "\xef\xbb\xbf" "agent:\r\n  status: idle\r\n", 27);
+	assert_non_null(strstr(merged(&res, MODEL_AGENT, NULL,
+				       "\xef\xbb\xbf"
+				       "agent:\r\n  status: idle\r\n",
+				       &agent_owned),
+		"\r\n  id: \"coder-1\"\r\n"));
+	assert_memory_equal(res.text.data,
+		"\xef\xbb\xbf"
+		"agent:\r\n  status: idle\r\n",
+		27);
 	/* one line, as JSON is */
 	assert_non_null(strstr(merged(&res, MODEL_AGENT, NULL, "{\"agent\": {\"status\": \"active\"}, \"mine\": [1]}", &agent_owned),
-			       "{\"agent\": {\"status\": \"active\", \"id\": \"coder-1\""));
+		"{\"agent\": {\"status\": \"active\", \"id\": \"coder-1\""));
 	assert_null(strchr(res.text.data, '\n'));
 	buf_release(&res.text);
 }
@@ -393,7 +404,7 @@ static void test_agent_statuses(void **state)
 			char wanted[40];
 
 			snprintf(wanted, sizeof(wanted), "status: %s%s%s", daemons && from != to ? "\"" : "", agent_status_name(daemons ? from : to),
-				 daemons && from != to ? "\"" : "");
+				daemons && from != to ? "\"" : "");
 			if (!strstr(then, wanted))
 				fail_msg("from %s to %s: no %s in\n%s", agent_status_name(from), agent_status_name(to), wanted, then);
 		}
@@ -411,7 +422,8 @@ static void test_edited_status(void **state)
 	struct result res = {0};
 
 	(void)state;
-	assert_string_equal(edited(&res, MODEL_SESSION, "session: {status: 'active'} # x\n", &session_nothing, "expired"), "session: {status: \"expired\"} # x\n");
+	assert_string_equal(
+		edited(&res, MODEL_SESSION, "session: {status: 'active'} # x\n", &session_nothing, "expired"), "session: {status: \"expired\"} # x\n");
 	assert_string_equal(edited(&res, MODEL_AGENT, "agent:\n  status: active # x\n", &agent_nothing, "dead"), "agent:\n  status: \"dead\" # x\n");
 	assert_string_equal(edited(&res, MODEL_AGENT, "{agent: {}}", &agent_nothing, "unhealthy"), "{agent: {status: \"unhealthy\"}}");
 	assert_string_equal(edited(&res, MODEL_AGENT, "agent:\n  status: active # x\n", &agent_nothing, "active"), "agent:\n  status: active # x\n");
@@ -442,19 +454,24 @@ static void test_counters(void **state)
 	added.operations_added = 3;
 	added.errors_added = 1;
 	assert_int_equal(count_of(merged(&res, MODEL_AGENT, NULL, "", &added)), 3001);
-	assert_int_equal(count_of(merged(&res, MODEL_AGENT, "metrics: {operations_completed: 100, errors_encountered: 5}\n", "metrics: {operations_completed: 7}\n", &added)), 10006);
+	assert_int_equal(count_of(merged(&res, MODEL_AGENT, "metrics: {operations_completed: 100, errors_encountered: 5}\n",
+				 "metrics: {operations_completed: 7}\n", &added)),
+		10006);
 	assert_int_equal(count_of(merged(&res, MODEL_AGENT, "metrics: {operations_completed: x}\n", "", &added)), 3001);
 	assert_int_equal(count_of(edited(&res, MODEL_AGENT, "metrics:\n  operations_completed: 7 # so far\n", &added, "")), 10001);
 	assert_non_null(strstr(res.text.data, "  operations_completed: 10 # so far\n"));
 	assert_int_equal(count_of(edited(&res, MODEL_AGENT, "metrics: {operations_completed: lots}\n", &added, "")), 3001);
 	added.errors_added = 0; /* nothing new: as it is written */
-	assert_non_null(strstr(edited(&res, MODEL_AGENT, "metrics: {errors_encountered: 5, operations_completed: 1}\n", &added, ""), "{errors_encountered: 5, operations_completed: 4"));
+	assert_non_null(strstr(edited(&res, MODEL_AGENT, "metrics: {errors_encountered: 5, operations_completed: 1}\n", &added, ""),
+		"{errors_encountered: 5, operations_completed: 4"));
 	assert_null(strstr(edited(&res, MODEL_AGENT, "metrics: {operations_completed: 1}\n", &added, ""), "errors_encountered"));
 	added.operations_added = UINT64_MAX;
 	assert_non_null(strstr(merged(&res, MODEL_AGENT, NULL, "metrics: {operations_completed: 5}\n", &added), "operations_completed: 9007199254740991"));
 	added.operations_added = 1;
-	assert_non_null(strstr(merged(&res, MODEL_AGENT, NULL, "metrics: {operations_completed: 9007199254740991}\n", &added), "operations_completed: 9007199254740991"));
-	assert_non_null(strstr(merged(&res, MODEL_AGENT, NULL, "metrics: {operations_completed: 9007199254740990}\n", &added), "operations_completed: 9007199254740991"));
+	assert_non_null(strstr(
+		merged(&res, MODEL_AGENT, NULL, "metrics: {operations_completed: 9007199254740991}\n", &added), "operations_completed: 9007199254740991"));
+	assert_non_null(strstr(
+		merged(&res, MODEL_AGENT, NULL, "metrics: {operations_completed: 9007199254740990}\n", &added), "operations_completed: 9007199254740991"));
 	buf_release(&res.text);
 }
 
@@ -479,11 +496,11 @@ static void test_heartbeat(void **state)
 
 static void test_anchors(void **state)
 {
-	static const char *const users[] = { /* refused: the daemon could not keep the first field current */
+	static const char *const users[] = {/* refused: the daemon could not keep the first field current */
 		"session: {status: &s active}\ncontext: {was: *s}\n", "state: {active_agents: &a [x]}\ncontext: {of: *a}\n",
 		"state: {active_agents: [&a x]}\ncontext: {of: *a}\n", "state: {active_agents: &a [a, b]}\ncontext: {of: *a}\n",
 		"session: &all {status: active}\nmine: *all\n"};
-	static const char *const free_texts[] = { /* nothing there is the daemon's */
+	static const char *const free_texts[] = {/* nothing there is the daemon's */
 		"context: &c {a: 1}\nmine: *c\n", "session: {status: &s active, type: &t x, mine: *t}\n", "x: &x active\nsession: {status: *x}\n",
 		"configuration: {backup_retention: &r 5}\nmine: *r\n", "x: &x [y]\nstate: {active_agents: *x}\n"};
 	struct session_owned later = session_owned;
@@ -513,8 +530,8 @@ static void test_anchors(void **state)
 /* From before texts were checked. */
 static void test_not_editable(void **state)
 {
-	static const char *const texts[] = {"session: 5\n", "- a\n", "session: [", "x: &x {}\nsession: *x\n", "state: {active_agents: &a [x]}\ncontext: {of: *a}\n",
-		"\xff", "just text\n"};
+	static const char *const texts[] = {
+		"session: 5\n", "- a\n", "session: [", "x: &x {}\nsession: *x\n", "state: {active_agents: &a [x]}\ncontext: {of: *a}\n", "\xff", "just text\n"};
 	struct result res = {0};
 
 	(void)state;
@@ -535,7 +552,8 @@ static void test_hostile(void **state)
 	static const struct {
 		const char *text;
 		size_t len;
-	} bad[] = {{"session:\n\tid: x\n", 16}, {"agent: {type: a\0b}\n", 19}, {"agent: {type: \xff}\n", 17}, {"a: *b\n", 6}, {"a: &a [*a]\n", 11}, {"- 1\n", 4}};
+	} bad[] = {
+		{"session:\n\tid: x\n", 16}, {"agent: {type: a\0b}\n", 19}, {"agent: {type: \xff}\n", 17}, {"a: *b\n", 6}, {"a: &a [*a]\n", 11}, {"- 1\n", 4}};
 	const char *factor = getenv("TEST_TIME_FACTOR");
 	struct timespec start, end;
 	cleanup_buf struct buf b = BUF_INIT, out = BUF_INIT;

@@ -70,10 +70,9 @@ struct samples {
 static const struct samples samples[] = {
 	{MODEL_TEXT, {"x", "\"a b\"", "''", "on", "'12'", "2026-11-22", "*x"}, {"12", "true", "[a]", "{a: 1}", "1e3", "\"a\\0b\"", "!!int 5"}},
 	{MODEL_ONE_OF, {NULL}, {"on", "\"\"", "Active", "'active '", "1", "[active]", "{}", "true", "actives", "\"active\\0\""}},
-	{MODEL_WHOLE,
-	 {"5", "!!int 5"},
-	 {"soon", "'5'", "\"5\"", "1e3", "0x10", "0o17", "05", "+5", "5.0", "5.5", "-1", "1_0", "1:30", "true", "[5]", "{}", ".inf", ".nan", "!!str 5", "5 s",
-	  "99999999999999999999999999"}},
+	{MODEL_WHOLE, {"5", "!!int 5"},
+		{"soon", "'5'", "\"5\"", "1e3", "0x10", "0o17", "05", "+5", "5.0", "5.5", "-1", "1_0", "1:30", "true", "[5]", "{}", ".inf", ".nan", "!!str 5",
+			"5 s", "99999999999999999999999999"}},
 	{MODEL_NUMBER, {"5", "42.5", ".5", "7."}, {"-1", "1e1", "0x10", ".nan", ".inf", "'5'", "050", "fifty", "50%", "true", "[5]", "{}", "1.2.3", "."}},
 	{MODEL_FLAG, {"true", "false", "True", "FALSE"}, {"on", "off", "yes", "No", "'true'", "1", "0", "[]", "{}", "!!str true"}},
 	{MODEL_TIME, {"2026-11-22T10:00:00Z", "'2026-11-22 10:00:00'", "1795341600"}, {"soon", "true", "[]", "{}", "10:00", "\"\"", "1.5"}},
@@ -212,29 +211,28 @@ static void test_sentences(void **state)
 {
 	(void)state;
 	refuse(MODEL_SESSION, "configuration:\n  checkpoint_interval: soon\n", 2, 24,
-	       "configuration.checkpoint_interval: \"soon\" is not a whole number of seconds of at least 1");
+		"configuration.checkpoint_interval: \"soon\" is not a whole number of seconds of at least 1");
 	refuse(MODEL_SESSION, "configuration: {backup_retention: 1.5}\n", 1, 35,
-	       "configuration.backup_retention: 1.5 is not a whole number of days of at least 0");
+		"configuration.backup_retention: 1.5 is not a whole number of days of at least 0");
 	refuse(MODEL_SESSION, "configuration: {sync_timeout: 0}\n", 1, 31, "configuration.sync_timeout: 0 is not a whole number of seconds of at least 1");
 	refuse(MODEL_SESSION, "configuration: {sync_timeout: 1000000001}\n", 1, 31,
-	       "configuration.sync_timeout: 1000000001 is not a whole number of seconds of at least 1 and at most 1000000000");
+		"configuration.sync_timeout: 1000000001 is not a whole number of seconds of at least 1 and at most 1000000000");
 	refuse(MODEL_SESSION, "configuration: {max_session_duration: \"300\"}\n", 1, 39,
-	       "configuration.max_session_duration: \"300\" is not a whole number of seconds of at least 1 (the quotes make it text)");
+		"configuration.max_session_duration: \"300\" is not a whole number of seconds of at least 1 (the quotes make it text)");
 	refuse(MODEL_SESSION, "configuration: {max_session_duration: 1e3}\n", 1, 39,
-	       "configuration.max_session_duration: 1e3 is not a whole number of seconds of at least 1 (in plain digits)");
+		"configuration.max_session_duration: 1e3 is not a whole number of seconds of at least 1 (in plain digits)");
 	refuse(MODEL_SESSION, "configuration: {max_session_duration: 0x10}\n", 1, 39,
-	       "configuration.max_session_duration: 0x10 is not a whole number of seconds of at least 1 (in plain digits)");
+		"configuration.max_session_duration: 0x10 is not a whole number of seconds of at least 1 (in plain digits)");
 	refuse(MODEL_SESSION, "configuration: {max_session_duration: ~}\n", 1, 39,
-	       "configuration.max_session_duration: ~ is not a whole number of seconds of at least 1");
+		"configuration.max_session_duration: ~ is not a whole number of seconds of at least 1");
 	refuse(MODEL_SESSION, "configuration: {auto_checkpoint: on}\n", 1, 34,
-	       "configuration.auto_checkpoint: \"on\" is not true or false (tools differ in what on, off, yes and no are)");
+		"configuration.auto_checkpoint: \"on\" is not true or false (tools differ in what on, off, yes and no are)");
 	refuse(MODEL_SESSION, "recovery:\n\n  enabled: 'true' # quoted\n", 3, 12, "recovery.enabled: \"true\" is not true or false (the quotes make it text)");
 	refuse(MODEL_SESSION, "session:\n  status: on\n", 2, 11,
-	       "session.status: \"on\" is not one of initializing, active, paused, completed, failed, expired");
-	refuse(MODEL_SESSION, "session:\n  status:\n", 2, 10,
-	       "session.status: nothing is not one of initializing, active, paused, completed, failed, expired");
+		"session.status: \"on\" is not one of initializing, active, paused, completed, failed, expired");
+	refuse(MODEL_SESSION, "session:\n  status:\n", 2, 10, "session.status: nothing is not one of initializing, active, paused, completed, failed, expired");
 	refuse(MODEL_AGENT, "agent:\n  status: paused\n", 2, 11,
-	       "agent.status: \"paused\" is not one of initializing, active, idle, unhealthy, dead, completed");
+		"agent.status: \"paused\" is not one of initializing, active, idle, unhealthy, dead, completed");
 	refuse(MODEL_SESSION, "session: {type: 12}\n", 1, 17, "session.type: 12 is not text of at most 128 bytes (in quotes it would be text)");
 	refuse(MODEL_SESSION, "state: {progress_percentage: 101}\n", 1, 30, "state.progress_percentage: 101 is not a number from 0 to 100");
 	refuse(MODEL_SESSION, "state: {current_operation: [a]}\n", 1, 28, "state.current_operation: a list is not text of at most 4096 bytes, or null");
@@ -243,16 +241,16 @@ static void test_sentences(void **state)
 	refuse(MODEL_AGENT, "agent: {pid: '12'}\n", 1, 14, "agent.pid: \"12\" is not a whole number from 1 to 4194304, or null (the quotes make it text)");
 	refuse(MODEL_AGENT, "agent: {pid: .inf}\n", 1, 14, "agent.pid: .inf is not a whole number from 1 to 4194304, or null");
 	refuse(MODEL_AGENT, "metrics: {last_heartbeat: soon}\n", 1, 27,
-	       "metrics.last_heartbeat: \"soon\" is not a time such as \"2026-11-22T10:00:00Z\", or null");
+		"metrics.last_heartbeat: \"soon\" is not a time such as \"2026-11-22T10:00:00Z\", or null");
 	refuse(MODEL_AGENT, "coordination:\n  dependencies:\n  - a\n  - b c\n", 4, 5,
-	       "coordination.dependencies: item 2, \"b c\", is not an id of letters, digits, '.', '_' and '-'");
+		"coordination.dependencies: item 2, \"b c\", is not an id of letters, digits, '.', '_' and '-'");
 	refuse(MODEL_AGENT, "coordination: {event_subscriptions: [1]}\n", 1, 38,
-	       "coordination.event_subscriptions: item 1, 1, is not text of at most 128 bytes (in quotes it would be text)");
+		"coordination.event_subscriptions: item 1, 1, is not text of at most 128 bytes (in quotes it would be text)");
 	/* shown cut, never within a character */
 	refuse(MODEL_SESSION, "session:\n  status: äääääääääääääääääääääääääääääää\n", 2, 11,
-	       "session.status: \"ääääääääääääääääääää…\" is not one of initializing, active, paused, completed, failed, expired");
+		"session.status: \"ääääääääääääääääääää…\" is not one of initializing, active, paused, completed, failed, expired");
 	refuse(MODEL_SESSION, "session:\n  status: aäääääääääääääääääääääääääääääää\n", 2, 11,
-	       "session.status: \"aäääääääääääääääääää…\" is not one of initializing, active, paused, completed, failed, expired");
+		"session.status: \"aäääääääääääääääääää…\" is not one of initializing, active, paused, completed, failed, expired");
 }
 
 static void test_sections(void **state)
@@ -275,18 +273,18 @@ static void test_sections(void **state)
 	refuse(MODEL_AGENT, "agent: {}\n# c\n---\n---\nx: 1\n", 3, 1, "a second document begins here (---): the file holds one");
 	accept(MODEL_SESSION, "session: {status: 5, status: active}\n"); /* the last counts, as everywhere */
 	refuse(MODEL_SESSION, "session: {status: active, status: 5}\n", 1, 35,
-	       "session.status: 5 is not one of initializing, active, paused, completed, failed, expired");
+		"session.status: 5 is not one of initializing, active, paused, completed, failed, expired");
 }
 
 static void test_misspelt_names(void **state)
 {
-	static const char *const session[][2] = {
-		{"session", "state"}, {"session", "Status"}, {"session", "statsu"}, {"session", "stauts"}, {"session", "sttus"}, {"session", "tpye"},
-		{"session", "typ"}, {"configuration", "checkpoint-interval"}, {"configuration", "checkpoint_intervall"}, {"configuration", "chekpoint_interva"},
-		{"configuration", "autocheckpoint"}, {"configuration", "backup_retentoin"}, {"configuration", "hearbeat_interval"}, {"configuration", "sync_timout"}};
-	static const char *const meant[] = {"session.status", "session.status", "session.status", "session.status", "session.status", "session.type", "session.type",
-		"configuration.checkpoint_interval", "configuration.checkpoint_interval", "configuration.checkpoint_interval", "configuration.auto_checkpoint",
-		"configuration.backup_retention", "configuration.heartbeat_interval", "configuration.sync_timeout"};
+	static const char *const session[][2] = {{"session", "state"}, {"session", "Status"}, {"session", "statsu"}, {"session", "stauts"},
+		{"session", "sttus"}, {"session", "tpye"}, {"session", "typ"}, {"configuration", "checkpoint-interval"},
+		{"configuration", "checkpoint_intervall"}, {"configuration", "chekpoint_interva"}, {"configuration", "autocheckpoint"},
+		{"configuration", "backup_retentoin"}, {"configuration", "hearbeat_interval"}, {"configuration", "sync_timout"}};
+	static const char *const meant[] = {"session.status", "session.status", "session.status", "session.status", "session.status", "session.type",
+		"session.type", "configuration.checkpoint_interval", "configuration.checkpoint_interval", "configuration.checkpoint_interval",
+		"configuration.auto_checkpoint", "configuration.backup_retention", "configuration.heartbeat_interval", "configuration.sync_timeout"};
 	char text[200], sentence[200];
 
 	(void)state;
@@ -304,9 +302,11 @@ static void test_misspelt_names(void **state)
 	accept(MODEL_SESSION, "sessions: {a: {status: x}}\nconfigurations: [auto_checkpoint]\nsesion: status\nagent: {pid: 1}\n? [session]\n: {status: x}\n");
 	accept(MODEL_SESSION, "session: {type: x}\nsessions: {type: y}\nstatee: {progress_percentage: 5}\n");
 	accept(MODEL_AGENT, "agent: {}\nagents: {id: other}\nsession: {id: x}\n");
-	accept(MODEL_SESSION, "session: {owner: me, created_by: me, updated: x, kind: k, tags: [a], name: n}\nconfiguration: {on_conflict: merge, check: 1, 5: 6, ~: x}\n"
-			      "statee: {}\nstate: {progress: 5}\nrecovery: {enable: 1}\n? [a, b]\n: c\n? {d: e}\n: f\n");
-	accept(MODEL_AGENT, "agent: {uid: 1, gid: 2, cwd: x, kind: llm, ids: [], model: m, session: s, ? [pid] : 1}\nmetric: 1\nmetrics: {errors: 5}\nstate: {pids: 1}\n");
+	accept(MODEL_SESSION,
+		"session: {owner: me, created_by: me, updated: x, kind: k, tags: [a], name: n}\nconfiguration: {on_conflict: merge, check: 1, 5: 6, ~: x}\n"
+		"statee: {}\nstate: {progress: 5}\nrecovery: {enable: 1}\n? [a, b]\n: c\n? {d: e}\n: f\n");
+	accept(MODEL_AGENT,
+		"agent: {uid: 1, gid: 2, cwd: x, kind: llm, ids: [], model: m, session: s, ? [pid] : 1}\nmetric: 1\nmetrics: {errors: 5}\nstate: {pids: 1}\n");
 	accept(MODEL_AGENT, "agent: {a_name_that_is_as_long_as_no_field_is_and_more: 1, '': 1}\n");
 }
 
@@ -431,7 +431,9 @@ static void test_hostile_bytes(void **state)
 		{"session:\n\tstatus: active\n", 25, "a tab; YAML is indented by spaces"},
 		{"agent: {type: a\0b}\n", 19, "a NUL byte is not text"},
 		{"agent: {type: \xff}\n", 17, "this is not UTF-8"},
-		{"\xff\xfe" "a\0", 4, "a NUL byte is not text"},
+		{"\xff\xfe"
+		 "a\0",
+			4, "a NUL byte is not text"},
 		{"a: !!bogus:x:y <\n- [\n", 21, ""},
 		{"%TAG ! tag:x,2000:\na: 1\n", 24, ""},
 		{"a: \"\\x\"\n", 8, ""},

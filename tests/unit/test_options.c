@@ -8,7 +8,7 @@
 
 static struct mount_options parsed(const char *text)
 {
-	struct reason why = { 0 };
+	struct reason why = {0};
 	struct mount_options o;
 
 	mount_options_init(&o);
@@ -18,7 +18,7 @@ static struct mount_options parsed(const char *text)
 
 static void refused(const char *text, const char *names)
 {
-	struct reason why = { 0 };
+	struct reason why = {0};
 	struct mount_options o, before;
 
 	mount_options_init(&o);

@@ -40,12 +40,12 @@ static void test_stat_parse(void **state)
 static void test_killed(void **state)
 {
 	(void)state;
-	assert_true(proc_stat_killed(&(struct proc_stat){ .flags = PROC_PF_SIGNALED, .exit_code = 9 }, true));
-	assert_true(proc_stat_killed(&(struct proc_stat){ .flags = PROC_PF_SIGNALED, .exit_code = 0x8b }, true));
-	assert_false(proc_stat_killed(&(struct proc_stat){ .flags = PROC_PF_SIGNALED, .exit_code = 0x300 }, true));
-	assert_false(proc_stat_killed(&(struct proc_stat){ .flags = PROC_PF_SIGNALED }, true));
-	assert_true(proc_stat_killed(&(struct proc_stat){ .flags = PROC_PF_SIGNALED }, false));
-	assert_false(proc_stat_killed(&(struct proc_stat){ .flags = PROC_PF_EXITING }, false));
+	assert_true(proc_stat_killed(&(struct proc_stat){.flags = PROC_PF_SIGNALED, .exit_code = 9}, true));
+	assert_true(proc_stat_killed(&(struct proc_stat){.flags = PROC_PF_SIGNALED, .exit_code = 0x8b}, true));
+	assert_false(proc_stat_killed(&(struct proc_stat){.flags = PROC_PF_SIGNALED, .exit_code = 0x300}, true));
+	assert_false(proc_stat_killed(&(struct proc_stat){.flags = PROC_PF_SIGNALED}, true));
+	assert_true(proc_stat_killed(&(struct proc_stat){.flags = PROC_PF_SIGNALED}, false));
+	assert_false(proc_stat_killed(&(struct proc_stat){.flags = PROC_PF_EXITING}, false));
 }
 
 static void test_environ(void **state)
@@ -87,14 +87,14 @@ static void child_signal(pid_t pid, int sig)
 static void child_exec(int sig)
 {
 	(void)sig;
-	execle("/bin/sleep", "sleep", "30", (char *)NULL, (char *[]){ "MILESTONES_AGENT=after", NULL });
+	execle("/bin/sleep", "sleep", "30", (char *)NULL, (char *[]){"MILESTONES_AGENT=after", NULL});
 	_exit(1);
 }
 
 static pid_t child_start(pid_t wanted)
 {
-	struct clone_args args = { .exit_signal = SIGCHLD };
-	pid_t pids[] = { wanted };
+	struct clone_args args = {.exit_signal = SIGCHLD};
+	pid_t pids[] = {wanted};
 	if (wanted) {
 		args.set_tid = (uintptr_t)pids;
 		args.set_tid_size = 1;
@@ -246,8 +246,8 @@ static bool registry_agent(void *arg, uint32_t pid, uint64_t start_time, char ag
 static void test_ancestors(void **state)
 {
 	(void)state;
-	struct registry r = { .generation = 0, .pid = (uint32_t)getpid() };
-	struct process_agents agents = { registry_generation, registry_agent, &r };
+	struct registry r = {.generation = 0, .pid = (uint32_t)getpid()};
+	struct process_agents agents = {registry_generation, registry_agent, &r};
 	struct process_cache *cache;
 	struct actor actor;
 	assert_int_equal(process_cache_new(&agents, &cache), 0);
@@ -303,7 +303,7 @@ static void test_threads_and_bounds(void **state)
 	assert_true(after.st_size <= before.st_size + 6 * ENTRIES_MAX);
 	process_cache_free(cache);
 	stat("/proc/self/fd", &after);
-	assert_true(!process_cache_counts_fds(&(struct process_cache){ .counts_fds = false }));
+	assert_true(!process_cache_counts_fds(&(struct process_cache){.counts_fds = false}));
 	assert_true(after.st_size < before.st_size || before.st_size == 0);
 }
 
@@ -412,10 +412,16 @@ static void test_children_of_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_stat_parse), cmocka_unit_test(test_killed),	       cmocka_unit_test(test_environ),
-		cmocka_unit_test(test_fdinfo), cmocka_unit_test(test_status_and_mount), cmocka_unit_test(test_zombie_has_no_table),
-		cmocka_unit_test(test_exec_seen),	       cmocka_unit_test(test_pid_reused),
-		cmocka_unit_test(test_ancestors), cmocka_unit_test(test_children_of_threads),
+		cmocka_unit_test(test_stat_parse),
+		cmocka_unit_test(test_killed),
+		cmocka_unit_test(test_environ),
+		cmocka_unit_test(test_fdinfo),
+		cmocka_unit_test(test_status_and_mount),
+		cmocka_unit_test(test_zombie_has_no_table),
+		cmocka_unit_test(test_exec_seen),
+		cmocka_unit_test(test_pid_reused),
+		cmocka_unit_test(test_ancestors),
+		cmocka_unit_test(test_children_of_threads),
 		cmocka_unit_test(test_threads_and_bounds),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

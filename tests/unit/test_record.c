@@ -65,8 +65,7 @@ static struct extent *random_extents(struct rng *g, struct pool *p, struct recor
 			e[i].len = rng_coin(g) ? EXTENT_TO_END - e[i].file_offset : rng_below(g, 1u << 30);
 			break;
 		case 1: /* elsewhere */
-			e[i].position =
-				position_make((enum position_kind)rng_below(g, 3), 1 + (uint32_t)rng_below(g, 100), 77);
+			e[i].position = position_make((enum position_kind)rng_below(g, 3), 1 + (uint32_t)rng_below(g, 100), 77);
 			e[i].raw_len = 5000;
 			e[i].stored_len = rng_coin(g) ? 5000 : 1;
 			e[i].skip = (uint32_t)rng_below(g, 5000);
@@ -92,8 +91,7 @@ static void random_name(struct rng *g, struct pool *p, struct change *c, char fi
 	c->name_len = (uint32_t)len;
 }
 
-static void random_change(
-	struct rng *g, struct pool *p, struct record_blocks *blocks, enum change_type type, struct change *c)
+static void random_change(struct rng *g, struct pool *p, struct record_blocks *blocks, enum change_type type, struct change *c)
 {
 	*c = (struct change){.type = type, .ino = rng_next(g)};
 	if (type == CHANGE_CREATE || type == CHANGE_LINK || type == CHANGE_UNLINK) {
@@ -171,11 +169,9 @@ static void random_rollback(struct rng *g, struct pool *p, struct record_blocks 
 	r->rollback = b;
 }
 
-static void random_record(
-	struct rng *g, struct pool *p, struct record_blocks *blocks, enum operation operation, struct record *r)
+static void random_record(struct rng *g, struct pool *p, struct record_blocks *blocks, enum operation operation, struct record *r)
 {
-	static const char *const paths[] = {
-		"", "state/sessions/s1/state/a", "state/sessions/s1", "state/sessions/", "x"};
+	static const char *const paths[] = {"", "state/sessions/s1/state/a", "state/sessions/s1", "state/sessions/", "x"};
 
 	p->used = 0;
 	*r = (struct record){.operation = operation, .seq = 5};
@@ -333,8 +329,7 @@ static void there_and_back(struct rng *g, struct pool *pool, enum operation oper
 	assert_int_equal(record_decode((uint8_t *)payload.data, payload.len, PAYLOAD_POSITION, r.seq, &decoded), 0);
 	same_record(&r, decoded);
 	record_free(decoded);
-	assert_int_equal(
-		record_decode_into(arena, (uint8_t *)payload.data, payload.len, PAYLOAD_POSITION, r.seq, &decoded), 0);
+	assert_int_equal(record_decode_into(arena, (uint8_t *)payload.data, payload.len, PAYLOAD_POSITION, r.seq, &decoded), 0);
 	same_record(&r, decoded);
 	record_blocks_release(&blocks);
 }
@@ -389,12 +384,8 @@ static void save_make(struct save *s, size_t content_bytes)
 		content[i] = (char)rng_next(&g);
 	*s = (struct save){.extent = {.len = content_bytes}};
 	assert_int_equal(record_blocks_add(&s->blocks, content, content_bytes, &s->extent), 0);
-	s->change = (struct change){.type = CHANGE_CONTENT,
-		.ino = 77,
-		.content_flags = CONTENT_REPLACE,
-		.size = content_bytes,
-		.extents = &s->extent,
-		.extent_count = 1};
+	s->change = (struct change){
+		.type = CHANGE_CONTENT, .ino = 77, .content_flags = CONTENT_REPLACE, .size = content_bytes, .extents = &s->extent, .extent_count = 1};
 	s->event = (struct event){.type = EVENT_FILE_WRITTEN,
 		.session = "s1",
 		.operation = "write",
@@ -493,13 +484,11 @@ static void test_flipped_bytes(void **state)
 	for (size_t i = 0; i < meta; i++)
 		for (int bit = 0; bit < 8; bit++) {
 			payload.data[i] ^= (char)(1 << bit);
-			refused += record_decode_into(&arena, (uint8_t *)payload.data, payload.len, PAYLOAD_POSITION, 9,
-					   &decoded) != 0;
+			refused += record_decode_into(&arena, (uint8_t *)payload.data, payload.len, PAYLOAD_POSITION, 9, &decoded) != 0;
 			payload.data[i] ^= (char)(1 << bit);
 		}
 	assert_true(refused > 400);
-	assert_int_equal(
-		record_decode_into(&arena, (uint8_t *)payload.data, payload.len, PAYLOAD_POSITION, 9, &decoded), 0);
+	assert_int_equal(record_decode_into(&arena, (uint8_t *)payload.data, payload.len, PAYLOAD_POSITION, 9, &decoded), 0);
 	record_arena_release(&arena);
 	save_release(&s);
 }
@@ -558,15 +547,13 @@ static void test_refusals(void **state)
 	assert_int_equal(decode_with(&payload, change + 10, 4, 4), -EPROTONOSUPPORT);
 	assert_int_equal(decode_with(&payload, extent, UINT64_MAX, 8), -EBADMSG);
 	assert_int_equal(decode_with(&payload, extent + 8, 101, 8), -EBADMSG);
-	assert_int_equal(
-		decode_with(&payload, extent + 16, position_make(POSITION_JOURNAL, POSITION_FILE_MAX, 1), 8), -EBADMSG);
-	assert_int_equal(
-		decode_with(&payload, extent + 16, position_make(POSITION_JOURNAL, 5, 1), 8), 0); /* another frame's */
-	assert_int_equal(decode_with(&payload, extent + 24, 99, 4), -EBADMSG);                    /* raw < stored */
-	assert_int_equal(decode_with(&payload, extent + 28, 0, 4), -EBADMSG);                     /* nothing stored */
-	assert_int_equal(decode_with(&payload, extent + 32, 1, 4), -EBADMSG);                     /* skip + len > raw */
-	assert_int_equal(decode_with(&payload, event, 0, 2), -EBADMSG);                           /* type */
-	assert_int_equal(decode_with(&payload, event, 60000, 2), 0); /* a newer writer's only renders */
+	assert_int_equal(decode_with(&payload, extent + 16, position_make(POSITION_JOURNAL, POSITION_FILE_MAX, 1), 8), -EBADMSG);
+	assert_int_equal(decode_with(&payload, extent + 16, position_make(POSITION_JOURNAL, 5, 1), 8), 0); /* another frame's */
+	assert_int_equal(decode_with(&payload, extent + 24, 99, 4), -EBADMSG);                             /* raw < stored */
+	assert_int_equal(decode_with(&payload, extent + 28, 0, 4), -EBADMSG);                              /* nothing stored */
+	assert_int_equal(decode_with(&payload, extent + 32, 1, 4), -EBADMSG);                              /* skip + len > raw */
+	assert_int_equal(decode_with(&payload, event, 0, 2), -EBADMSG);                                    /* type */
+	assert_int_equal(decode_with(&payload, event, 60000, 2), 0);                                       /* a newer writer's only renders */
 	assert_int_equal(decode_with(&payload, event + 2, 8 | 7, 2), -EPROTONOSUPPORT);
 	assert_int_equal(decode_with(&payload, event + 2, 6, 2), -EBADMSG); /* no old_sha for flag 2 */
 	save_release(&s);
@@ -599,23 +586,15 @@ static void test_names(void **state)
 		assert_int_equal(record_encode(&r, NULL, &payload), 0);
 		name = memmem(payload.data, payload.len, "name", 4);
 		assert_non_null(name);
-		assert_int_equal(
-			decode_with(&payload, (size_t)(name - payload.data) + rows[i].bad, (uint8_t)rows[i].to, 1),
-			rows[i].error);
-		assert_int_equal(
-			decode_with(&payload, (size_t)(name - payload.data) - 2, 0, 2), -EBADMSG); /* an empty one */
+		assert_int_equal(decode_with(&payload, (size_t)(name - payload.data) + rows[i].bad, (uint8_t)rows[i].to, 1), rows[i].error);
+		assert_int_equal(decode_with(&payload, (size_t)(name - payload.data) - 2, 0, 2), -EBADMSG); /* an empty one */
 	}
 }
 
 /* Bytes of the meta area that belong to nothing; and a component too long to be a session is none. */
 static void test_meta_area_is_full(void **state)
 {
-	struct event e = {.type = EVENT_FILE_REMOVED,
-		.session = "",
-		.operation = "remove",
-		.new_path = "",
-		.more = "",
-		.custom_type = ""};
+	struct event e = {.type = EVENT_FILE_REMOVED, .session = "", .operation = "remove", .new_path = "", .more = "", .custom_type = ""};
 	struct record r = {.operation = OPERATION_REMOVE, .events = &e, .event_count = 1}, *decoded;
 	cleanup_buf struct buf payload = BUF_INIT;
 	char path[200] = "state/sessions/";
@@ -627,8 +606,7 @@ static void test_meta_area_is_full(void **state)
 		e.session = len == 128 ? path + 15 : "";
 		buf_clear(&payload);
 		assert_int_equal(record_encode(&r, NULL, &payload), 0);
-		assert_int_equal(payload.len, RECORD_HEADER_BYTES + 3 * 2 + 2 + strlen(path) +
-						      RECORD_EVENT_BYTES_MIN); /* no session stored */
+		assert_int_equal(payload.len, RECORD_HEADER_BYTES + 3 * 2 + 2 + strlen(path) + RECORD_EVENT_BYTES_MIN); /* no session stored */
 		assert_int_equal(record_decode((uint8_t *)payload.data, payload.len, PAYLOAD_POSITION, 9, &decoded), 0);
 		assert_string_equal(decoded->events[0].session, e.session);
 		record_free(decoded);
@@ -749,9 +727,7 @@ static void test_speed(void **state)
 	encode(&s.record, &s.blocks, &payload, &meta);
 	started = now_s();
 	for (int i = 0; i < ROUNDS; i++)
-		assert_int_equal(
-			record_decode_into(&arena, (uint8_t *)payload.data, payload.len, PAYLOAD_POSITION, 9, &decoded),
-			0);
+		assert_int_equal(record_decode_into(&arena, (uint8_t *)payload.data, payload.len, PAYLOAD_POSITION, 9, &decoded), 0);
 	decode_s = now_s() - started;
 	started = now_s();
 	for (int i = 0; i < ROUNDS; i++) {
@@ -759,8 +735,7 @@ static void test_speed(void **state)
 		assert_int_equal(record_encode(&s.record, &s.blocks, &out), 0);
 	}
 	encode_s = now_s() - started;
-	print_message(
-		"decode %.2f M records/s, encode %.2f M records/s\n", ROUNDS / decode_s / 1e6, ROUNDS / encode_s / 1e6);
+	print_message("decode %.2f M records/s, encode %.2f M records/s\n", ROUNDS / decode_s / 1e6, ROUNDS / encode_s / 1e6);
 	assert_true(ROUNDS / decode_s > 1000);
 	record_arena_release(&arena);
 	save_release(&s);

@@ -155,7 +155,9 @@ static void test_there_and_back(void **state)
 	assert_int_equal(events(e, "\"file_removed\",\"agent_id\":\"system\",\"data\":{\"operation\":\"restore\",\"path\":\"" S1 "/state/new\""), 1);
 	assert_int_equal(events(e, "\"file_created\",\"agent_id\":\"system\",\"data\":{\"operation\":\"restore\",\"path\":\"" S1 "/state/gone\""), 1);
 	assert_int_equal(events(e, "\"file_written\",\"agent_id\":\"system\",\"data\":{\"operation\":\"restore\",\"path\":\"" S1 "/state/plan\""), 1);
-	assert_int_equal(events(e, "\"operation\":\"restore\",\"path\":\"" S1 "/state/plan\",\"actor\":{\"agent\":null,\"pid\":4242,\"uid\":1000,\"comm\":\"fixture\"},\"old_sha256\":\""), 1);
+	assert_int_equal(events(e, "\"operation\":\"restore\",\"path\":\"" S1
+				   "/state/plan\",\"actor\":{\"agent\":null,\"pid\":4242,\"uid\":1000,\"comm\":\"fixture\"},\"old_sha256\":\""),
+		1);
 	/* A restore is undone by another. */
 	assert_int_equal(restore(e, FIRST "-2", &result), 0);
 	assert_string_equal(fixture_text(e, S1 "/state/plan"), "two\n");

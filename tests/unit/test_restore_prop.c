@@ -49,7 +49,10 @@ struct view {
 
 static int put_xattr(void *arg, const char *name, size_t len)
 {
-	struct { struct entry *x; const struct attrs *a; } *w = arg;
+	struct {
+		struct entry *x;
+		const struct attrs *a;
+	} *w = arg;
 	const char *value;
 	size_t value_len, at = strlen(w->x->xattrs);
 
@@ -89,7 +92,10 @@ static void collect(struct engine *e, const struct node *dir, const char *path, 
 		const struct node *n = list[i]->node;
 		const struct version *version = tree_version_at(n, seq);
 		struct entry x = {.ino = n->ino};
-		struct { struct entry *x; const struct attrs *a; } w = {&x, version->attrs};
+		struct {
+			struct entry *x;
+			const struct attrs *a;
+		} w = {&x, version->attrs};
 
 		snprintf(x.path, sizeof(x.path), "%s/%s", path, list[i]->name->text);
 		if (is_history(x.path))
@@ -143,8 +149,8 @@ static const char *first_name(const struct view *v, uint64_t ino)
 static void describe(const struct view *v, const struct entry *x, bool exact, char *out, size_t bytes)
 {
 	snprintf(out, bytes, "%s %o %u:%u %llu bytes mtime %lld atime %lld sha %.12s -> %s {%s} links %s ino %llu", x->path, x->attr.mode, x->attr.uid,
-		 x->attr.gid, (unsigned long long)x->attr.size, (long long)x->attr.mtime_ns, (long long)x->attr.atime_ns, x->sha, x->symlink, x->xattrs,
-		 S_ISDIR(x->attr.mode) ? "" : first_name(v, x->ino), exact ? (unsigned long long)x->ino : 0);
+		x->attr.gid, (unsigned long long)x->attr.size, (long long)x->attr.mtime_ns, (long long)x->attr.atime_ns, x->sha, x->symlink, x->xattrs,
+		S_ISDIR(x->attr.mode) ? "" : first_name(v, x->ino), exact ? (unsigned long long)x->ino : 0);
 }
 
 static void expect_same(struct world *w, const struct view *a, const struct view *b, bool exact, const char *what)
@@ -271,25 +277,32 @@ static void random_change(struct world *w)
 
 	random_text(w, text, sizeof(text) - 1);
 	switch (rng_below(&w->rng, 20)) {
-	case 0: case 1: case 2:
+	case 0:
+	case 1:
+	case 2:
 		(void)fixture_save_text(w->e, path, strstr(path, "/agents/") ? "agent: {type: x}\n" : text);
 		break;
-	case 3: case 4:
+	case 3:
+	case 4:
 		(void)fixture_append(w->e, path, text, strlen(text));
 		break;
 	case 5:
 		(void)fixture_patch(w->e, path, rng_coin(&w->rng), rng_below(&w->rng, 5000), text, strlen(text));
 		break;
-	case 6: case 7:
+	case 6:
+	case 7:
 		(void)fixture_mkdir(w->e, path);
 		break;
-	case 8: case 9: case 10:
+	case 8:
+	case 9:
+	case 10:
 		(void)fixture_rename(w->e, path, other, 0);
 		break;
 	case 11:
 		(void)fixture_rename(w->e, path, other, 2); /* exchange */
 		break;
-	case 12: case 13:
+	case 12:
+	case 13:
 		(void)fixture_link(w->e, path, other);
 		break;
 	case 14:
@@ -356,7 +369,8 @@ static void restore_one(struct world *w, const char *name, uint64_t seq)
 	assert_int_equal(checkpoint_restore(w->e, &q, "s1", name, &result), 0);
 	if (!has_hard_links(&is) && (result.files_restored || result.files_removed)) {
 		rng_report(&w->rng, "test_restore_prop");
-		fail_msg("restored %llu, removed %llu where nothing differs", (unsigned long long)result.files_restored, (unsigned long long)result.files_removed);
+		fail_msg("restored %llu, removed %llu where nothing differs", (unsigned long long)result.files_restored,
+			(unsigned long long)result.files_removed);
 	}
 	free(want.items);
 	free(before.items);

@@ -76,9 +76,9 @@ static void restore(struct world *w, struct restore_result *ret, uint64_t *ret_s
 
 struct watcher {
 	struct world *w;
-	const char *path; /* is saved once, NULL: nothing */
+	const char *path;      /* is saved once, NULL: nothing */
 	atomic_bool comparing; /* set and cleared under the engine's lock */
-	unsigned turns; /* how often somebody else had the lock meanwhile */
+	unsigned turns;        /* how often somebody else had the lock meanwhile */
 };
 
 static void *take_turns(void *arg)

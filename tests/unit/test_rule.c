@@ -119,9 +119,10 @@ static void test_kinds(void **state)
 static void test_state_model(void **state)
 {
 	static const char *const schema[] = {"session.yaml", "agents/coder-1.yaml", "agents/7.yaml", "agents/a.b.yaml"};
-	static const char *const beside[] = {".session.yaml.swp", "session.yaml~", "sedAb12Cd", "x/session.yaml", "state/session.yaml", "agents/.coder-1.yaml.swp",
-		"agents/coder-1.yaml~", "agents/sedAb12Cd", "agents/4913", "agents/coder-1.yaml.tmp", "agents/.coder-1.yaml", "agents/.#coder-1.yaml",
-		"agents/.sync/b.yaml", "agents/x/y.yaml", "agents/.health/monitor.jsonl", "checkpoints/c1/agents/a.yaml", "checkpoints/c1/checkpoint.yaml"};
+	static const char *const beside[] = {".session.yaml.swp", "session.yaml~", "sedAb12Cd", "x/session.yaml", "state/session.yaml",
+		"agents/.coder-1.yaml.swp", "agents/coder-1.yaml~", "agents/sedAb12Cd", "agents/4913", "agents/coder-1.yaml.tmp", "agents/.coder-1.yaml",
+		"agents/.#coder-1.yaml", "agents/.sync/b.yaml", "agents/x/y.yaml", "agents/.health/monitor.jsonl", "checkpoints/c1/agents/a.yaml",
+		"checkpoints/c1/checkpoint.yaml"};
 	char path[128];
 
 	(void)state;
@@ -159,11 +160,7 @@ static void test_size_bound(void **state)
 
 static int check_lines(const char *text, size_t prefix, uint64_t lines_before, struct reason *reason)
 {
-	const struct rule_input input = {.path = "a.jsonl",
-		.text = text,
-		.len = strlen(text),
-		.checked_prefix = prefix,
-		.lines_before = lines_before};
+	const struct rule_input input = {.path = "a.jsonl", .text = text, .len = strlen(text), .checked_prefix = prefix, .lines_before = lines_before};
 
 	return rule_check(NULL, &input, reason);
 }

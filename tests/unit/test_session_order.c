@@ -32,7 +32,7 @@ static void *worker_main(void *arg)
 
 static void start(struct worker *w, struct fs_order *o, uint64_t node_id, bool release)
 {
-	*w = (struct worker){ .order = o };
+	*w = (struct worker){.order = o};
 	fs_order_take(o, node_id, 1, release, &w->ticket);
 	assert_int_equal(pthread_create(&w->thread, NULL, worker_main, w), 0);
 }
@@ -133,7 +133,7 @@ static void test_all_earlier_ones_count(void **state)
 static void test_done_early(void **state)
 {
 	struct fs_order *o = fs_order_new();
-	struct fs fs = { .order = o };
+	struct fs fs = {.order = o};
 	struct order_ticket release, later;
 
 	(void)state;

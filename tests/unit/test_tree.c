@@ -151,10 +151,7 @@ static void test_mtime_tells_versions_apart(void **state)
 		struct change c = fix_content(2, CONTENT_REPLACE, 0, 10, seq, &e);
 
 		if (seq % 3 == 0)
-			c = (struct change){.type = CHANGE_ATTR,
-				.ino = 2,
-				.attr_mask = ATTR_MODE | (seq % 2 ? ATTR_MTIME : 0),
-				.mtime_ns = 77};
+			c = (struct change){.type = CHANGE_ATTR, .ino = 2, .attr_mask = ATTR_MODE | (seq % 2 ? ATTR_MTIME : 0), .mtime_ns = 77};
 		assert_int_equal(tree_reserve(t, &c, 1), 0);
 		assert_int_equal(tree_apply(t, seq, 5000, &c), 0);
 		if (c.type == CHANGE_CONTENT) {
@@ -167,8 +164,7 @@ static void test_mtime_tells_versions_apart(void **state)
 static void test_shrink_and_grow_reads_zeros(void **state)
 {
 	struct tree *t = *state;
-	struct change shrink = {.type = CHANGE_CONTENT, .ino = 2, .size = 4},
-		      grow = {.type = CHANGE_CONTENT, .ino = 2, .size = 10};
+	struct change shrink = {.type = CHANGE_CONTENT, .ino = 2, .size = 4}, grow = {.type = CHANGE_CONTENT, .ino = 2, .size = 10};
 	struct version_extents scratch = {0};
 	struct extent e, out[4];
 	uint64_t covered;
@@ -244,8 +240,7 @@ static void test_million_renames(void **state)
 
 	for (uint64_t i = 0; i < MILLION / 4; i++) {
 		uint64_t ino = 2 + i, seq = 1 + 2 * i;
-		struct change c[] = {fix_name(CHANGE_UNLINK, ino - 1, 1, "f"), fix_name(CHANGE_UNLINK, ino, 1, "f.tmp"),
-			fix_name(CHANGE_LINK, ino, 1, "f")};
+		struct change c[] = {fix_name(CHANGE_UNLINK, ino - 1, 1, "f"), fix_name(CHANGE_UNLINK, ino, 1, "f.tmp"), fix_name(CHANGE_LINK, ino, 1, "f")};
 
 		assert_int_equal(one(t, seq, fix_create(ino, 1, "f.tmp", S_IFREG)), 0);
 		assert_int_equal(fix_apply(t, seq + 1, i ? c : c + 1, i ? 3 : 2), 0);
@@ -260,8 +255,7 @@ static void test_million_renames(void **state)
 
 		assert_true(d && d->node->ino == 2 + (seq - 2) / 2);
 	}
-	print_message("look-up of a name among 250,000 dead ones, at a past transaction: %.0f ns\n",
-		(fix_seconds() - start) * 1e9 / MILLION);
+	print_message("look-up of a name among 250,000 dead ones, at a past transaction: %.0f ns\n", (fix_seconds() - start) * 1e9 / MILLION);
 	assert_true(fix_seconds() - start < 20);
 }
 
@@ -304,8 +298,7 @@ static void test_memory_and_speed(void **state)
 	took = fix_seconds() - start;
 	tree_get_stats(t, &s);
 	per_version = (double)(s.total_bytes - base) / MILLION;
-	print_message(
-		"%.0f bytes a file, %.1f a version; %.2f M saves/s\n", per_file, per_version, MILLION / took / 1e6);
+	print_message("%.0f bytes a file, %.1f a version; %.2f M saves/s\n", per_file, per_version, MILLION / took / 1e6);
 	start = fix_seconds();
 	for (uint64_t i = 0; i < MILLION; i++) {
 		char name[32];

@@ -30,8 +30,7 @@ static struct tree *sample(void)
 {
 	struct tree *t = tree_new(1, 2, 3);
 	struct extent e;
-	struct change link = fix_create(5, 2, "link", S_IFLNK | 0777),
-		      device = fix_create(6, 1, "null", S_IFCHR | 0600);
+	struct change link = fix_create(5, 2, "link", S_IFLNK | 0777), device = fix_create(6, 1, "null", S_IFCHR | 0600);
 	struct change rename[] = {fix_name(CHANGE_UNLINK, 3, 2, "file"), fix_name(CHANGE_LINK, 3, 1, "moved")};
 	struct change changes[] = {
 		fix_create(2, 1, "dir", S_IFDIR | 0755),
@@ -73,8 +72,8 @@ static void use(struct tree *t)
 	for (uint64_t ino = 1; ino < 10; ino++)
 		for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 			struct extent e;
-			struct change c[] = {fix_name(CHANGE_LINK, ino, 1 + i, "new"),
-				fix_name(CHANGE_UNLINK, 0, ino, names[i]), fix_content(ino, 0, 3, 9, 5, &e)};
+			struct change c[] = {
+				fix_name(CHANGE_LINK, ino, 1 + i, "new"), fix_name(CHANGE_UNLINK, 0, ino, names[i]), fix_content(ino, 0, 3, 9, 5, &e)};
 
 			for (size_t k = 0; k < ARRAY_SIZE(c); k++)
 				(void)fix_apply(t, seq++, &c[k], 1);
@@ -193,8 +192,7 @@ static void test_large(void **state)
 		assert_true(r >= 0);
 		more = (uint64_t)r;
 	}
-	print_message("dump: %.0f ms, %.1f MB, longest slice of 256 nodes %.2f ms\n", (fix_seconds() - start) * 1e3,
-		(double)b.len / 1e6, slice_max * 1e3);
+	print_message("dump: %.0f ms, %.1f MB, longest slice of 256 nodes %.2f ms\n", (fix_seconds() - start) * 1e3, (double)b.len / 1e6, slice_max * 1e3);
 	start = fix_seconds();
 	assert_int_equal(tree_load(u, (uint8_t *)b.data, b.len), 0);
 	took = fix_seconds() - start;
@@ -226,8 +224,7 @@ static void test_large(void **state)
 	u = tree_new(0, 0, 0);
 	start = fix_seconds();
 	assert_int_equal(tree_load(u, (uint8_t *)b.data, b.len), 0);
-	print_message(
-		"the same with %.0f atomic saves more: %.0f ms\n", (double)renames, (fix_seconds() - start) * 1e3);
+	print_message("the same with %.0f atomic saves more: %.0f ms\n", (double)renames, (fix_seconds() - start) * 1e3);
 	buf_release(&b);
 	tree_free(t);
 	tree_free(u);

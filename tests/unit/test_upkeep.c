@@ -637,7 +637,7 @@ static void test_stale_lists(void **state)
 	expect_says(e, S1 "/session.yaml", "active_agents: [\"a\"]");
 	assert_int_equal(fixture_unlink(e, A1), 0);
 	u = e->upkeep;
-	e->upkeep = NULL; /* no orderly end of upkeep either */
+	e->upkeep = NULL;        /* no orderly end of upkeep either */
 	fixture_kill(*state, e); /* before the two seconds are over */
 	upkeep_free(u);
 	e = fixture_open_ok(*state);

@@ -211,7 +211,7 @@ static void test_all_at_once(void **state)
 	if (s.wrong)
 		fail_msg("%s", s.why);
 	print_message("%llu operations, %llu and %llu saves, %llu runs\n", (unsigned long long)s.operations, (unsigned long long)s.agent_saves,
-		      (unsigned long long)s.session_saves, (unsigned long long)s.runs);
+		(unsigned long long)s.session_saves, (unsigned long long)s.runs);
 	assert_int_equal(engine_close(s.e), 0);
 	check_end(&s);
 	env_mem_free(s.env);

@@ -71,8 +71,7 @@ static void make_logs(size_t count, struct lines *all, struct lines *session)
 			.custom_type = "",
 			.flags = EVENT_HAS_SIZE,
 			.size = 1000 + i};
-		struct event_context ctx = {
-			.tx_seq = 1 + i / 2, .time_ns = TIME_NS + (int64_t)i * NS_PER_S, .actor = &actor};
+		struct event_context ctx = {.tx_seq = 1 + i / 2, .time_ns = TIME_NS + (int64_t)i * NS_PER_S, .actor = &actor};
 
 		buf_clear(&out);
 		assert_int_equal(event_seal(&e, &ctx, (uint32_t)(i % 2), &chains[s], &global, &scratch), 0);
@@ -274,8 +273,7 @@ static void test_malformed(void **state)
 {
 	struct fixture *f = *state;
 	static const char *const bad[] = {"", "{", "no", "[1]", "\"x\"", "null", "{}{}"};
-	static const char *const fields[] = {
-		"event_id", "timestamp", "session_id", "event_type", "sequence_number", "checksum"};
+	static const char *const fields[] = {"event_id", "timestamp", "session_id", "event_type", "sequence_number", "checksum"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct lines l = lines_copy(&f->session);

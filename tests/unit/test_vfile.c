@@ -201,10 +201,9 @@ static int visit(void *arg, const struct vnode *v)
 	return 0;
 }
 
-static const char *const directories[] = {"", "status", "state/events", "state/sessions/s1/events", "transactions/committed",
-					  "transactions/rollbacks", "transactions/pending", "cache/checksums", "replay",
-					  "state/sessions/s1/checkpoints/before", "state/sessions/s1/recovery",
-					  "state/active", "state/completed", "state/sessions/s1", "agents/registry", "agents/status"};
+static const char *const directories[] = {"", "status", "state/events", "state/sessions/s1/events", "transactions/committed", "transactions/rollbacks",
+	"transactions/pending", "cache/checksums", "replay", "state/sessions/s1/checkpoints/before", "state/sessions/s1/recovery", "state/active",
+	"state/completed", "state/sessions/s1", "agents/registry", "agents/status"};
 
 static void test_each_row(void **state)
 {
@@ -255,13 +254,29 @@ static void test_names_that_are_none(void **state)
 	static const struct {
 		const char *dir, *name;
 	} none[] = {
-		{"", "README"}, {"", "status/health.yaml/x"}, {"status", "config.yaml"}, {"state/events", "2026-02-30.jsonl"},
-		{"state/events", "1999-01-01.jsonl"}, {"state/events", "x"}, {"transactions/committed", "nonsense.yaml"},
-		{"transactions/committed", "tx-20261122T100000.000000Z-0000000001.yaml"}, {"transactions/committed", "tx-.yaml"},
-		{"transactions/committed", "tx-1.yaml"}, {"transactions/committed", ".yaml"}, {"transactions/committed", "tx-d1.yaml"},
-		{"transactions/pending", "tx-20261122T100000.000000Z-d1.yaml"}, {"transactions/pending", "tx-d.yaml"},
-		{"replay", "0"}, {"replay", "01"}, {"replay", "99999999"}, {"replay", "x"}, {"replay", "9999-01-01"}, {"replay", "1970-01-01"},
-		{"state/sessions/s1/events", "other"}, {"state/sessions//events", "session.jsonl"}, {"state/sessions/s1/x/events", "session.jsonl"},
+		{"", "README"},
+		{"", "status/health.yaml/x"},
+		{"status", "config.yaml"},
+		{"state/events", "2026-02-30.jsonl"},
+		{"state/events", "1999-01-01.jsonl"},
+		{"state/events", "x"},
+		{"transactions/committed", "nonsense.yaml"},
+		{"transactions/committed", "tx-20261122T100000.000000Z-0000000001.yaml"},
+		{"transactions/committed", "tx-.yaml"},
+		{"transactions/committed", "tx-1.yaml"},
+		{"transactions/committed", ".yaml"},
+		{"transactions/committed", "tx-d1.yaml"},
+		{"transactions/pending", "tx-20261122T100000.000000Z-d1.yaml"},
+		{"transactions/pending", "tx-d.yaml"},
+		{"replay", "0"},
+		{"replay", "01"},
+		{"replay", "99999999"},
+		{"replay", "x"},
+		{"replay", "9999-01-01"},
+		{"replay", "1970-01-01"},
+		{"state/sessions/s1/events", "other"},
+		{"state/sessions//events", "session.jsonl"},
+		{"state/sessions/s1/x/events", "session.jsonl"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
@@ -362,8 +377,7 @@ static void test_committed_record(void **state)
 	expect(doc_root(doc), "actor.pid", "4242");
 	assert_non_null(doc_get_path(doc_root(doc), "transaction.started_at"));
 	assert_non_null(doc_get_path(doc_root(doc), "transaction.committed_at"));
-	assert_int_equal(strncmp(doc_get_path(doc_root(doc), "transaction.id")->text, strrchr(walk.last, '/') + 1,
-				 strlen(strrchr(walk.last, '/') + 1) - 5), 0);
+	assert_int_equal(strncmp(doc_get_path(doc_root(doc), "transaction.id")->text, strrchr(walk.last, '/') + 1, strlen(strrchr(walk.last, '/') + 1) - 5), 0);
 	doc_free(doc);
 	buf_release(&text);
 }
@@ -432,7 +446,10 @@ static void test_custom_events(void **state)
 	struct request q;
 
 	assert_int_equal(add_event(w, " {\"data\": {\"b\": [1, 2.50, {\"x\\n\": null}], \"a\": true, \"a\": \"last\"},\n", &q), -EBADMSG);
-	assert_int_equal(add_event(w, "{\"data\": {\"b\": [1, 2.50, {\"x\\n\": null}], \"a\": true, \"a\": \"last\"}, \"event_type\": \"note.1\", \"who\": \"me\"}\n", &q), 0);
+	assert_int_equal(
+		add_event(
+			w, "{\"data\": {\"b\": [1, 2.50, {\"x\\n\": null}], \"a\": true, \"a\": \"last\"}, \"event_type\": \"note.1\", \"who\": \"me\"}\n", &q),
+		0);
 	after = read_path(&w->fs, "state/sessions/s1/events", "session.jsonl");
 	assert_true(after.len > before.len);
 	assert_memory_equal(before.data, after.data, before.len);

@@ -154,8 +154,7 @@ static void test_links_by_status(void **state)
 	static const struct {
 		const char *status;
 		bool active;
-	} steps[] = {{"paused", true}, {"completed", false}, {"active", true}, {"failed", false}, {"active", true},
-		{"expired", false}};
+	} steps[] = {{"paused", true}, {"completed", false}, {"active", true}, {"failed", false}, {"active", true}, {"expired", false}};
 	char text[100];
 
 	expect_listed(w, "state/active", "s1 s2 ");
@@ -172,17 +171,15 @@ static void test_links_by_status(void **state)
 	assert_int_equal(fixture_rmdir(w->fs.engine, "state/sessions/s2"), 0);
 	assert_false(there(w, "state/active", "s2"));
 	assert_false(there(w, "state/completed", "s2"));
-	assert_true(there(w, "state/sessions/new",
-		"health.yaml")); /* reserved also where there is no session yet, for what is adopted */
+	assert_true(there(w, "state/sessions/new", "health.yaml")); /* reserved also where there is no session yet, for what is adopted */
 	assert_false(there(w, "state/active", "nobody"));
 }
 
 static void test_names_of_agents(void **state)
 {
 	struct world *w = *state;
-	static const char *const none[] = {"twin", "twin.yml", "@s1.yaml", "twin@.yaml", "twin@nobody.yaml",
-		"twin@s1@s1.yaml", "twin@s1", ".yaml", "@.yaml", "nobody.yaml", "nobody@s1.yaml", "twin.yaml.yaml",
-		"twin@s2.yaml"};
+	static const char *const none[] = {"twin", "twin.yml", "@s1.yaml", "twin@.yaml", "twin@nobody.yaml", "twin@s1@s1.yaml", "twin@s1", ".yaml", "@.yaml",
+		"nobody.yaml", "nobody@s1.yaml", "twin.yaml.yaml", "twin@s2.yaml"};
 	char longest[400];
 
 	save(w, "state/sessions/s1/agents/twin.yaml", "agent: {type: one}\n");
@@ -264,8 +261,7 @@ static void test_counts_not_yet_written(void **state)
 	fixture_request(&q);
 	strcpy(q.actor.agent, "a");
 	for (int i = 0; i < 2; i++)
-		assert_int_equal(
-			engine_mkdir(e, &q, fixture_ino(e, "state/sessions/s1/state"), i ? "x" : "y", 0755, &attr), 0);
+		assert_int_equal(engine_mkdir(e, &q, fixture_ino(e, "state/sessions/s1/state"), i ? "x" : "y", 0755, &attr), 0);
 	expect_in(w, "agents/status", "a.yaml", "operations_completed", "7");
 	engine_lock(e);
 	assert_int_equal(registry_agents_of_id(e, "a")->fields.operations_completed, 5);
@@ -289,9 +285,7 @@ static void test_processes_and_locks(void **state)
 	fixture_request(&q);
 	strcpy(q.actor.agent, "a");
 	for (int i = 0; i < 2; i++)
-		assert_int_equal(engine_mknod(e, &q, fixture_ino(e, "state/.locks"), i ? "x \"y\"" : "b",
-					 S_IFREG | 0644, 0, &attr),
-			0);
+		assert_int_equal(engine_mknod(e, &q, fixture_ino(e, "state/.locks"), i ? "x \"y\"" : "b", S_IFREG | 0644, 0, &attr), 0);
 	text = text_of(w, "agents/status", "a.yaml");
 	assert_non_null(strstr(text, "\nlocks: [\"b\", \"x \\\"y\\\"\"]\n"));
 	free(text);
@@ -420,8 +414,7 @@ static void test_sessions_yaml(void **state)
 	expect(list, "newest_checkpoint_age_seconds", "30");
 	assert_int_equal(strncmp(value(list, "newest_checkpoint"), "checkpoint-", 11), 0);
 	assert_true(time_of(list, "expires_at") / NS_PER_S - time_of(list, "created_at") / NS_PER_S == 1000);
-	assert_in_range(
-		time_of(list, "next_checkpoint_at") / NS_PER_S - time_of(list, "last_change") / NS_PER_S, 99, 100);
+	assert_in_range(time_of(list, "next_checkpoint_at") / NS_PER_S - time_of(list, "last_change") / NS_PER_S, 99, 100);
 	list = item(doc_get(doc_root(doc), "sessions"), "s2", NULL);
 	expect(list, "expires_at", "(null)");
 	list = item(doc_get(doc_root(doc), "sessions"), "s1", NULL);
@@ -442,8 +435,7 @@ static void test_expiry_of_a_reopened_session(void **state)
 	s->reopened_ns = s->fields.created_ns + 50 * NS_PER_S;
 	engine_unlock(w->fs.engine);
 	doc = doc_of(w, "state/sessions/s1", "health.yaml");
-	assert_in_range(time_of(doc_root(doc), "expires_at") - time_of(doc_root(doc), "created_at"), 149 * NS_PER_S,
-		151 * NS_PER_S);
+	assert_in_range(time_of(doc_root(doc), "expires_at") - time_of(doc_root(doc), "created_at"), 149 * NS_PER_S, 151 * NS_PER_S);
 	doc_free(doc);
 }
 

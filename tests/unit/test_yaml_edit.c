@@ -60,8 +60,7 @@ static void check_row(const struct row *row)
 	int error = edit(row->text, row->edits, &reason, &out);
 
 	if (error)
-		fail_msg("%d, %u:%u %s\n%s\n--- of\n%s", error, reason.line, reason.column, reason.text, row->edits,
-			row->text);
+		fail_msg("%d, %u:%u %s\n%s\n--- of\n%s", error, reason.line, reason.column, reason.text, row->edits, row->text);
 	buf_append(&out, "", 1);
 	if (strcmp(out.data, want))
 		fail_msg("%s\n--- of\n%s\n--- gives\n%s\n--- not\n%s", row->edits, row->text, out.data, want);
@@ -114,8 +113,7 @@ static void test_scalars(void **state)
 		{"a: 1\na: 2\n", "a=3", "a: 1\na: 3\n"},
 		{"a: {x: 1}\na: {y: 1}\n", "a.z=3", "a: {x: 1}\na: {y: 1, z: 3}\n"},
 		{"true: 1\n12: 2\nnull: 3\n", "true=2\n12=3\nnull=4", "true: 2\n12: 3\nnull: 4\n"},
-		{"\xc3\xa9\xc3\xa9: \xf0\x9f\x98\xb9 # \xc3\xa9\na: '\xc3\xa9' # \xc3\xa9\nb: 1 # \xc3\xa9\n",
-			"b=2\na=3",
+		{"\xc3\xa9\xc3\xa9: \xf0\x9f\x98\xb9 # \xc3\xa9\na: '\xc3\xa9' # \xc3\xa9\nb: 1 # \xc3\xa9\n", "b=2\na=3",
 			"\xc3\xa9\xc3\xa9: \xf0\x9f\x98\xb9 # \xc3\xa9\na: 3 # \xc3\xa9\nb: 2 # \xc3\xa9\n"},
 		{"a:\n    b:\n        c: 1 # x\n    d: 1\n", "a.b.c=2", "a:\n    b:\n        c: 2 # x\n    d: 1\n"},
 	};
@@ -203,8 +201,7 @@ static void test_collections(void **state)
 		{"a: {x: 1}\n", "a={}", "a: {}\n"},
 		{"a:\n  - x\n  - y # y\nb: 1\n", "a=[\"z\"]", "a: [\"z\"]\nb: 1\n"},
 		{"a:\n- x\n- y\nb: 1\n", "a=[\"z\"]", "a: [\"z\"]\nb: 1\n"},
-		{"a:  # who\n  # first\n  - x\n\n  # last\n  - y\n\n  # end\nb: 1\n", "a=[]",
-			"a: []  # who\n  # first\n\n  # end\nb: 1\n"},
+		{"a:  # who\n  # first\n  - x\n\n  # last\n  - y\n\n  # end\nb: 1\n", "a=[]", "a: []  # who\n  # first\n\n  # end\nb: 1\n"},
 		{"a:\n  - x\n  -\n", "a=[]", "a: []\n"},
 		{"a:\n  - x", "a=[]", "a: []"},
 		{"a:\n  # c\n  - x", "a=[]", "a: []\n  # c"},
@@ -267,10 +264,8 @@ static void test_block_members(void **state)
 		{"a: 1", "b=2", "a: 1\nb: 2"},
 		{"a: 1 # one\n\n# end\n", "b=2", "a: 1 # one\nb: 2\n\n# end\n"},
 		{"  a: 1\n  c: 1\n", "b=2", "  a: 1\n  c: 1\n  b: 2\n"},
-		{"a:\n  b: 1 # one\n  # end of a\n\nc: 1\n", "a.n=2",
-			"a:\n  b: 1 # one\n  n: 2\n  # end of a\n\nc: 1\n"},
-		{"a:\n  b:\n    - 1\n    - x: 1\n      y: 2\nc: 1\n", "a.n=2\nn=3",
-			"a:\n  b:\n    - 1\n    - x: 1\n      y: 2\n  n: 2\nc: 1\nn: 3\n"},
+		{"a:\n  b: 1 # one\n  # end of a\n\nc: 1\n", "a.n=2", "a:\n  b: 1 # one\n  n: 2\n  # end of a\n\nc: 1\n"},
+		{"a:\n  b:\n    - 1\n    - x: 1\n      y: 2\nc: 1\n", "a.n=2\nn=3", "a:\n  b:\n    - 1\n    - x: 1\n      y: 2\n  n: 2\nc: 1\nn: 3\n"},
 		{"a:\n  b:\n  - 1\n", "a.n=2\nn=3", "a:\n  b:\n  - 1\n  n: 2\nn: 3\n"},
 		{"a:\n  b:\n  - 1", "a.n=2\nn=3", "a:\n  b:\n  - 1\n  n: 2\nn: 3"},
 		{"a:\n  b: 1\n", "n=3\na.n=2", "a:\n  b: 1\n  n: 2\nn: 3\n"},
@@ -301,8 +296,7 @@ static void test_new_mappings(void **state)
 	static const struct row rows[] = {
 		{"a: 1\n", "s.x=1\ns.y=2", "a: 1\ns:\n  x: 1\n  y: 2\n"},
 		{"a: 1", "s.x=1\ns.y=2", "a: 1\ns:\n  x: 1\n  y: 2"},
-		{"a:\n    b: 1\n", "s.x.y=1\ns.z=2\na.c.d=3",
-			"a:\n    b: 1\n    c:\n        d: 3\ns:\n    x:\n        y: 1\n    z: 2\n"},
+		{"a:\n    b: 1\n", "s.x.y=1\ns.z=2\na.c.d=3", "a:\n    b: 1\n    c:\n        d: 3\ns:\n    x:\n        y: 1\n    z: 2\n"},
 		{"s:\na: 1\n", "s.x=1\ns.y=2", "s:\n  x: 1\n  y: 2\na: 1\n"},
 		{"s:", "s.x=1\nn=2", "s:\n  x: 1\nn: 2"},
 		{"s:   # c\n  # d\n\na: 1\n", "s.x=1", "s:   # c\n  x: 1\n  # d\n\na: 1\n"},
@@ -320,8 +314,7 @@ static void test_new_mappings(void **state)
 		{"? s\na: 1\n", "s.x=1", "? s\n:\n  x: 1\na: 1\n"},
 		{"? s\n: null\na: 1\n", "s.x=1", "? s\n:\n  x: 1\na: 1\n"},
 		{"p:\n   s:\n   t: 1\n", "p.s.x=1", "p:\n   s:\n      x: 1\n   t: 1\n"},
-		{"{s: null, t: , u}", "s.x=1\nt.x=2\nu.x=3\nv.x=4\nv.y.z=5",
-			"{s: {x: 1}, t: {x: 2} , u: {x: 3}, v: {x: 4, y: {z: 5}}}"},
+		{"{s: null, t: , u}", "s.x=1\nt.x=2\nu.x=3\nv.x=4\nv.y.z=5", "{s: {x: 1}, t: {x: 2} , u: {x: 3}, v: {x: 4, y: {z: 5}}}"},
 		{"a: 1\n", "s={}\ns.x=1\ns.y=2", "a: 1\ns: {x: 1, y: 2}\n"},
 		{"a: {b: 1}\n", "a.b=2\na={}\na.c=3", "a: {c: 3}\n"},
 		{"a: 1\n", "s.x=1\ns=2\ns=3", "a: 1\ns: 3\n"},
@@ -352,8 +345,7 @@ static void test_flow_members(void **state)
 		{"a: {x: {y: {}}}\n", "a.x.y.z=1\na.x.z=2\na.z=3\nz=4", "a: {x: {y: {z: 1}, z: 2}, z: 3}\nz: 4\n"},
 		{"x: &x 1\na: {b: *x}\n", "a.c=1", "x: &x 1\na: {b: *x, c: 1}\n"},
 		{"{\"a\":1}", "b=2", "{\"a\":1, \"b\": 2}"},
-		{"{\n  \"a\": 1,\n  \"s\": {}\n}\n", "b=2\ns.x=3\nc.d=4",
-			"{\n  \"a\": 1,\n  \"s\": {\"x\": 3},\n  \"b\": 2,\n  \"c\": {\"d\": 4}\n}\n"},
+		{"{\n  \"a\": 1,\n  \"s\": {}\n}\n", "b=2\ns.x=3\nc.d=4", "{\n  \"a\": 1,\n  \"s\": {\"x\": 3},\n  \"b\": 2,\n  \"c\": {\"d\": 4}\n}\n"},
 		{"{\n\t\"a\": 1 # c\n}\n", "b=2", "{\n\t\"a\": 1, # c\n\t\"b\": 2\n}\n"},
 		{"{\n  a: 1, # c\n}\n", "b=2\nc=3", "{\n  a: 1, # c\n  b: 2,\n  c: 3,\n}\n"},
 		{"{a: 1,\n b: 2}\n", "c=3", "{a: 1,\n b: 2,\n c: 3}\n"},
@@ -393,10 +385,8 @@ static void test_documents(void **state)
 		{"---\n---\nx: 1\n", "a=1", "---\na: 1\n---\nx: 1\n"},
 		{"---\na: 1\n---\na: 1\n", "a=2\nb=3", "---\na: 2\nb: 3\n---\na: 1\n"},
 		{"a: 1\n...\n", "b=2", "a: 1\nb: 2\n...\n"},
-		{"a: 1\n# end\n...\n# rest\n---\nb: &x 1\nc: *x\n", "b=2",
-			"a: 1\nb: 2\n# end\n...\n# rest\n---\nb: &x 1\nc: *x\n"},
-		{"%YAML 1.1\n%TAG !e! tag:e,2000:\n---\na: !e!x {b: 1}\n", "a.b=2\nc=3",
-			"%YAML 1.1\n%TAG !e! tag:e,2000:\n---\na: !e!x {b: 2}\nc: 3\n"},
+		{"a: 1\n# end\n...\n# rest\n---\nb: &x 1\nc: *x\n", "b=2", "a: 1\nb: 2\n# end\n...\n# rest\n---\nb: &x 1\nc: *x\n"},
+		{"%YAML 1.1\n%TAG !e! tag:e,2000:\n---\na: !e!x {b: 1}\n", "a.b=2\nc=3", "%YAML 1.1\n%TAG !e! tag:e,2000:\n---\na: !e!x {b: 2}\nc: 3\n"},
 		{"--- !t\na: 1\n", "b=2", "--- !t\na: 1\nb: 2\n"},
 		{"\xef\xbb\xbf", "a=1",
 			"\xef\xbb\xbf"
@@ -407,8 +397,7 @@ static void test_documents(void **state)
 			"\xef\xbb\xbf"
 			"a: 2 # \xc3\xa9\nb: 3\n"},
 		{"\xef\xbb\xbf# c\r\na: 1\r\n", "b=3", "\xef\xbb\xbf# c\r\na: 1\r\nb: 3\r\n"},
-		{"a: 1 # c\r\nb:\r\n  - 1\r\n  - 2\r\nc:\r\n", "a=2\nb=[]\nc.d=3\ne=4",
-			"a: 2 # c\r\nb: []\r\nc:\r\n  d: 3\r\ne: 4\r\n"},
+		{"a: 1 # c\r\nb:\r\n  - 1\r\n  - 2\r\nc:\r\n", "a=2\nb=[]\nc.d=3\ne=4", "a: 2 # c\r\nb: []\r\nc:\r\n  d: 3\r\ne: 4\r\n"},
 		{"a: 1\rb:\r  c: 1\r", "b.d=2\ne=3", "a: 1\rb:\r  c: 1\r  d: 2\re: 3\r"},
 		{"a: 1\xc2\x85"
 		 "b: 2 # \xe2\x80\xa8"
@@ -535,10 +524,9 @@ static void test_refusals(void **state)
 
 static void test_malformed_calls(void **state)
 {
-	static const char *const bad[] = {"=1", ".=1", "a.=1", ".a=1", "a..b=1", "a b=1", "a-b=1",
-		"a=", "a= ", "a=1, 2", "a=]", "a=x # c", "a=[1", "a=b: c", "a=- x", "a=? x", "a=*x", "a=1\r",
-		"a=x\xc2\x85y", "a=x\xe2\x80\xa8y", "a=\xff", "a=|", "a=] [", "a=[1]: b", "a=[1], [2]",
-		"a=[1] x", "a=[1] # c", "a=[1]]", "a=[1] [2]", "a=[*x]"};
+	static const char *const bad[] = {"=1", ".=1", "a.=1", ".a=1", "a..b=1", "a b=1", "a-b=1", "a=", "a= ", "a=1, 2", "a=]", "a=x # c", "a=[1", "a=b: c",
+		"a=- x", "a=? x", "a=*x", "a=1\r", "a=x\xc2\x85y", "a=x\xe2\x80\xa8y", "a=\xff", "a=|", "a=] [", "a=[1]: b", "a=[1], [2]", "a=[1] x",
+		"a=[1] # c", "a=[1]]", "a=[1] [2]", "a=[*x]"};
 	struct reason reason = {0};
 	struct buf out = BUF_INIT;
 

@@ -66,8 +66,7 @@ static void test_value(void **state)
 	};
 
 	(void)state;
-	check_texts("a: {b: 1, c: x}\nd: [1, ~]\n", (struct yaml_edit){.path = "a.b", .value = "2"}, rows,
-		ARRAY_SIZE(rows));
+	check_texts("a: {b: 1, c: x}\nd: [1, ~]\n", (struct yaml_edit){.path = "a.b", .value = "2"}, rows, ARRAY_SIZE(rows));
 }
 
 static void test_aliases(void **state)
@@ -82,8 +81,7 @@ static void test_aliases(void **state)
 	};
 
 	(void)state;
-	check_texts("x: &x 1\ny: &y 1\na: 1\nb: *x\nc: *y\n", (struct yaml_edit){.path = "a", .value = "2"}, rows,
-		ARRAY_SIZE(rows));
+	check_texts("x: &x 1\ny: &y 1\na: 1\nb: *x\nc: *y\n", (struct yaml_edit){.path = "a", .value = "2"}, rows, ARRAY_SIZE(rows));
 }
 
 static void test_members(void **state)
@@ -147,8 +145,7 @@ static void test_further_documents(void **state)
 
 /* --- spans --- */
 
-static void check_span(
-	const struct yaml_spans *s, uint32_t index, enum span_shape shape, const char *whole, const char *content)
+static void check_span(const struct yaml_spans *s, uint32_t index, enum span_shape shape, const char *whole, const char *content)
 {
 	const struct span *span = &s->items[index];
 

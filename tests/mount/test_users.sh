@@ -71,7 +71,7 @@ test_state_model() {
 		echo "a: 1" >state/plan.yaml
 		MILESTONES_AGENT=other "$BASH" -c 'sed -i s/1/2/ state/plan.yaml'
 		is 'a: 2' "$(cat state/plan.yaml)"
-		tail -n 1 "$1/state/events/all.jsonl" | grep -q '"agent":"other"'
+		grep 'state/plan.yaml"' "$1/state/events/all.jsonl" | tail -n 1 | grep -q '"agent":"other"'
 		mkdir checkpoints/good
 		rm state/plan.yaml
 		mkdir state/later

@@ -177,10 +177,10 @@ test-unit test-crash test-prop test-mount: test-%: ## one kind of tests
 	@$(MAKE) --no-print-directory run-tests KINDS=$*
 
 asan: ## build with AddressSanitizer and UBSan in build-asan and run all tests with it
-	@ENGINE_CRASH_STEP=$${ENGINE_CRASH_STEP:-4} ENGINE_PROP_RUNS=$${ENGINE_PROP_RUNS:-8} $(MAKE) --no-print-directory test BUILD=build-asan SANITIZE=address,undefined
+	@MOUNT_TIME_FACTOR=$${MOUNT_TIME_FACTOR:-2} ENGINE_CRASH_STEP=$${ENGINE_CRASH_STEP:-4} ENGINE_PROP_RUNS=$${ENGINE_PROP_RUNS:-8} $(MAKE) --no-print-directory test BUILD=build-asan SANITIZE=address,undefined
 
 tsan: ## the same with ThreadSanitizer in build-tsan
-	@ENGINE_CRASH_STEP=$${ENGINE_CRASH_STEP:-20} ENGINE_PROP_RUNS=$${ENGINE_PROP_RUNS:-3} $(MAKE) --no-print-directory test BUILD=build-tsan SANITIZE=thread TEST_WRAPPER="-w 'setarch -R'"
+	@MOUNT_TIME_FACTOR=$${MOUNT_TIME_FACTOR:-3} ENGINE_CRASH_STEP=$${ENGINE_CRASH_STEP:-20} ENGINE_PROP_RUNS=$${ENGINE_PROP_RUNS:-3} $(MAKE) --no-print-directory test BUILD=build-tsan SANITIZE=thread TEST_WRAPPER="-w 'setarch -R'"
 
 valgrind: ## unit tests under valgrind (a quarter of an hour)
 	@TEST_TIME_FACTOR=20 $(MAKE) --no-print-directory run-tests KINDS=unit TEST_TIMEOUT=1200 \

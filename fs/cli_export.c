@@ -67,8 +67,13 @@ static int export_project(const struct project *p, const struct arguments *a, st
 	else if (!r)
 		r = export_to_directory(s.engine, seq, a->target, reason, &counts);
 	store_reader_close(&s);
-	if (!r)
-		log_info("exported %" PRIu64 " entries, %" PRIu64 " bytes, as of transaction %" PRIu64, counts.files, counts.bytes, seq);
+	if (r)
+		return r;
+	log_info("exported %" PRIu64 " entries, %" PRIu64 " bytes, as of transaction %" PRIu64, counts.files, counts.bytes, seq);
+	if (counts.xattrs_left_out)
+		log_warning("left out what %s does not take: extended attributes (%" PRIu64 ")", a->target, counts.xattrs_left_out);
+	if (counts.damaged)
+		r = reason_set(reason, -EIO, "export", "not whole: files damaged in the store (%" PRIu64 "); milestonefs fsck says where", counts.damaged);
 	return r;
 }
 

@@ -4,6 +4,8 @@
  * first path carries the content, later ones refer to it. Only what the tree holds is exported; virtual
  * files are views of it and can be had again.
  *
+ * An export is what one turns to when something is broken: damaged bytes become zeros, the file is named, and all others are written.
+ *
  * The engine is at rest (opened read only by this process), so its lock is never waited for.
  */
 #include "export.h"
@@ -13,7 +15,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "log.h"
+
 #define EXPORT_PIECE_BYTES (1u << 20)
+#define DAMAGE_PIECE_BYTES 4096u /* in steps of that the rest of a damaged piece is looked for */
 
 struct linked {
 	uint64_t ino;
@@ -79,20 +84,47 @@ static int link_find(struct walk *w, uint64_t ino, const char *path, const char 
 	return l->path ? 0 : -ENOMEM;
 }
 
+/* What can be read of a damaged piece, zeros for the rest. How many bytes those are; -errno. */
+static ssize_t salvage(struct walk *w, const struct version *v, uint64_t offset, size_t len)
+{
+	size_t lost = 0;
+
+	for (size_t at = 0, n; at < len; at += n) {
+		ssize_t got = engine_read(w->e, v, &w->scratch, offset + at, w->piece + at, n = MIN(len - at, (size_t)DAMAGE_PIECE_BYTES));
+
+		if (got == (ssize_t)n)
+			continue;
+		if (got < 0 && got != -EIO)
+			return got;
+		memset(w->piece + at, 0, n);
+		lost += n;
+	}
+	return (ssize_t)lost;
+}
+
 static int export_content(struct walk *w, const char *path, const struct version *v)
 {
-	uint64_t offset = 0;
+	uint64_t offset = 0, lost = 0;
 	int r = 0;
 
 	while (!r && offset < v->size) {
-		ssize_t n = engine_read(w->e, v, &w->scratch, offset, w->piece, (size_t)MIN(EXPORT_PIECE_BYTES, v->size - offset));
+		size_t len = (size_t)MIN(EXPORT_PIECE_BYTES, v->size - offset);
+		ssize_t n = engine_read(w->e, v, &w->scratch, offset, w->piece, len);
 
-		if (n <= 0)
-			return reason_set(w->reason, n < 0 ? (int)n : -EIO, "export", "%s: the stored bytes at offset %llu cannot be read", path,
-				(unsigned long long)offset);
-		r = w->sink->data(w->sink, w->piece, (size_t)n);
-		offset += (uint64_t)n;
-		w->counts.bytes += (uint64_t)n;
+		if (n != (ssize_t)len) {
+			n = n < 0 && n != -EIO ? n : salvage(w, v, offset, len);
+			if (n < 0)
+				return (int)n;
+			lost += (uint64_t)n;
+		}
+		r = w->sink->data(w->sink, w->piece, len);
+		offset += len;
+		w->counts.bytes += len;
+	}
+	if (lost) {
+		w->counts.damaged++;
+		log_warning("%s: %llu of its %llu bytes are damaged in the store; zeros stand for them", path, (unsigned long long)lost,
+			(unsigned long long)v->size);
 	}
 	return r ? r : w->sink->end(w->sink);
 }

@@ -22,9 +22,11 @@ struct export_sink {
 
 struct export_counts {
 	uint64_t files, bytes;
+	uint64_t damaged;         /**< files with bytes that could not be read: logged, zeros stand for them */
+	uint64_t xattrs_left_out; /**< which the target does not take */
 };
 
-/** Write the tree as of @seq. 0 or -errno with @reason. */
+/** Write the tree as of @seq. 0, with damaged files too, or -errno with @reason. */
 int export_run(struct engine *e, uint64_t seq, struct export_sink *s, struct reason *reason, struct export_counts *ret);
 
 /** Into a directory that is absent or empty. 0 or -errno with @reason. */

@@ -27,6 +27,7 @@ struct dir_sink {
 	struct export_sink sink; /* first */
 	int root_fd;
 	int fd; /* of the file being written */
+	uint64_t xattrs_left_out;
 	struct tree_attr attr;
 	struct later *dirs;
 	size_t count, capacity;
@@ -53,7 +54,14 @@ static int set_attributes(struct dir_sink *d, const char *path, const struct tre
 struct xattr_copy {
 	const struct attrs *attrs;
 	char path[64];
+	uint64_t left_out;
 };
+
+/* ENOSPC, E2BIG and the like: too large for the target. If it is full, the next write says so. */
+static bool is_not_taken(int error)
+{
+	return error == EPERM || error == EACCES || error == EOPNOTSUPP || error == ENOSPC || error == E2BIG || error == ERANGE || error == EINVAL;
+}
 
 /* What the target does not take (another file system, another user) is left out. */
 static int copy_xattr(void *arg, const char *name, size_t len)
@@ -67,9 +75,10 @@ static int copy_xattr(void *arg, const char *name, size_t len)
 		return 0;
 	memcpy(text, name, len);
 	text[len] = '\0';
-	if (setxattr(x->path, text, value, value_len, 0) < 0 && errno != EPERM && errno != EOPNOTSUPP && errno != EACCES)
-		return -errno;
-	return 0;
+	if (setxattr(x->path, text, value, value_len, 0) == 0)
+		return 0;
+	x->left_out++;
+	return is_not_taken(errno) ? 0 : -errno;
 }
 
 static int copy_xattrs(struct dir_sink *d, const char *path, const struct attrs *attrs, bool is_dir)
@@ -84,6 +93,7 @@ static int copy_xattrs(struct dir_sink *d, const char *path, const struct attrs 
 		return -errno;
 	snprintf(x.path, sizeof(x.path), "/proc/self/fd/%d", fd);
 	r = tree_xattr_list(attrs, copy_xattr, &x);
+	d->xattrs_left_out += x.left_out;
 	(void)close(fd);
 	return r;
 }
@@ -217,6 +227,8 @@ int export_to_directory(struct engine *e, uint64_t seq, const char *path, struct
 	if (d.root_fd < 0)
 		return d.root_fd;
 	r = export_run(e, seq, &d.sink, reason, ret);
+	if (r == 0)
+		ret->xattrs_left_out = d.xattrs_left_out;
 	if (d.fd >= 0)
 		(void)close(d.fd);
 	while (d.count)

@@ -287,6 +287,21 @@ test_export() {
 	[ ! -e "at-seq/state/sessions/s1/state/$SUB/n.txt" ] || fail "a later file was exported"
 	"$MILESTONEFS" export --at "$when" "$P" "$O/at-time"
 	export_has at-time f.txt one
+	mnt_start
+	py "$D/n.txt" "$O" <<-'END'
+		import os, sys
+		os.setxattr(sys.argv[1], "user.large", b"x" * 60000)
+		open(sys.argv[2] + "/takes", "w").close()
+		try:
+		    os.setxattr(sys.argv[2] + "/takes", "user.large", b"x" * 60000)
+		except OSError:
+		    open(sys.argv[2] + "/small", "w").close()
+	END
+	sync "$D/n.txt"
+	"$MILESTONEFS" export "$P" "$O/xattr" 2>said
+	export_has xattr n.txt new
+	[ ! -e small ] || has said 'left out what .*xattr does not take: extended attributes \(1\)'
+	mnt_stop
 	must_fail "$MILESTONEFS" export --at 99999999 "$P" "$O/never"
 	must_fail "$MILESTONEFS" export --at yesterday-ish "$P" "$O/never"
 }

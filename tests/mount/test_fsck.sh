@@ -303,13 +303,24 @@ test_lost_segment() {
 test_damaged_content_file() {
 	mnt_start
 	mkdir "$D"
-	head -c 1000000 /dev/urandom >"$D/big.bin"
+	head -c 1000000 /dev/urandom >original
+	cp original "$D/big.bin"
+	echo whole >"$D/whole.txt"
 	mnt_stop
 	flip "$M/content/00000001.blk" 500000
 	fsck_says 4 'big.bin.*cannot be read'
 	fsck_says 4 'big.bin.*cannot be read' --repair
 	mnt_start
 	must_fail cat "$D/big.bin" >/dev/null 2>&1
+	(cd "$M" && must_fail sha256sum -c cache/checksums/SHA256SUMS >"$O/sums" 2>/dev/null)
+	has sums 'big.bin: FAILED'
+	has sums 'whole.txt: OK'
+	fails_with 'big.bin: [0-9]+ of its 1000000 bytes are damaged' "$MILESTONEFS" export "$P" exported
+	same "$D/whole.txt" "exported/${D#"$M/"}/whole.txt"
+	cmp -n 300000 original "exported/${D#"$M/"}/big.bin" || fail "what can be read of the damaged file"
+	eq 1000000 "$(stat -c %s "exported/${D#"$M/"}/big.bin")" "size of the damaged file"
+	must_fail "$MILESTONEFS" export "$P" - >exported.tar 2>/dev/null
+	tar -tf exported.tar | grep -q whole.txt || fail "the archive ends at the damaged file"
 	wait_for 5 grep -qx 'status: degraded' "$M/status/health.yaml"
 	mnt_stop
 }

@@ -29,7 +29,8 @@
 
 struct arguments {
 	const char *project, *session;
-	uint64_t last; /* lines; 0: all */
+	bool limited; /* to the last lines */
+	uint64_t last;
 	bool follow, json;
 };
 
@@ -56,8 +57,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case 'n':
-		if (parse_u64(arg, &a->last) || !a->last || a->last > 10000000)
+		if (parse_u64(arg, &a->last) || a->last > 10000000)
 			argp_error(state, "not a number of lines: %s", arg);
+		a->limited = true;
 		return 0;
 	case 's':
 		if (!id_valid(arg, strlen(arg)))
@@ -161,6 +163,8 @@ static void take_line(struct output *o, char *line)
 		print_line(o, line);
 		return;
 	}
+	if (!o->a->last)
+		return;
 	place = &o->ring[o->lines++ % o->a->last];
 	free(*place);
 	*place = strdup(line);
@@ -369,10 +373,10 @@ static int read_project(const struct project *p, struct output *o, struct reason
 
 static int log_project(const struct project *p, const struct arguments *a, struct reason *reason)
 {
-	struct output o = {.a = a, .ring = a->last ? calloc(a->last, sizeof(*o.ring)) : NULL};
+	struct output o = {.a = a, .ring = a->limited ? calloc(MAX(a->last, UINT64_C(1)), sizeof(*o.ring)) : NULL};
 	int r;
 
-	if (a->last && !o.ring)
+	if (a->limited && !o.ring)
 		return -ENOMEM;
 	r = read_project(p, &o, reason);
 	output_flush_ring(&o);

@@ -43,13 +43,14 @@ static const char doc[] = "Serve PROJECT/.milestones. Returns once it can be use
 			  "Options of -o:\n"
 			  "  ro                  change nothing\n"
 			  "  allow_other         other users may look in (file modes hold)\n"
-			  "  sync=commit         close, fsync, rename return when the change survives power loss\n"
-			  "  sync=interval:MS    ... when it survives the death of this program; power loss may cost MS\n"
+			  "  sync=commit         close, rename return when the change survives power loss\n"
+			  "  sync=interval:MS    when it survives this program; power loss may cost MS\n"
 			  "                      (either overrides status/config.yaml)\n"
 			  "  threads=N           worker threads (default: twice the cores, at least 4)\n"
 			  "  noexec, noatime     as in mount(8)\n"
 			  "  debug               every request on stderr, in the foreground\n"
-			  "nosuid, nodev and default_permissions always hold; what else fstab may say is ignored.";
+			  "nosuid, nodev and default_permissions always hold."
+			  " Other words of fstab are ignored.";
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {

@@ -36,11 +36,11 @@ static const char doc[] = "A project's .milestones/ where every save is a transa
 			  "  mount PROJECT            serve PROJECT/.milestones (in the background)\n"
 			  "  umount PROJECT           end that\n"
 			  "  fsck PROJECT             check the store while it is not mounted\n"
-			  "  export PROJECT DIR|-     write the tree, now or as it was, to a directory or as tar\n"
+			  "  export PROJECT DIR|-     write the tree, now or as it was (- for tar)\n"
 			  "  log PROJECT              what happened, who did it, and when\n"
 			  "\n"
 			  "`milestonefs COMMAND --help' says more, milestonefs(8) everything. From fstab:\n"
-			  "  /home/me/project /home/me/project/.milestones fuse.milestonefs noauto,user 0 0";
+			  "  /home/me/p /home/me/p/.milestones fuse.milestonefs noauto,user 0 0";
 
 struct invocation {
 	const struct command *command;

@@ -28,9 +28,10 @@ void project_release(struct project *p)
 	*p = (struct project){0};
 }
 
+/* Without slashes at its end. Where one stands has a name, too: a mount, perhaps, from within which the command is called. */
 static char *strip_slashes(const char *s)
 {
-	char *copy = strdup(s);
+	char *copy = strcmp(s, ".") ? strdup(s) : getcwd(NULL, 0);
 	size_t len = copy ? strlen(copy) : 0;
 
 	while (len > 1 && copy[len - 1] == '/')

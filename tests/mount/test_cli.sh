@@ -132,6 +132,16 @@ test_read_only_surroundings() {
 	fails_with 'without ro' "$MILESTONEFS" mount -o ro "$O"
 }
 
+test_called_from_within_the_mount() {
+	mnt_start
+	(cd "$M" && "$MILESTONEFS" log -n 1 . >"$O/log" && "$MILESTONEFS" export . "$O/copy" 2>/dev/null)
+	has log s1
+	[ -d copy/state/sessions/s1 ] || fail "exported nothing"
+	(cd "$M" && fails_with 'already mounted' "$MILESTONEFS" mount .)
+	(cd "$P" && "$MILESTONEFS" umount .)
+	mnt_wait_end
+}
+
 test_bad_options() {
 	fails_with 'nonsense' timeout 20 "$MILESTONEFS" mount -o nonsense=1 "$P"
 	fails_with 'sync' timeout 20 "$MILESTONEFS" mount -o sync=perhaps "$P"
@@ -354,9 +364,14 @@ test_log_follows() {
 	follow last -n 1
 	wait_for 5 grep -q 'two.txt' last
 	eq 1 "$(wc -l <last)" "lines with -n 1"
+	follow news -n 0
+	sleep 0.5
 	follow session -s s1 -j
 	echo three >"$D/three.txt"
 	wait_for 5 grep -q 'three.txt' last
+	wait_for 5 grep -q 'three.txt' news
+	has last two
+	! grep -q two.txt news || fail "-n 0 shows what was before"
 	wait_for 5 grep -q '"path":"state/sessions/s1/state/.*three.txt"' session
 	"$MILESTONEFS" log -s s1 -j "$P" >whole
 	same whole session

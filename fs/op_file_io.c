@@ -163,41 +163,41 @@ static int write_virtual(fuse_req_t req, struct handle *h, const char *data, siz
 	return r < 0 || !q.seq ? r : engine_wait(fs_of(req)->engine, q.seq, JOURNAL_ACKNOWLEDGED);
 }
 
-/* O_SYNC and O_DSYNC: what may be published while it is open is published and on the disk before write(2) returns. */
-static int write_through(struct fs *fs, struct handle *h)
+/* O_SYNC and O_DSYNC: what may be published while it is open is published, and write(2) returns when *@ret_seq (0: nothing) is on the disk. */
+static int write_through(struct fs *fs, struct handle *h, uint64_t *ret_seq)
 {
-	uint64_t seq;
 	int r = 0;
 
 	if (!h->streams)
 		return 0;
 	pthread_mutex_lock(&h->lock);
 	if (handle_has_unpublished(h) && !atomic_load(&h->held))
-		r = handle_publish(fs, h, DRAFT_STREAM, &seq);
+		r = handle_publish(fs, h, DRAFT_STREAM, ret_seq);
 	else
-		seq = draft_last_seq(h->draft); /* somebody else has published it, and perhaps not waited */
+		*ret_seq = draft_last_seq(h->draft); /* somebody else has published it, and perhaps not waited */
 	pthread_mutex_unlock(&h->lock);
-	return r || !seq ? r : engine_wait(fs->engine, seq, JOURNAL_DURABLE);
+	return r;
 }
 
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset, struct fuse_file_info *fi)
 {
 	struct handle *h = handle_of(fi);
 	struct fs *fs = fs_of(req);
+	enum journal_level level = JOURNAL_ACKNOWLEDGED;
 	uint64_t seq = 0;
 	int r;
 
 	fs_order_wait(fs, req);
 	if (fi->writepage && node_id_is_live(ino)) {
 		r = write_page(fs, ino, (uint64_t)offset, data, size, &seq);
-		if (r == 0 && seq)
-			r = engine_wait(fs->engine, seq, JOURNAL_ACKNOWLEDGED);
 	} else if (h->kind == HANDLE_VIRTUAL) {
 		r = write_virtual(req, h, data, size);
 	} else if (h->kind == HANDLE_WRITE) {
 		r = handle_write(fs, h, fuse_req_ctx(req), fi->flags, (uint64_t)offset, data, size);
-		if (r == 0 && (fi->flags & O_DSYNC))
-			r = write_through(fs, h);
+		if (r == 0 && (fi->flags & O_DSYNC)) {
+			r = write_through(fs, h, &seq);
+			level = JOURNAL_DURABLE;
+		}
 	} else {
 		r = -EBADF;
 	}
@@ -207,7 +207,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 	}
 	atomic_fetch_add_explicit(&fs->writes, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&fs->bytes_written, size, memory_order_relaxed);
-	(void)fuse_reply_write(req, size);
+	reply_write_after(fs, req, seq, level, size);
 }
 
 /* --- allocation --------------------------------------------------------------------- */

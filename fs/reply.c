@@ -25,7 +25,7 @@ void reply_error(fuse_req_t req, int error)
 	(void)fuse_reply_err(req, -error); /* a request the kernel gave up needs no reply */
 }
 
-enum deferred_kind { DEFERRED_ERROR, DEFERRED_ENTRY, DEFERRED_ATTR };
+enum deferred_kind { DEFERRED_ERROR, DEFERRED_WRITE, DEFERRED_ENTRY, DEFERRED_ATTR };
 
 struct deferred {
 	struct journal_waiter waiter; /* first: the callback's argument */
@@ -33,6 +33,7 @@ struct deferred {
 	enum deferred_kind kind;
 	int error;
 	union {
+		size_t written;
 		struct fuse_entry_param entry;
 		struct {
 			struct stat st;
@@ -47,6 +48,8 @@ static void deferred_send(struct deferred *d, int error)
 		d->error = error;
 	if (d->error || d->kind == DEFERRED_ERROR)
 		reply_error(d->req, d->error);
+	else if (d->kind == DEFERRED_WRITE)
+		(void)fuse_reply_write(d->req, d->written);
 	else if (d->kind == DEFERRED_ENTRY)
 		(void)fuse_reply_entry(d->req, &d->entry);
 	else
@@ -82,6 +85,11 @@ static void defer(struct fs *fs, const struct deferred *want)
 void reply_error_after(struct fs *fs, fuse_req_t req, uint64_t seq, enum journal_level level, int error)
 {
 	defer(fs, &(struct deferred){.waiter = {.seq = seq, .level = level}, .req = req, .kind = DEFERRED_ERROR, .error = error});
+}
+
+void reply_write_after(struct fs *fs, fuse_req_t req, uint64_t seq, enum journal_level level, size_t size)
+{
+	defer(fs, &(struct deferred){.waiter = {.seq = seq, .level = level}, .req = req, .kind = DEFERRED_WRITE, .written = size});
 }
 
 void reply_entry_after(struct fs *fs, fuse_req_t req, uint64_t seq, const struct fuse_entry_param *e)

@@ -14,6 +14,8 @@ void reply_error(fuse_req_t req, int error);
 
 /** Reply @error (0 or -errno) once transaction @seq (0: at once) is as safe as @level says; -EIO instead if it never will be. */
 void reply_error_after(struct fs *fs, fuse_req_t req, uint64_t seq, enum journal_level level, int error);
+/** The same for @size bytes written. */
+void reply_write_after(struct fs *fs, fuse_req_t req, uint64_t seq, enum journal_level level, size_t size);
 /** The same for a created entry: acknowledged. */
 void reply_entry_after(struct fs *fs, fuse_req_t req, uint64_t seq, const struct fuse_entry_param *e);
 /** The same for attributes. */

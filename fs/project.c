@@ -67,7 +67,7 @@ int project_find(const char *argument, struct reason *reason, struct project *re
 	if (name == plain)
 		strcpy(plain, ".");
 	else if (name) /* not looked at: it may be a dead mount */
-		name[name - 1 == plain ? 0 : -1] = '\0';
+		*(name - 1 == plain ? name : name - 1) = '\0';
 	p.path = realpath(plain, NULL);
 	if (!p.path || stat(p.path, &st) < 0) {
 		int e = -errno;

@@ -286,30 +286,38 @@ void handle_list_release(struct fs *fs, struct handle_list *l)
 
 /* --- who ---------------------------------------------------------------------------- */
 
+/* h->lock held. */
+static bool used_by(const struct handle *h, uint32_t tgid)
+{
+	bool used = h->opener_tgid == tgid;
+
+	for (uint32_t i = 0; i < h->writer_count && !used; i++)
+		used = h->writers[i].tgid == tgid;
+	return used;
+}
+
 bool handle_used_by(struct handle *h, uint32_t tgid)
 {
 	bool used;
 
 	pthread_mutex_lock(&h->lock);
-	used = h->opener_tgid == tgid;
-	for (uint32_t i = 0; i < h->writer_count && !used; i++)
-		used = h->writers[i].tgid == tgid;
+	used = used_by(h, tgid);
 	pthread_mutex_unlock(&h->lock);
 	return used;
 }
 
-/* Has it a private draft with something in it? */
-static bool draft_private(struct handle *h)
+/* Does its draft show something that is not published: a private one with something in it, or a shared one? */
+static bool draft_shows(struct handle *h, bool shared)
 {
 	bool found;
 
 	pthread_mutex_lock(&h->lock);
-	found = h->draft && draft_kind_of(h->draft) != DRAFT_SHARED && draft_is_dirty(h->draft);
+	found = h->draft && (draft_kind_of(h->draft) == DRAFT_SHARED ? shared : !shared && draft_is_dirty(h->draft));
 	pthread_mutex_unlock(&h->lock);
 	return found;
 }
 
-struct handle *handles_own_draft(struct fs *fs, uint64_t ino, uint32_t tid)
+static struct handle *own_draft(struct fs *fs, uint64_t ino, uint32_t tid, bool shared)
 {
 	struct handle *found = NULL;
 	struct handle_list l;
@@ -320,13 +328,36 @@ struct handle *handles_own_draft(struct fs *fs, uint64_t ino, uint32_t tid)
 	(void)handles_find(fs->handles, ino, HANDLE_WRITE, &l); /* without memory: those found so far */
 	tgid = process_tgid_get(fs->processes, tid);
 	for (size_t i = 0; i < l.count; i++) {
-		if (!found && handle_used_by(l.items[i], tgid) && draft_private(l.items[i]))
+		if (!found && handle_used_by(l.items[i], tgid) && draft_shows(l.items[i], shared))
 			found = l.items[i];
 		else
 			handle_unref(fs, l.items[i]);
 	}
 	free(l.items);
 	return found;
+}
+
+struct handle *handles_own_draft(struct fs *fs, uint64_t ino, uint32_t tid)
+{
+	return own_draft(fs, ino, tid, false);
+}
+
+struct handle *handles_seen_draft(struct fs *fs, uint64_t ino, uint32_t tid)
+{
+	struct handle *h = own_draft(fs, ino, tid, false);
+
+	return h ? h : own_draft(fs, ino, tid, true);
+}
+
+void handles_refresh(struct fs *fs, struct handle *h)
+{
+	struct handle_list l;
+
+	(void)handles_find(fs->handles, h->node_id, HANDLE_READ, &l); /* without memory: those found */
+	for (size_t i = 0; i < l.count; i++)
+		if (used_by(h, process_tgid_get(fs->processes, l.items[i]->opener_tid)))
+			atomic_store(&l.items[i]->refresh, true);
+	handle_list_release(fs, &l);
 }
 
 bool handles_draft_stat(struct fs *fs, uint64_t ino, uint32_t tid, uint64_t *ret_size, int64_t *ret_mtime_ns)

@@ -2,7 +2,7 @@
  *
  * Handles: what an open file is to the daemon. fuse_file_info.fh holds the pointer.
  *
- *   HANDLE_READ    a snapshot: version chosen at first read, again at offset 0 and when the process gets a lock; follows appends
+ *   HANDLE_READ    a snapshot: version chosen at first read, again at offset 0 and when the process gets a lock or publishes; follows appends
  *   HANDLE_WRITE   a draft (and, when it may read, its own view through the draft)
  *   HANDLE_VIEW    a version in a view, fixed
  *   HANDLE_VIRTUAL rendered text, or ranges of a log
@@ -43,7 +43,7 @@ struct handle {
 	int open_flags;
 	uint32_t opener_tid;  /**< thread that opened it; for read-only handles nothing more is asked */
 	uint32_t opener_tgid; /**< HANDLE_WRITE and is_lock; else 0 */
-	atomic_bool refresh;  /**< its process obtained a lock: the next read looks at the newest version */
+	atomic_bool refresh;  /**< its process obtained a lock, or published something: the next read looks at the newest version */
 	atomic_uint locks;    /**< obtained through it and perhaps still held (op_lock.c): its RELEASE must keep its place */
 	pthread_mutex_t lock;
 	/* HANDLE_READ, HANDLE_VIEW: under lock */
@@ -150,12 +150,18 @@ bool handles_draft_stat(struct fs *fs, uint64_t ino, uint32_t tid, uint64_t *ret
  * A reference, or NULL.
  */
 struct handle *handles_own_draft(struct fs *fs, uint64_t ino, uint32_t tid);
+/** The handle whose draft the process of thread @tid sees through all its handles: as above, else one of the shared draft. A reference, or NULL. */
+struct handle *handles_seen_draft(struct fs *fs, uint64_t ino, uint32_t tid);
+/** @h was published: those who wrote through it see that through all their handles of the file. Caller holds h->lock. */
+void handles_refresh(struct fs *fs, struct handle *h);
 
 /** Who reads, and for what. */
 struct handle_reader {
 	uint32_t tid; /**< a process that has a draft of the file sees it through its other handles too */
 	bool paged;   /**< for the page cache, so of the live file and not of the snapshot */
 };
+/** The version a HANDLE_READ shows at @offset and @len more bytes. Caller holds h->lock. */
+void handle_snapshot_choose(struct fs *fs, struct handle *h, uint64_t offset, size_t len);
 /** Read through any file handle. Count or -errno. */
 ssize_t handle_read(struct fs *fs, struct handle *h, const struct handle_reader *reader, uint64_t offset, void *buf, size_t len);
 /** Write through a HANDLE_WRITE on behalf of thread @ctx->pid. 0 or -errno, all or nothing. */

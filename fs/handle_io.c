@@ -103,10 +103,10 @@ const struct version *handle_live_version(struct fs *fs, uint64_t ino)
 
 /*
  * Which version does a read at @offset see? The newest at the beginning of a
- * reading (none yet, offset 0, a lock obtained); later only one that holds the
+ * reading (none yet, offset 0, a lock obtained, its process published); later only one that holds the
  * old one unchanged and more after its end, so that nobody gets an old head and a new tail.
  */
-static void snapshot_choose(struct fs *fs, struct handle *h, uint64_t offset, size_t len)
+void handle_snapshot_choose(struct fs *fs, struct handle *h, uint64_t offset, size_t len)
 {
 	bool begin = !h->snapshot || offset == 0 || atomic_exchange(&h->refresh, false);
 	struct node *node;
@@ -130,7 +130,7 @@ static ssize_t read_snapshot(struct fs *fs, struct handle *h, uint64_t offset, v
 
 	pthread_mutex_lock(&h->lock);
 	if (h->kind == HANDLE_READ)
-		snapshot_choose(fs, h, offset, len);
+		handle_snapshot_choose(fs, h, offset, len);
 	if (h->snapshot)
 		n = engine_read(fs->engine, h->snapshot, &h->extents, offset, buf, len);
 	pthread_mutex_unlock(&h->lock);
@@ -197,7 +197,7 @@ static ssize_t read_page(struct fs *fs, uint64_t ino, uint64_t offset, void *buf
 /* -ENOENT: its process has no draft of the file, and the file's name was not taken back while it was being written. */
 static ssize_t read_own_draft(struct fs *fs, uint64_t ino, uint32_t tid, uint64_t offset, void *buf, size_t len)
 {
-	struct handle *h = handles_own_draft(fs, ino, tid);
+	struct handle *h = handles_seen_draft(fs, ino, tid);
 	ssize_t n = -ENOENT;
 
 	if (!h)

@@ -282,7 +282,23 @@ static int64_t version_seek(struct handle *h, uint64_t at, bool data)
 	return data ? -ENXIO : (int64_t)v->size;
 }
 
-static int64_t seek(struct fs *fs, struct handle *h, uint64_t offset, bool data)
+/* In the draft that the process of thread @tid sees. -ENOENT: it sees none. */
+static int64_t seek_seen_draft(struct fs *fs, uint64_t ino, uint32_t tid, uint64_t offset, bool data)
+{
+	struct handle *h = handles_seen_draft(fs, ino, tid);
+	int64_t found = -ENOENT;
+
+	if (!h)
+		return found;
+	pthread_mutex_lock(&h->lock);
+	if (h->draft)
+		found = draft_seek(h->draft, offset, data);
+	pthread_mutex_unlock(&h->lock);
+	handle_unref(fs, h);
+	return found;
+}
+
+static int64_t seek(struct fs *fs, struct handle *h, uint32_t tid, uint64_t offset, bool data)
 {
 	int64_t found;
 
@@ -294,9 +310,14 @@ static int64_t seek(struct fs *fs, struct handle *h, uint64_t offset, bool data)
 		vnode_stat(fs, h->vnode, &st);
 		return offset >= (uint64_t)st.st_size ? -ENXIO : data ? (int64_t)offset : st.st_size;
 	}
+	if (h->kind == HANDLE_READ) {
+		found = seek_seen_draft(fs, h->node_id, tid, offset, data);
+		if (found != -ENOENT)
+			return found;
+	}
 	pthread_mutex_lock(&h->lock);
-	if (!h->snapshot)
-		h->snapshot = handle_live_version(fs, h->node_id);
+	if (h->kind == HANDLE_READ)
+		handle_snapshot_choose(fs, h, offset, 0);
 	engine_lock(fs->engine);
 	found = !h->snapshot || offset >= h->snapshot->size ? -ENXIO : version_seek(h, offset, data);
 	engine_unlock(fs->engine);
@@ -314,7 +335,7 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct f
 	if (whence != SEEK_DATA && whence != SEEK_HOLE)
 		found = -EINVAL;
 	else
-		found = offset < 0 ? -ENXIO : seek(fs, handle_of(fi), (uint64_t)offset, whence == SEEK_DATA);
+		found = offset < 0 ? -ENXIO : seek(fs, handle_of(fi), (uint32_t)fuse_req_ctx(req)->pid, (uint64_t)offset, whence == SEEK_DATA);
 	if (found < 0)
 		reply_error(req, (int)found);
 	else

@@ -69,6 +69,7 @@ int handle_publish(struct fs *fs, struct handle *h, int flags, uint64_t *ret_seq
 		atomic_store(&h->unsettled, true);
 	else
 		atomic_store(&h->newborn, false);
+	handles_refresh(fs, h);
 	/* Other processes' mappings follow the live file; a shared draft's do already. */
 	if (dirty && q.seq && handles_mapped(fs->handles, h->node_id) && draft_kind_of(h->draft) != DRAFT_SHARED)
 		fs_inval_data(fs, h->node_id);

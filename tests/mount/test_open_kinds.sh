@@ -26,6 +26,35 @@ test_writer_sees_its_own_draft() {
 	END
 }
 
+# What a process wrote it sees through all its descriptors, before and after it is published; git reads packs it is writing so.
+test_writer_sees_it_through_other_handles() {
+	py "$D" <<-'END'
+		import os, sys
+		from mt import *
+		os.chdir(sys.argv[1])
+		for name, other in (("f.txt", os.O_RDWR), ("f.json", os.O_RDWR), ("f.jsonl", os.O_WRONLY), ("f.txt", os.O_WRONLY | os.O_TRUNC), ("f.json", os.O_WRONLY | os.O_TRUNC)):
+		    what = f"{name} {other:o}: "
+		    put(name, b'{"a": 11111, "b": 2}\n')
+		    r = os.open(name, os.O_RDONLY)
+		    eq(b'{"a"', os.read(r, 4), what + "head")
+		    w = os.open(name, other)
+		    os.pwrite(w, b'{"a": 22222, "b": 3}\n', 0)
+		    eq(b': 22222, "b": 3}\n', os.pread(r, 99, 4), what + "not published")
+		    os.fsync(w)
+		    eq(b': 22222, "b": 3}\n', os.pread(r, 99, 4), what + "published by fsync")
+		    os.pwrite(w, b'{"a": 33333, "b": 4}\n', 0)
+		    os.close(w)
+		    eq(b': 33333, "b": 4}\n', os.pread(r, 99, 4), what + "published by close")
+		    os.close(r)
+		w = os.open("new", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o444)
+		os.write(w, b"x" * 5000)
+		r = os.open("new", os.O_RDONLY)
+		eq(b"x" * 10, os.pread(r, 10, 4000), "a new file")
+		eq(5000, os.lseek(r, 0, os.SEEK_HOLE), "holes of a new file")
+		eq(b"", others_see("new"), "others")
+	END
+}
+
 test_reader_is_a_snapshot() {
 	py "$D/f.txt" <<-'END'
 		import os, subprocess, sys

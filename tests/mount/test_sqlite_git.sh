@@ -176,6 +176,17 @@ test_git() {
 	eq "" "$(git status --porcelain)" "status"
 	git clone -q "$D/repo" "$D/clone"
 	git -C "$D/clone" fsck --no-dangling
+	seq 1 3000 >long
+	git add long
+	git commit -q -m long
+	sed -i 's/^15..$/&x/' long
+	git commit -q -a -m longer
+	git clone -q --no-local "$D/repo" "$D/fetched" # index-pack reads what it is writing through descriptors of its threads
+	git -C "$D/fetched" fsck --no-dangling
+	git bundle create -q "$D/all.bundle" --all
+	git clone -q "$D/all.bundle" "$D/unbundled"
+	rm -rf "$D/clone"
+	git clone -q "$D/repo" "$D/clone"
 	git stash list
 	git -C "$D/clone" log --oneline >"$O/log"
 	eq "$(git rev-parse HEAD)" "$(git -C "$D/clone" rev-parse HEAD)" "HEAD of the clone"

@@ -40,7 +40,7 @@ static struct engine *engine_new(struct env *env, const struct engine_options *o
 	e->options = *opt;
 	e->next_draft_id = 1;
 	e->recovered_id_min = UINT64_MAX;
-	pthread_mutex_init(&e->lock, NULL);
+	util_mutex_init_brief(&e->lock);
 	pthread_cond_init(&e->index_cond, NULL);
 	pthread_cond_init(&e->scrub_cond, NULL);
 	e->checked_blocks = calloc((size_t)1 << CHECKED_BLOCKS_BITS, sizeof(*e->checked_blocks));
@@ -288,12 +288,12 @@ int engine_wait(struct engine *e, uint64_t seq, enum journal_level level)
 	return seq ? journal_wait(e->journal, seq, level) : 0;
 }
 
-void engine_notify(struct engine *e, struct journal_waiter *w)
+bool engine_notify(struct engine *e, struct journal_waiter *w)
 {
-	if (!w->seq)
-		w->fn(w, 0);
-	else
-		journal_notify(e->journal, w);
+	if (w->seq)
+		return journal_notify(e->journal, w);
+	w->fn(w, 0);
+	return false;
 }
 
 int engine_sync(struct engine *e)

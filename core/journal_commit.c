@@ -8,6 +8,8 @@
  * that came together while it was busy: that is the group. With sync=interval a
  * caller does the first itself and the commit thread the second now and then.
  *
+ * Who asks with `leads` and finds nothing on its way does both himself; whoever comes meanwhile is the commit thread's.
+ *
  * Any failure poisons: the bytes since the last good sync are in an unknown
  * state, and trying again could only hide that. Only a new recovery can tell.
  * The commit thread sleeps without a timer when nothing is unsynced.
@@ -192,6 +194,7 @@ static int sync_out(struct journal *j)
 
 	pthread_mutex_lock(&j->sync_lock);
 	pthread_mutex_lock(&j->lock);
+	j->syncing = true;
 	seq = atomic_load(&j->seq_written);
 	content = j->seq_content;
 	from = j->dirty_from;
@@ -209,6 +212,9 @@ static int sync_out(struct journal *j)
 			list = publish(j, seq, to, env_monotonic_ns(j->env) - start);
 	}
 	r = atomic_load(&j->error);
+	pthread_mutex_lock(&j->lock);
+	j->syncing = false;
+	pthread_mutex_unlock(&j->lock);
 	pthread_mutex_unlock(&j->sync_lock);
 	tell(list, 0);
 	return r ? journal_poison(j) : 0;
@@ -309,6 +315,12 @@ void *journal_prepare_main(void *arg)
 	return NULL;
 }
 
+/* Under lock: is nothing on its way to the disk, and nobody else waiting for it? */
+static bool is_idle(const struct journal *j)
+{
+	return !j->waiters && !j->queue && !j->writing && !j->syncing;
+}
+
 /* What @w has to wait for now: 1 nothing, 0 queued for the commit thread, else an error; -EAGAIN: do it yourself. */
 static int enqueue(struct journal *j, struct journal_waiter *w)
 {
@@ -319,7 +331,7 @@ static int enqueue(struct journal *j, struct journal_waiter *w)
 		r = -EIO;
 	} else if (w->seq <= atomic_load(&j->seq_durable) || (w->level == JOURNAL_ACKNOWLEDGED && j->interval_ms && w->seq <= atomic_load(&j->seq_written))) {
 		r = 1;
-	} else if (j->started && !(w->level == JOURNAL_ACKNOWLEDGED && j->interval_ms)) {
+	} else if (j->started && !(w->level == JOURNAL_ACKNOWLEDGED && j->interval_ms) && !(w->leads && is_idle(j))) {
 		w->next = NULL;
 		*j->waiters_end = w;
 		j->waiters_end = &w->next;
@@ -330,13 +342,13 @@ static int enqueue(struct journal *j, struct journal_waiter *w)
 	return r;
 }
 
-void journal_notify(struct journal *j, struct journal_waiter *w)
+bool journal_notify(struct journal *j, struct journal_waiter *w)
 {
 	int r = enqueue(j, w);
-	bool only_written;
+	bool only_written = true;
 
 	if (!r)
-		return;
+		return false;
 	if (r == -EAGAIN) {
 		pthread_mutex_lock(&j->lock);
 		only_written = w->level == JOURNAL_ACKNOWLEDGED && j->interval_ms;
@@ -344,6 +356,7 @@ void journal_notify(struct journal *j, struct journal_waiter *w)
 		r = only_written ? journal_write_out(j, false) : journal_flush(j);
 	}
 	w->fn(w, r < 0 ? -EIO : 0);
+	return !only_written;
 }
 
 struct blocked {
@@ -365,7 +378,7 @@ int journal_wait(struct journal *j, uint64_t seq, enum journal_level level)
 	struct blocked b = {.waiter = {.seq = seq, .level = level, .fn = wake_blocked}};
 
 	sem_init(&b.done, 0, 0);
-	journal_notify(j, &b.waiter);
+	(void)journal_notify(j, &b.waiter);
 	while (sem_wait(&b.done) < 0)
 		; /* interrupted by a signal */
 	sem_destroy(&b.done);

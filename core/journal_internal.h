@@ -75,6 +75,7 @@ struct journal {
 	pthread_cond_t prepare; /* the preparing thread has */
 	_Atomic int error;      /* the poison */
 	bool started, stopping;
+	bool syncing; /* somebody makes what was written durable */
 	pthread_t commit_thread, prepare_thread;
 
 	struct segment *segments; /* all that hold or may hold frames, then the ready ones, by number */

@@ -22,6 +22,18 @@ void util_close_fd(int *fd)
 	*fd = -1;
 }
 
+void util_mutex_init_brief(pthread_mutex_t *mutex)
+{
+	pthread_mutexattr_t attr;
+
+	pthread_mutexattr_init(&attr);
+#ifdef __GLIBC__
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+#endif
+	pthread_mutex_init(mutex, &attr);
+	pthread_mutexattr_destroy(&attr);
+}
+
 int reason_set(struct reason *r, int error, const char *rule, const char *fmt, ...)
 {
 	va_list ap;

@@ -34,12 +34,11 @@ struct last_close_query {
 	size_t writer_count;
 	const uint32_t *holders; /**< `ret->holder` of earlier FLUSHes of this handle; borrowed */
 	size_t holder_count;
-	bool written;             /**< has anybody written or truncated through it? */
-	bool opener_killed;       /**< an earlier FLUSH had `ret->killed` with `ret->tgid` the opener's */
-	uint64_t ino;             /**< the inode number as FUSE knows it (st_ino) */
-	dev_t dev;                /**< st_dev of the mount; 0 unknown */
-	const char *mount_prefix; /**< path of the mount point, no final '/'; a hint that saves time only */
-	uint32_t other_handles;   /**< other handles of the flushing process, open for writing on the inode
+	bool written;           /**< has anybody written or truncated through it? */
+	bool opener_killed;     /**< an earlier FLUSH had `ret->killed` with `ret->tgid` the opener's */
+	uint64_t ino;           /**< the inode number as FUSE knows it (st_ino) */
+	dev_t dev;              /**< st_dev of the mount; 0 unknown */
+	uint32_t other_handles; /**< other handles of the flushing process, open for writing on the inode
 				       and not yet found to be closed */
 };
 

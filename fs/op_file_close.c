@@ -109,7 +109,6 @@ static void decide(struct fs *fs, struct handle *h, uint32_t tid, uint32_t other
 		.holders = holders,
 		.written = atomic_load(&h->written),
 		.ino = h->node_id,
-		.mount_prefix = fs->mount_path ? fs->mount_path : "",
 		.other_handles = other_handles,
 	};
 

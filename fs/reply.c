@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "process.h"
+#include "session.h"
 
 void fs_request_init(fuse_req_t req, struct request *q)
 {
@@ -79,7 +80,9 @@ static void defer(struct fs *fs, const struct deferred *want)
 	}
 	*d = *want;
 	d->waiter.fn = deferred_done;
-	engine_notify(fs->engine, &d->waiter);
+	d->waiter.leads = fs_session_request()->alone;
+	if (engine_notify(fs->engine, &d->waiter))
+		fs_session_slept(fs);
 }
 
 void reply_error_after(struct fs *fs, fuse_req_t req, uint64_t seq, enum journal_level level, int error)

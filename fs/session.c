@@ -21,6 +21,7 @@
 
 #include "session_internal.h"
 #include "tsan.h"
+#include "util.h"
 
 #define MAX_WRITE_BYTES (1u << 20)
 /* With the kernel's default of 12, requests overtake a RELEASE (FUSE-NOTES 2 in docs/DESIGN.md). */
@@ -116,7 +117,7 @@ static struct fs_loop *loop_new(int fuse_fd)
 
 	if (!l)
 		return NULL;
-	pthread_mutex_init(&l->read_lock, NULL);
+	util_mutex_init_brief(&l->read_lock);
 	l->buffer_bytes = MAX_WRITE_BYTES + 4096;
 	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	l->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

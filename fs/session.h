@@ -47,8 +47,12 @@ struct fs_session_request {
 	uint32_t opcode;  /**< FUSE_… of <linux/fuse.h> */
 	uint64_t second;  /**< RENAME: the new directory; LINK: the file */
 	bool kills_setid; /**< the kernel asks for removal of set-id bits (setid.h) */
+	bool alone;       /**< its thread is the only one that has asked for anything lately */
 };
 const struct fs_session_request *fs_session_request(void);
+
+/** This thread has waited for the disk in the middle of a request, and its caller with it (session_pool.c adapts). */
+void fs_session_slept(struct fs *fs);
 
 /** What the calling thread writes goes through this opening of the device from now on; -1: the session's. For notifications only: a reply
  *  belongs to the opening its request was read from. */

@@ -20,6 +20,7 @@ struct fs_loop {
 	size_t buffer_bytes;  /**< largest request */
 	/** One thread reads at a time, so that RELEASEs are registered in order; never held while waiting. */
 	pthread_mutex_t read_lock;
+	uint32_t caller, caller_run;          /**< thread of the last request and how many came from it in a row; under read_lock */
 	atomic_bool stopping;                 /**< no further request is read */
 	atomic_uint alive;                    /**< workers that still run */
 	atomic_int error;                     /**< of reading, -errno */
@@ -32,6 +33,7 @@ struct fs_loop {
 struct order_ticket {
 	uint64_t after;           /**< RELEASEs up to this number were read before; 0 none */
 	uint64_t register_number; /**< its own, when it is a RELEASE that others wait for; else 0 */
+	bool alone;               /**< so many requests in a row are its thread's that it seems to be the only one */
 };
 
 /** Give a request just read its place. Under the read lock. @publishes: a RELEASE of @fh that later requests must wait for. */

@@ -26,6 +26,7 @@
 #include "tsan.h"
 
 #define STOP_GRACE_MS 300 /* after unmounting, for files about to be closed */
+#define ALONE_RUN 16      /* requests of one thread in a row: several saves' worth */
 
 struct worker {
 	struct fs *fs;
@@ -65,14 +66,30 @@ static bool kills_setid(const struct fuse_in_header *h, size_t len)
 	}
 }
 
-static void request_note(const void *request, size_t len)
+static void request_note(const void *request, size_t len, const struct order_ticket *t)
 {
 	const struct fuse_in_header *h = request;
 	bool two = h->opcode == FUSE_RENAME || h->opcode == FUSE_RENAME2 || h->opcode == FUSE_LINK;
 
-	current_request = (struct fs_session_request){.node_id = h->nodeid, .opcode = h->opcode, .kills_setid = kills_setid(h, len)};
+	current_request = (struct fs_session_request){.node_id = h->nodeid, .opcode = h->opcode, .kills_setid = kills_setid(h, len), .alone = t->alone};
 	if (two && len >= sizeof(*h) + sizeof(uint64_t)) /* the first field of each of their bodies */
 		memcpy(&current_request.second, h + 1, sizeof(uint64_t));
+}
+
+void fs_session_slept(struct fs *fs)
+{
+	fs_pool_slept(fs->loop->pool);
+}
+
+/* Under the read lock: has only this thread asked lately? What the kernel sends by itself (RELEASE, FORGET) says nothing. */
+static bool caller_alone(struct fs_loop *l, uint32_t tid)
+{
+	if (tid && tid != l->caller) {
+		l->caller = tid;
+		l->caller_run = 0;
+	}
+	l->caller_run += tid && l->caller_run < ALONE_RUN;
+	return tid && l->caller_run == ALONE_RUN;
 }
 
 /* Under the read lock: where in the order is the request? */
@@ -90,6 +107,7 @@ static void request_take(struct fs *fs, const void *request, size_t len, struct 
 		atomic_store(&fs->loop->init_unique, h->unique);
 	}
 	fs_order_take(fs->order, h->nodeid, publishes ? release->fh : 0, publishes, ret);
+	ret->alone = caller_alone(fs->loop, h->pid);
 	if ((h->opcode == FUSE_RELEASE && !publishes) || h->opcode == FUSE_FORGET || h->opcode == FUSE_BATCH_FORGET || h->opcode == FUSE_INTERRUPT)
 		ret->after = 0; /* these look at nothing a RELEASE changes */
 }
@@ -133,7 +151,7 @@ static void request_serve(struct worker *w, size_t len, const struct order_ticke
 	struct fuse_buf buf = {.size = len, .mem = w->buffer};
 	bool init = h->opcode == FUSE_INIT;
 
-	request_note(h, len);
+	request_note(h, len, t);
 	fs_order_enter(w->fs->order, t);
 	atomic_fetch_add_explicit(&w->fs->requests, 1, memory_order_relaxed);
 	fuse_session_process_buf(w->fs->session, &buf);

@@ -6,6 +6,9 @@
  * Who waits may read again and again for a moment before it sleeps, if that was worth it lately after a request of the same kind: a program
  * that got its answer mostly asks at once for the next thing, but not after a close that waits for the disk.
  *
+ * It does not while a lone caller's saves wait for the disk in the worker itself: a worker that sleeps is woken on the caller's own processor then,
+ * where the switch is cheapest, and one that is awake keeps both processors busy with each other.
+ *
  * A parked worker is woken (1) when requests are found waiting several times in a row and there are processors left, (2) by the tick, when
  * nobody waits and nothing was read for a millisecond: whoever serves is held up, perhaps by something that only another request can
  * end. The tick stops while nothing is going on, so that an idle mount costs nothing.
@@ -30,6 +33,7 @@ enum {
 	SPIN_NS = 15000,
 	SPIN_SCORE_MAX = 8,
 	SPIN_MISS = 2, /* so more than two of three must hit */
+	CALM = 64,     /* requests after a wait for the disk, without trying again and again */
 	BACKLOG = 32,  /* requests found without waiting, until another thread is called */
 	IDLE_TICKS = 20,
 	KINDS = 64, /* opcodes; larger ones share 0 */
@@ -41,6 +45,7 @@ struct fs_pool {
 	unsigned workers, active_max; /* more than that are not called because of backlog */
 	atomic_bool waiting;          /* a worker waits for requests: the owner of `score` */
 	int8_t score[KINDS];
+	atomic_uint calm;           /* so many requests still to come without reading again and again */
 	atomic_uint_fast64_t taken; /* requests */
 	atomic_bool idle;           /* nobody ticks */
 	uint64_t taken_at_tick;     /* the ticking thread's */
@@ -163,7 +168,7 @@ void fs_pool_wait(struct fs_pool *p, struct pool_worker *w)
 		}
 		w->waiting = true;
 		w->idle_since_ns = now_ns();
-		w->spin_until_ns = p->spins && *score_of(p, w) > 0 ? w->idle_since_ns + SPIN_NS : 0;
+		w->spin_until_ns = p->spins && !atomic_load_explicit(&p->calm, memory_order_relaxed) && *score_of(p, w) > 0 ? w->idle_since_ns + SPIN_NS : 0;
 	}
 	if (w->spin_until_ns && now_ns() < w->spin_until_ns) {
 		breathe();
@@ -184,9 +189,18 @@ static void waiting_end(struct fs_pool *p, struct pool_worker *w)
 	atomic_store(&p->waiting, false);
 }
 
+void fs_pool_slept(struct fs_pool *p)
+{
+	atomic_store_explicit(&p->calm, CALM, memory_order_relaxed);
+}
+
 void fs_pool_took(struct fs_pool *p, struct pool_worker *w, uint32_t opcode)
 {
+	unsigned calm = atomic_load_explicit(&p->calm, memory_order_relaxed);
 	uint64_t one = 1;
+
+	if (calm) /* whatever another does to it meanwhile: it is a guess */
+		atomic_compare_exchange_strong_explicit(&p->calm, &calm, calm - 1, memory_order_relaxed, memory_order_relaxed);
 
 	if (w->waiting)
 		waiting_end(p, w);

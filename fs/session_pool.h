@@ -37,6 +37,8 @@ void fs_pool_free(struct fs_pool *p);
  * there is something, when it is needed in addition to others, or at the end.
  */
 void fs_pool_wait(struct fs_pool *p, struct pool_worker *w);
+/** Callers wait for the disk these days: for a while no worker reads again and again before it sleeps. */
+void fs_pool_slept(struct fs_pool *p);
 /** A worker has read a request of kind @opcode and is about to serve it. */
 void fs_pool_took(struct fs_pool *p, struct pool_worker *w, uint32_t opcode);
 

@@ -102,7 +102,8 @@ size_t engine_list_damaged_blocks(struct engine *e, uint64_t out[ENGINE_DAMAGED_
 /* ---- waiting ---- */
 
 int engine_wait(struct engine *e, uint64_t seq, enum journal_level level);
-void engine_notify(struct engine *e, struct journal_waiter *w);
+/** journal_wait() and journal_notify(); sequence number 0 waits for nothing. */
+bool engine_notify(struct engine *e, struct journal_waiter *w);
 int engine_sync(struct engine *e);
 
 /* ---- changing names and attributes: one transaction each ---- */

@@ -137,9 +137,14 @@ struct journal_waiter {
 	uint64_t seq;
 	enum journal_level level;
 	void (*fn)(struct journal_waiter *w, int error); /**< called exactly once: 0 or -EIO; maybe before journal_notify() returns */
+	bool leads;                                      /**< he has time: where nothing is on its way to the disk, he takes it there himself */
 	struct journal_waiter *next;                     /**< the journal's */
 };
-void journal_notify(struct journal *j, struct journal_waiter *w);
+/**
+ * Have @w told. True: he led, that is, this call has waited for the disk in place of the commit thread. That spares two
+ * switches of threads, and costs the group: worth it when nobody else can have anything to commit meanwhile.
+ */
+bool journal_notify(struct journal *j, struct journal_waiter *w);
 /** Block until safe: 0 or -EIO. */
 int journal_wait(struct journal *j, uint64_t seq, enum journal_level level);
 /** Make everything appended so far durable (flushes inline without a thread). */

@@ -14,6 +14,7 @@
 #ifndef MILESTONEFS_UTIL_H
 #define MILESTONEFS_UTIL_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -115,6 +116,12 @@ void time_format_day(int64_t time_ns, char out[TIME_TEXT_BYTES]);
  * Returns 0 or -EINVAL.
  */
 int time_parse(const char *text, int64_t *ret_time_ns);
+
+/**
+ * A mutex that is held for a moment only, by threads of different processors: who finds it taken tries again for a moment before it
+ * sleeps (PTHREAD_MUTEX_ADAPTIVE_NP, where there is such a thing), because sleeping and being woken take longer than that.
+ */
+void util_mutex_init_brief(pthread_mutex_t *mutex);
 
 /**
  * Parse an unsigned decimal that fills the whole of @text (no sign, no

@@ -178,7 +178,6 @@ static int flush(struct probe *pr, const struct fuse_in_header *in, uint64_t fh)
 		.written = copy.written,
 		.opener_killed = copy.opener_killed,
 		.ino = in->nodeid,
-		.mount_prefix = pr->dir,
 		.other_handles = others};
 	double start = now_us();
 	last_close_decide(pr->cache, &q, &r);

@@ -214,7 +214,7 @@ void barriers_changed(struct engine *e, struct session *s, uint64_t dir_ino, uin
 	upkeep_wake(e);
 }
 
-void barriers_agent_died(struct engine *e, const struct session *s, const char *agent)
+void barriers_agent_ended(struct engine *e, const struct session *s, const char *agent, bool dead)
 {
 	bool any = false;
 
@@ -222,7 +222,8 @@ void barriers_agent_died(struct engine *e, const struct session *s, const char *
 		for (struct barrier *b = e->barriers->buckets[i]; b; b = b->next) {
 			if (b->record.status != BARRIER_IN_PROGRESS || strcmp(b->session, s->id) != 0)
 				continue;
-			(void)id_list_add(&b->dead, agent, strlen(agent)); /* without memory its status tells, or the timeout */
+			if (dead)
+				(void)id_list_add(&b->dead, agent, strlen(agent)); /* without memory its status tells, or the timeout */
 			barrier_due(e, b, BARRIER_NOW);
 			any = true;
 		}

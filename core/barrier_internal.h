@@ -39,7 +39,7 @@ bool id_list_equal(const struct id_list *a, const struct id_list *b);
 bool id_list_has(const struct id_list *l, const char *id);
 
 enum barrier_status { BARRIER_IN_PROGRESS, BARRIER_COMPLETED, BARRIER_FAILED };
-enum barrier_reason { BARRIER_NO_REASON, BARRIER_TIMEOUT, BARRIER_PARTICIPANT_DEAD, BARRIER_REMOVED };
+enum barrier_reason { BARRIER_NO_REASON, BARRIER_TIMEOUT, BARRIER_PARTICIPANT_DEAD, BARRIER_PARTICIPANT_COMPLETED, BARRIER_REMOVED };
 const char *barrier_status_name(enum barrier_status s);
 const char *barrier_reason_name(enum barrier_reason r);
 

@@ -106,7 +106,7 @@ const char *barrier_status_name(enum barrier_status s)
 
 const char *barrier_reason_name(enum barrier_reason r)
 {
-	static const char *const names[] = {"", "timeout", "participant_dead", "removed"};
+	static const char *const names[] = {"", "timeout", "participant_dead", "participant_completed", "removed"};
 
 	return names[r];
 }

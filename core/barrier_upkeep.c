@@ -4,6 +4,7 @@
  *
  *   nobody is missing (and there is somebody, or the grace is over)   completed
  *   somebody missing is dead or has left                             failed, participant_dead
+ *   somebody missing has completed, so he does not come either       failed, participant_completed
  *   the time is up                                                   failed, timeout
  *
  * in this order. An end is one transaction: the record's last text and the event. A record in progress is written again when it says
@@ -36,18 +37,22 @@ struct job {
 
 /* ---- deciding; the lock is held ---- */
 
-static bool anybody_dead(struct engine *e, const struct barrier *b)
+/* Why somebody missing will not come; BARRIER_NO_REASON: all may. */
+static enum barrier_reason who_stays_away(struct engine *e, const struct barrier *b)
 {
 	struct session *s = registry_session(e, b->session);
+	enum barrier_reason reason = BARRIER_NO_REASON;
 
 	for (size_t i = 0; i < b->record.missing.count; i++) {
 		const char *id = b->record.missing.ids[i];
 		const struct agent *a = s ? registry_agent(s, id) : NULL;
 
 		if (id_list_has(&b->dead, id) || (a && a->fields.status == AGENT_DEAD))
-			return true;
+			return BARRIER_PARTICIPANT_DEAD;
+		if (a && a->fields.status == AGENT_COMPLETED)
+			reason = BARRIER_PARTICIPANT_COMPLETED;
 	}
-	return false;
+	return reason;
 }
 
 static int64_t after_start_ns(const struct barrier *b, uint64_t seconds)
@@ -60,9 +65,8 @@ static enum barrier_status decide(struct engine *e, const struct barrier *b, int
 	*ret_reason = BARRIER_NO_REASON;
 	if (!b->record.missing.count)
 		return b->record.participants.count || now_ns >= after_start_ns(b, BARRIER_EMPTY_GRACE_S) ? BARRIER_COMPLETED : BARRIER_IN_PROGRESS;
-	if (anybody_dead(e, b))
-		*ret_reason = BARRIER_PARTICIPANT_DEAD;
-	else if (now_ns >= after_start_ns(b, b->record.timeout_s))
+	*ret_reason = who_stays_away(e, b);
+	if (!*ret_reason && now_ns >= after_start_ns(b, b->record.timeout_s))
 		*ret_reason = BARRIER_TIMEOUT;
 	return *ret_reason ? BARRIER_FAILED : BARRIER_IN_PROGRESS;
 }

@@ -425,9 +425,10 @@ void barriers_read_files(struct engine *e);
 void barriers_tell(struct engine *e);
 /** A file directly in state/.locks was made, written or removed. No lock held (its content is read). */
 void lock_files_changed(struct engine *e, uint64_t ino);
-/** An agent is dead or gone from the session: its locks and barrier memberships end at the next upkeep. Lock held. */
+/** An agent is dead or gone from the session: its locks end at the next upkeep. Lock held. */
 void lock_files_agent_died(struct engine *e, const char *session, const char *agent);
-void barriers_agent_died(struct engine *e, const struct session *s, const char *agent);
+/** The same for barriers; not @dead: it has completed, which may be taken back. Lock held. */
+void barriers_agent_ended(struct engine *e, const struct session *s, const char *agent, bool dead);
 void lock_files_process_ended(struct engine *e, uint32_t pid);
 /** That process runs since @started_ns (wall clock): locks written before belonged to another one of that number, which has ended. Lock held. */
 void lock_files_process_seen(struct engine *e, uint32_t pid, int64_t started_ns);

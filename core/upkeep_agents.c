@@ -36,8 +36,10 @@ void upkeep_agent_lived(struct engine *e, struct agent *a, int64_t now_ns)
 void upkeep_agent_changed(struct engine *e, struct agent *a, enum agent_status before)
 {
 	if (a->fields.status == AGENT_DEAD && before != AGENT_DEAD) {
-		barriers_agent_died(e, a->session, a->id);
+		barriers_agent_ended(e, a->session, a->id, true);
 		lock_files_agent_died(e, a->session->id, a->id);
+	} else if (a->fields.status == AGENT_COMPLETED && before != AGENT_COMPLETED) {
+		barriers_agent_ended(e, a->session, a->id, false); /* a completed one may be taken up again, and holds its locks */
 	}
 	upkeep_wake(e);
 }
@@ -118,7 +120,7 @@ void agent_become(struct engine *e, struct agent *a, const struct verdict *v, in
 
 	a->fields.status = v->to;
 	if (v->leaves || v->to == AGENT_DEAD) {
-		barriers_agent_died(e, a->session, a->id);
+		barriers_agent_ended(e, a->session, a->id, true);
 		lock_files_agent_died(e, a->session->id, a->id);
 	}
 	if (v->leaves) {

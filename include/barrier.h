@@ -5,14 +5,14 @@
  * survives everything the journal does.
  *
  *   mkdir → in_progress ─ all participants acknowledged → completed (agents_synchronized)
- *                       └ timeout, a participant dead, or removed while in progress → failed (sync_failed, who was missing)
+ *                       └ timeout, a participant dead or completed, or removed while in progress → failed (sync_failed, who was missing)
  *
  * Participants: the ids in the file `participants` of the directory, from its commit on (separated by blanks or newlines; `#` begins a comment; one
  * without any id counts as absent); without it all live agents of the session at mkdir. Ids of agents nobody registered are waited for like any
  * other, and the record lists them as `unregistered`. Nobody to wait for: it completes BARRIER_EMPTY_GRACE_S after its start, which is the starter's
  * time to name somebody.
  * Timeout: whole seconds (1 … BARRIER_TIMEOUT_MAX_S) in the file `timeout`, else configuration.sync_timeout; both count from the start.
- * An acknowledgement counts from its commit on, and no longer when it is removed before the end. An agent that has acknowledged may die.
+ * An acknowledgement counts from its commit on, and no longer when it is removed before the end. An agent that has acknowledged may die, or complete.
  */
 #ifndef MILESTONEFS_BARRIER_H
 #define MILESTONEFS_BARRIER_H

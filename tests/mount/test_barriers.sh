@@ -173,6 +173,19 @@ test_dead_participant_fails_it_at_once() {
 	has "$Y/b.yaml" '^reason: "participant_dead"$'
 }
 
+test_completed_participant_fails_it_at_once() {
+	barrier_session completes coder-1 coder-2
+	mkdir "$Y/b"
+	touch "$Y/b/coder-1"
+	cat "$Y/b/wait" >"$O/said" &
+	sed -i 's/^  status: .*/  status: completed/' "$S/agents/coder-1.yaml"
+	stays 0.3 grep -q in_progress "$Y/b.yaml"
+	sed -i 's/^  status: .*/  status: completed/' "$S/agents/coder-2.yaml"
+	wait_for 3 grep -q . "$O/said"
+	file_is "$O/said" "failed: missing coder-2"
+	has "$Y/b.yaml" '^reason: "participant_completed"$'
+}
+
 test_unhealthy_participant_does_not() {
 	barrier_session unhealthy quiet
 	printf 'configuration:\n  heartbeat_interval: 1\n' >"$S/session.yaml"

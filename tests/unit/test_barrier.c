@@ -558,6 +558,28 @@ static void test_dead_participant(void **state)
 	end(e);
 }
 
+/* Who completes does not come any more, unless he was there already; one that is taken up again may. */
+static void test_participant_that_completes(void **state)
+{
+	struct engine *e = begin(state);
+
+	assert_int_equal(fixture_mkdir(e, SYNC "build"), 0);
+	assert_int_equal(touch(e, SYNC "build/a"), 0);
+	assert_int_equal(fixture_save_text(e, AGENTS "a.yaml", "agent: {status: completed}\n"), 0);
+	(void)upkeep_run(e);
+	assert_string_equal(result(e, "build"), "");
+	assert_int_equal(fixture_save_text(e, AGENTS "b.yaml", "agent: {status: completed}\n"), 0);
+	(void)upkeep_run(e);
+	assert_string_equal(result(e, "build"), "failed: missing b\n");
+	assert_string_equal(said(e, SYNC "build.yaml", "reason"), "participant_completed");
+	assert_int_equal(events(e, "\"reason\":\"participant_completed\""), 1);
+	assert_int_equal(fixture_save_text(e, AGENTS "b.yaml", "agent: {status: active}\n"), 0);
+	assert_int_equal(fixture_mkdir(e, SYNC "next"), 0);
+	(void)upkeep_run(e);
+	assert_string_equal(result(e, "next"), "");
+	end(e);
+}
+
 static void test_participant_that_leaves(void **state)
 {
 	struct engine *e = begin(state);
@@ -791,6 +813,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_due_at_the_deadline, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_timeout_of_the_session, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dead_participant, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_participant_that_completes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_participant_that_leaves, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_removed_in_progress, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_removed_after_its_end, setup, teardown),

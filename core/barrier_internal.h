@@ -12,17 +12,16 @@
 #define MILESTONEFS_BARRIER_INTERNAL_H
 
 #include "barrier.h"
+#include "barrier_text.h"
 #include "due.h"
 #include "engine_internal.h"
 
-/** More ids than these in a list are not looked at. */
-#define BARRIER_MEMBERS_MAX 4096
 /** Times a transaction is prepared again because the world has moved on. */
 #define BARRIER_TRIES 16
 /** A record in progress is written at most so often. */
 #define BARRIER_RECORD_INTERVAL_NS NS_PER_S
 
-/** Ids, each once, in order. Zero-initialised; owned. */
+/** Ids, each once, in order, at most BARRIER_MEMBERS_MAX. Zero-initialised; owned. */
 struct id_list {
 	char **ids;
 	size_t count, capacity;
@@ -58,8 +57,6 @@ void barrier_record_render(const struct barrier_record *r, const char *id, const
 int barrier_record_parse(const char *text, size_t len, struct barrier_record *ret);
 /** The ids of a `participants` file. 0 or -ENOMEM. */
 int barrier_parse_participants(const char *text, size_t len, struct id_list *ret);
-/** The seconds of a `timeout` file; 0: it holds none. */
-uint64_t barrier_parse_timeout(const char *text, size_t len);
 /** JSON and YAML flow text: ["a","b"], with ", " between them when @blanks. */
 void id_list_put(const struct id_list *l, bool blanks, struct buf *out);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The texts of barriers: the record .sync/ID.yaml, which this file alone writes and reads again after a restart, and the two small
- * files a starter may put into the directory, `participants` and `timeout`.
+ * The texts of barriers: the record .sync/ID.yaml, which this file alone writes and reads again after a restart, and the list of a starter's
+ * `participants` (its words are barrier_text.h's).
  *
  * Pure functions. A record that somebody spoiled is understood as far as it goes: what is missing is zero, and the barrier goes on from
  * what its directory says. Lists are bounded by BARRIER_MEMBERS_MAX.
@@ -219,54 +219,17 @@ int barrier_record_parse(const char *text, size_t len, struct barrier_record *re
 
 /* ---- what a starter writes ---- */
 
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == ',';
-}
-
 int barrier_parse_participants(const char *text, size_t len, struct id_list *ret)
 {
 	struct id_list l = {0};
-	size_t at = 0;
-	int r = 0;
+	size_t at = 0, word_len;
+	const char *word;
 
-	while (at < len && !r) {
-		size_t start;
-
-		if (text[at] == '#') {
-			const char *end = memchr(text + at, '\n', len - at);
-
-			at = end ? (size_t)(end - text) : len;
+	while (barrier_next_word(text, len, &at, &word, &word_len))
+		if (id_list_add(&l, word, word_len)) {
+			id_list_release(&l);
+			return -ENOMEM;
 		}
-		for (start = at; at < len && !is_blank(text[at]) && text[at] != '#'; at++)
-			;
-		if (at > start)
-			r = id_list_add(&l, text + start, at - start);
-		else if (at < len && text[at] != '#')
-			at++;
-	}
-	if (r) {
-		id_list_release(&l);
-		return r;
-	}
 	*ret = l;
 	return 0;
-}
-
-uint64_t barrier_parse_timeout(const char *text, size_t len)
-{
-	char number[24];
-	uint64_t seconds;
-
-	while (len && is_blank(text[len - 1]))
-		len--;
-	while (len && is_blank(*text)) {
-		text++;
-		len--;
-	}
-	if (len >= sizeof(number))
-		return 0;
-	memcpy(number, text, len);
-	number[len] = '\0';
-	return parse_u64(number, &seconds) || seconds > BARRIER_TIMEOUT_MAX_S ? 0 : seconds;
 }

@@ -7,8 +7,8 @@
  *   mkdir → in_progress ─ all participants acknowledged → completed (agents_synchronized)
  *                       └ timeout, a participant dead or completed, or removed while in progress → failed (sync_failed, who was missing)
  *
- * Participants: the ids in the file `participants` of the directory, from its commit on (separated by blanks or newlines; `#` begins a comment; one
- * without any id counts as absent); without it all live agents of the session at mkdir. Ids of agents nobody registered are waited for like any
+ * Participants: the ids in the file `participants` of the directory, from its commit on (how they are written: barrier_text.h; what
+ * is no id is refused by a rule; one without any counts as absent); without it all live agents of the session at mkdir. Ids of agents nobody registered are waited for like any
  * other, and the record lists them as `unregistered`. Nobody to wait for: it completes BARRIER_EMPTY_GRACE_S after its start, which is the starter's
  * time to name somebody.
  * Timeout: whole seconds (1 … BARRIER_TIMEOUT_MAX_S) in the file `timeout`, else configuration.sync_timeout; both count from the start.
@@ -17,6 +17,7 @@
 #ifndef MILESTONEFS_BARRIER_H
 #define MILESTONEFS_BARRIER_H
 
+#include "barrier_text.h"
 #include "registry.h"
 
 struct barriers;
@@ -24,7 +25,6 @@ struct barriers;
 #define BARRIER_PARTICIPANTS_FILE "participants"
 #define BARRIER_TIMEOUT_FILE "timeout"
 #define BARRIER_EMPTY_GRACE_S 1
-#define BARRIER_TIMEOUT_MAX_S 31536000
 
 /** mkdir agents/.sync/NAME. Errors as engine_mkdir(); -EINVAL also for names in .yaml, which are records. */
 int barrier_start(struct engine *e, struct request *q, const char *session, const char *name, uint32_t mode, struct tree_attr *ret);

@@ -20,3 +20,5 @@ RULE(3, WELLFORMED_JSONL, "wellformed_jsonl", GLOBS("*.jsonl"), RULE_FLAG_LINES,
 RULE(4, CONFIG, "config", GLOBS("status/config.yaml"), RULE_FLAG_SCHEMA | RULE_FLAG_REFUSE_LARGE, rule_config)
 RULE(5, SESSION, "session", GLOBS("state/sessions/*/session.yaml"), RULE_FLAG_SCHEMA | RULE_FLAG_REFUSE_LARGE, rule_session)
 RULE(6, AGENT, "agent", GLOBS("state/sessions/*/agents/[A-Za-z0-9]*.yaml"), RULE_FLAG_SCHEMA | RULE_FLAG_REFUSE_LARGE, rule_agent)
+RULE(7, PARTICIPANTS, "participants", GLOBS("state/sessions/*/agents/.sync/*/participants"), RULE_FLAG_SCHEMA | RULE_FLAG_REFUSE_LARGE, rule_participants)
+RULE(8, TIMEOUT, "timeout", GLOBS("state/sessions/*/agents/.sync/*/timeout"), RULE_FLAG_SCHEMA | RULE_FLAG_REFUSE_LARGE, rule_timeout)

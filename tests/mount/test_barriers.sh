@@ -173,6 +173,25 @@ test_dead_participant_fails_it_at_once() {
 	has "$Y/b.yaml" '^reason: "participant_dead"$'
 }
 
+# Nobody is forgotten because of how the list is written, and what cannot be meant is refused.
+test_participants_and_timeout_are_checked() {
+	barrier_session checked a b
+	mkdir "$Y/bom" "$Y/bad"
+	printf '\357\273\277a\n' >"$O/bom"
+	cp "$O/bom" "$Y/bom/participants"
+	wait_for 3 grep -q '^participants: \["a"\]$' "$Y/bom.yaml"
+	echo 'a ../b' >"$O/bad"
+	fails_with 'bad message' cp "$O/bad" "$Y/bad/participants"
+	grep -h message "$M"/transactions/rollbacks/*.yaml | grep -qF '../b is no agent' || fail "not said"
+	echo 5s >"$O/bad"
+	fails_with 'bad message' cp "$O/bad" "$Y/bad/timeout"
+	has "$Y/bad.yaml" '^participants: \["a", "b"\]$'
+	has "$Y/bad.yaml" '^timeout_seconds: 300$'
+	echo b >"$Y/bad/participants"
+	echo 1 >"$Y/bad/timeout"
+	eq "failed: missing b" "$(timeout $((5 * FACTOR)) cat "$Y/bad/wait")"
+}
+
 test_completed_participant_fails_it_at_once() {
 	barrier_session completes coder-1 coder-2
 	mkdir "$Y/b"

@@ -158,6 +158,7 @@ static void test_participants_file(void **state)
 	expect_participants("a b\nc\r\n\td a", "[\"a\", \"b\", \"c\", \"d\"]");
 	expect_participants("a, b # not c\nd#e\n", "[\"a\", \"b\", \"d\"]");
 	expect_participants("../x -y .z good $(rm) a/b", "[\"good\"]");
+	expect_participants("\xef\xbb\xbf" "a\n- b\n[\"c\", 'd']\n", "[\"a\", \"b\", \"c\", \"d\"]");
 }
 
 static void test_timeout_file(void **state)

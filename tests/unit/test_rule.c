@@ -14,6 +14,7 @@
 #include <cmocka.h>
 #include <errno.h>
 
+#include "buf.h"
 #include "rule.h"
 
 struct sample {
@@ -30,6 +31,8 @@ static const struct sample samples[] = {
 	{RULE_CONFIG, "status/config.yaml", "autocommit_ms: 500\n", "strict: true\n", 1, 1},
 	{RULE_SESSION, "state/sessions/s1/session.yaml", "session: {status: paused}\nmine: 1\n", "session:\n  status: pausing\n", 2, 11},
 	{RULE_AGENT, "state/sessions/s1/agents/coder-1.yaml", "agent: {pid: 12}\n", "agent: {pid: twelve}\n", 1, 14},
+	{RULE_PARTICIPANTS, "state/sessions/s1/agents/.sync/b/participants", "a b\n- c\n", "# of us\na b/c\n", 2, 3},
+	{RULE_TIMEOUT, "state/sessions/s1/agents/.sync/b/timeout", "30\n", "30s\n", 1, 1},
 };
 
 static int check(const struct rule_options *options, const char *path, const char *text, struct reason *reason)
@@ -89,6 +92,8 @@ static void test_table(void **state)
 	assert_int_equal(RULE_CONFIG, 4);
 	assert_int_equal(RULE_SESSION, 5);
 	assert_int_equal(RULE_AGENT, 6);
+	assert_int_equal(RULE_PARTICIPANTS, 7);
+	assert_int_equal(RULE_TIMEOUT, 8);
 }
 
 static void test_kinds(void **state)
@@ -143,6 +148,33 @@ static void test_state_model(void **state)
 	/* from before names were checked: matches the pattern, but is no agent's */
 	assert_int_equal(check(NULL, "state/sessions/s1/agents/a b.yaml", "- 1\n", NULL), 0);
 	assert_int_equal(check(NULL, "state/sessions/.x/session.yaml", "- 1\n", NULL), 0);
+}
+
+static void test_barrier_files(void **state)
+{
+	static const char *const participants[] = {"a b\nc\n", "\xef\xbb\xbf" "a\r\nb", "[a, \"b\", 'c']", "- a\n- b # c/d\n", "# nobody\n", "\n"};
+	static const char *const nobodys[] = {"a ../b", "a.b/c", "-x", ".x", "$(id)", "a: b", "\xc3\xa9"};
+	static const char *const timeouts[] = {"1", " 31536000\r\n", "\xef\xbb\xbf" "5\n", "\n"};
+	static const char *const never[] = {"0", "-1", "1.5", "abc", "5 6", "31536001", "0x10", "99999999999999999999"};
+	cleanup_buf struct buf many = BUF_INIT;
+
+	(void)state;
+#define BARRIER "state/sessions/s1/agents/.sync/b/"
+	for (size_t i = 0; i < ARRAY_SIZE(participants); i++)
+		assert_int_equal(check(NULL, BARRIER "participants", participants[i], NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(nobodys); i++)
+		assert_int_equal(check(NULL, BARRIER "participants", nobodys[i], NULL), -EBADMSG);
+	for (size_t i = 0; i < ARRAY_SIZE(timeouts); i++)
+		assert_int_equal(check(NULL, BARRIER "timeout", timeouts[i], NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(never); i++)
+		assert_int_equal(check(NULL, BARRIER "timeout", never[i], NULL), -EBADMSG);
+	for (int i = 0; i < 4096; i++)
+		buf_printf(&many, "a%d\n", i);
+	assert_int_equal(check(NULL, BARRIER "participants", many.data, NULL), 0);
+	buf_append_str(&many, "b");
+	assert_int_equal(check(NULL, BARRIER "participants", many.data, NULL), -EBADMSG);
+	assert_int_equal(check(NULL, "state/sessions/s1/state/participants", "../x", NULL), 0);
+#undef BARRIER
 }
 
 static void test_size_bound(void **state)
@@ -233,6 +265,7 @@ int main(void)
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_kinds),
 		cmocka_unit_test(test_state_model),
+		cmocka_unit_test(test_barrier_files),
 		cmocka_unit_test(test_size_bound),
 		cmocka_unit_test(test_new_lines),
 		cmocka_unit_test(test_policy),

@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -258,6 +259,30 @@ static ssize_t feed_read(struct adopt_entry *a, void *buf, size_t len)
 	return n;
 }
 
+/* What belongs to users (security.* and ACLs are the file system's business). */
+static bool xattr_is_adopted(const char *name)
+{
+	return !strncmp(name, "user.", 5) || !strncmp(name, "trusted.", 8);
+}
+
+static int feed_xattrs(struct adopt_entry *a, int (*add)(void *arg, const char *name, const char *value, size_t len), void *add_arg)
+{
+	struct feed *f = a->arg;
+	cleanup_fd int fd = openat(f->stage_fd, f->list.items[f->next - 1].from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	char names[XATTR_LIST_MAX], *value = malloc(XATTR_SIZE_MAX);
+	ssize_t len = fd < 0 ? 0 : flistxattr(fd, names, sizeof(names)); /* none: reading the content says what is wrong */
+	int r = value ? 0 : -ENOMEM;
+
+	for (const char *name = names; !r && name < names + len; name += strlen(name) + 1) {
+		ssize_t n = xattr_is_adopted(name) ? fgetxattr(fd, name, value, XATTR_SIZE_MAX) : -1;
+
+		if (n >= 0)
+			r = add(add_arg, name, value, (size_t)n);
+	}
+	free(value);
+	return r;
+}
+
 /* 1 and an entry, 0 at the end. */
 static int feed_next(void *arg, struct adopt_entry *ret)
 {
@@ -276,7 +301,10 @@ static int feed_next(void *arg, struct adopt_entry *ret)
 		.gid = item->gid,
 		.mtime_ns = item->mtime_ns,
 		.symlink = item->symlink,
+		.link_to = item->link_to,
+		.filled = item->filled,
 		.read = feed_read,
+		.xattrs = S_ISLNK(item->mode) || !*item->from ? NULL : feed_xattrs,
 		.arg = f};
 	return 1;
 }

@@ -2,7 +2,7 @@
  *
  * Lists what is to be adopted, and decides under which name. A path keeps its name unless the mount gives it another
  * meaning (virtual files, directories nobody may write in, ids) or something is there already; then it goes, with
- * all below it, to a directory of its own. Existing directories are merged.
+ * all below it, to a directory of its own. Existing directories are merged. Hard links stay links, but for files that have one identity.
  *
  * Sockets, FIFOs and devices are left out: they are no content, and stay with the originals.
  */
@@ -17,16 +17,28 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <uthash.h>
+
 #include "layout.h"
 #include "vfile.h"
 
 #define DEPTH_MAX 512
+
+/** A file with several names. */
+struct linked {
+	struct {
+		uint64_t dev, ino;
+	} key;
+	char *to;
+	UT_hash_handle hh;
+};
 
 struct walk {
 	struct fs *fs;
 	const char *aside;
 	struct reason *reason;
 	struct adopt_list *list;
+	struct linked *linked;
 };
 
 void adopt_list_release(struct adopt_list *l)
@@ -35,6 +47,7 @@ void adopt_list_release(struct adopt_list *l)
 		free(l->items[i].from);
 		free(l->items[i].to);
 		free(l->items[i].symlink);
+		free(l->items[i].link_to);
 	}
 	free(l->items);
 	*l = (struct adopt_list){0};
@@ -60,6 +73,42 @@ static int list_add(struct walk *w, const char *from, const char *to, const stru
 		return -ENOMEM;
 	}
 	l->items[l->count++] = item;
+	return 0;
+}
+
+static void linked_release(struct walk *w)
+{
+	while (w->linked) {
+		struct linked *l = w->linked;
+
+		HASH_DEL(w->linked, l);
+		free(l->to);
+		free(l);
+	}
+}
+
+/* The last item: is it one more name of an earlier one? The first one's name is remembered. */
+static int list_link(struct walk *w, const struct stat *st)
+{
+	struct adopt_item *item = &w->list->items[w->list->count - 1];
+	struct linked *l, look = {0};
+
+	if (S_ISDIR(st->st_mode) || st->st_nlink < 2 || layout_flags_of(item->to) & (LAYOUT_NO_LINK | LAYOUT_NAMED))
+		return 0;
+	look.key.dev = st->st_dev;
+	look.key.ino = st->st_ino;
+	HASH_FIND(hh, w->linked, &look.key, sizeof(look.key), l);
+	if (l) {
+		item->link_to = strdup(l->to);
+		return item->link_to ? 0 : -ENOMEM;
+	}
+	l = calloc(1, sizeof(*l));
+	if (!l || !(l->to = strdup(item->to))) {
+		free(l);
+		return -ENOMEM;
+	}
+	l->key = look.key;
+	HASH_ADD(hh, w->linked, key, sizeof(l->key), l);
 	return 0;
 }
 
@@ -147,7 +196,7 @@ static int walk_entry(struct walk *w, int dir_fd, const char *name, const char *
 	cleanup_free char *from = NULL, *to = NULL;
 	char *target = NULL;
 	struct stat st;
-	bool moved;
+	bool moved, listed;
 	int r = 0, fd;
 
 	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -167,14 +216,20 @@ static int walk_entry(struct walk *w, int dir_fd, const char *name, const char *
 	}
 	if (!r && S_ISLNK(st.st_mode) && !(target = read_link(dir_fd, name)))
 		r = -errno;
-	if (!r && (moved || aside || !S_ISDIR(st.st_mode) || !tree_type(w->fs, to)))
+	listed = !r && (moved || aside || !S_ISDIR(st.st_mode) || !tree_type(w->fs, to));
+	if (listed)
 		r = list_add(w, from, to, &st, target);
+	if (listed && !r)
+		r = list_link(w, &st);
 	if (r || !S_ISDIR(st.st_mode))
 		return r;
 	fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return reason_set(w->reason, -errno, "adopt", "%s: %s", from, strerror(errno));
-	return walk_dir(w, fd, from, to, aside || moved, depth + 1);
+	r = walk_dir(w, fd, from, to, aside || moved, depth + 1);
+	if (listed && !r && !(r = list_add(w, from, to, &st, NULL)))
+		w->list->items[w->list->count - 1].filled = true;
+	return r;
 }
 
 /* Takes @fd. */
@@ -208,6 +263,7 @@ int adopt_list_make(struct fs *fs, int stage_fd, const char *aside, struct reaso
 	int fd = openat(stage_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r = fd < 0 ? -errno : walk_dir(&w, fd, "", "", false, 0);
 
+	linked_release(&w);
 	if (r) {
 		adopt_list_release(&list);
 		return r;

@@ -11,6 +11,8 @@ struct adopt_item {
 	char *from; /**< path below the staging directory */
 	char *to;   /**< path in the tree */
 	char *symlink;
+	char *link_to; /**< name in the tree of an earlier item that is the same inode; NULL */
+	bool filled;   /**< a directory again, after its entries */
 	uint32_t mode, uid, gid;
 	int64_t mtime_ns;
 };

@@ -143,8 +143,12 @@ struct adopt_entry {
 	uint32_t mode, uid, gid;
 	int64_t mtime_ns;
 	const char *symlink; /**< target when S_ISLNK */
+	const char *link_to; /**< an earlier path of which this is one more name; NULL */
+	bool filled;         /**< a directory that came before and has got its entries: only its time is meant */
 	/** Regular files: read the next bytes: count, 0 at the end, -errno. */
 	ssize_t (*read)(struct adopt_entry *a, void *buf, size_t len);
+	/** Call @add for each extended attribute; 0 or what it returned. NULL: there are none. */
+	int (*xattrs)(struct adopt_entry *a, int (*add)(void *arg, const char *name, const char *value, size_t len), void *add_arg);
 	void *arg;
 };
 int engine_adopt(struct engine *e, struct request *q, int (*next)(void *arg, struct adopt_entry *ret), void *arg, uint64_t *ret_files);

@@ -398,6 +398,18 @@ test_adoption_of_plain_files() {
 	chmod 0640 "$M/state/sessions/old/state/plan.yaml"
 	touch -d '2020-01-02 03:04:05Z' "$M/state/sessions/old/state/plan.yaml"
 	ln -s plan.yaml "$M/state/sessions/old/state/link"
+	ln "$M/state/sessions/old/state/data.bin" "$M/notes/hard"
+	ln -s nowhere "$M/notes/a link"
+	ln -P "$M/notes/a link" "$M/notes/the same"
+	mkdir "$M/notes/deep"
+	printf x >"$M/notes/deep/hole"
+	truncate -s 500M "$M/notes/deep/hole"
+	printf end >>"$M/notes/deep/hole"
+	cp "$M/notes/deep/hole" hole
+	setfattr -n user.color -v blue "$M/notes" "$M/state/sessions/old/state/data.bin"
+	setfattr -n user.empty "$M/notes"
+	chmod 0500 "$M/notes/deep"
+	touch -d '2001-02-03 04:05:06.123456789Z' "$M/notes/deep" "$M/notes"
 	cp "$M/state/sessions/old/state/data.bin" data
 	mnt_start
 	grep -iq adopt "$LOG" || fail "the mount does not say so: $(tail -n 3 "$LOG" | tr '\n' ' ')"
@@ -406,10 +418,19 @@ test_adoption_of_plain_files() {
 	eq "640 1577934245" "$(stat -c '%a %Y' "$M/state/sessions/old/state/plan.yaml")" "mode and time"
 	eq plan.yaml "$(readlink "$M/state/sessions/old/state/link")" symlink
 	has "$M/state/sessions/old/session.yaml" 'id: *"?old'
+	eq "2 2" "$(stat -c %h "$M/notes/hard" "$M/notes/a link" | xargs)" "names of files that had two"
+	eq "$(stat -c %i "$M/notes/hard")" "$(stat -c %i "$M/state/sessions/old/state/data.bin")" "a hard link"
+	eq "$(printf '981173106.123456789 755\n981173106.123456789 500\n')" "$(stat -c '%.9Y %a' "$M/notes" "$M/notes/deep")" "times of directories"
+	eq blue "$(getfattr -n user.color --only-values "$M/notes")" "attribute of a directory"
+	eq blue "$(getfattr -n user.color --only-values "$M/notes/hard")" "attribute of a file"
+	eq "" "$(getfattr -n user.empty --only-values "$M/notes")" "an empty attribute"
+	same hole "$M/notes/deep/hole"
+	[ "$(du -k "$M/notes/deep/hole" | cut -f1)" -lt 2000 ] || fail "the hole takes room: $(du -k "$M/notes/deep/hole")"
 	echo 'b: 3' >"$M/state/sessions/old/state/plan.yaml"
 	mnt_remount
 	file_is "$M/state/sessions/old/state/plan.yaml" 'b: 3'
 	same data "$M/state/sessions/old/state/data.bin"
+	eq "2 981173106" "$(stat -c '%h %Y' "$M/notes/hard" "$M/notes/deep" | sed -n '1s/ .*//p; 2s/.* //p' | xargs)" "links and times, mounted again"
 	mnt_stop
 	find "$M" -type f -size 300000c -print0 | xargs -0r sha256sum | grep -q "$(sha256sum <data | cut -c1-64)" || fail "the originals are not kept in the store"
 }

@@ -6,20 +6,8 @@
 #include <string.h>
 
 #include "cmocka_all.h"
-#include "engine_fixture.h"
 #include "env_mem.h"
-
-static int setup(void **state)
-{
-	*state = env_mem_new(7);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	env_mem_free(*state);
-	return 0;
-}
+#include "session_fixture.h"
 
 static void test_fresh_store_has_its_places(void **state)
 {
@@ -28,7 +16,7 @@ static void test_fresh_store_has_its_places(void **state)
 	assert_int_not_equal(fixture_ino(e, "state/sessions"), 0);
 	assert_int_not_equal(fixture_ino(e, "status/config.yaml"), 0);
 	assert_int_equal(engine_head_seq(e), 1);
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 static void test_save_and_reopen(void **state)
@@ -38,16 +26,16 @@ static void test_save_and_reopen(void **state)
 	uint64_t head;
 
 	assert_int_equal(fixture_mkdir(e, "state/sessions/s1"), 0);
-	assert_int_equal(fixture_save_text(e, "state/sessions/s1/state/a.txt", "one\n"), 0);
+	fixture_put(e, "state/sessions/s1/state/a.txt", "one\n");
 	assert_string_equal(fixture_text(e, "state/sessions/s1/state/a.txt"), "one\n");
-	assert_int_equal(fixture_save_text(e, "state/sessions/s1/state/a.txt", "two\n"), 0);
+	fixture_put(e, "state/sessions/s1/state/a.txt", "two\n");
 	assert_int_equal(fixture_append(e, "state/sessions/s1/state/a.txt", "three\n", 6), 0);
 	assert_string_equal(fixture_text(e, "state/sessions/s1/state/a.txt"), "two\nthree\n");
 	assert_int_equal(fixture_patch(e, "state/sessions/s1/state/a.txt", true, 1, "WO", 2), 0);
 	assert_string_equal(fixture_text(e, "state/sessions/s1/state/a.txt"), "tWO\nthree\n");
 	head = engine_head_seq(e);
 	fixture_digest(e, head, &before);
-	assert_int_equal(engine_close(e), 0); /* writes session.yaml's last_updated */
+	fixture_close_ok(e); /* writes session.yaml's last_updated */
 	for (int i = 0; i < 2; i++) {
 		e = fixture_open_ok(*state);
 		assert_string_equal(fixture_text(e, "state/sessions/s1/state/a.txt"), "tWO\nthree\n");
@@ -64,7 +52,7 @@ static void test_malformed_is_refused_and_kept(void **state)
 	struct record *r;
 	char text[64];
 
-	assert_int_equal(fixture_save_text(e, "a.json", "{\"a\": 1}\n"), 0);
+	fixture_put(e, "a.json", "{\"a\": 1}\n");
 	assert_int_equal(fixture_save_text(e, "a.json", "{\"a\": 1,\n oops\n"), -EBADMSG);
 	assert_string_equal(fixture_text(e, "a.json"), "{\"a\": 1}\n");
 	assert_int_equal(engine_list_transactions(e, true, 0, seq, 2), 1);
@@ -74,17 +62,17 @@ static void test_malformed_is_refused_and_kept(void **state)
 	assert_memory_equal(text, "{\"a\": 1,\n oops\n", 15);
 	record_free(r);
 	/* A name that never was well-formed may hold anything. */
-	assert_int_equal(fixture_save_text(e, "b.json", "not yet"), 0);
+	fixture_put(e, "b.json", "not yet");
 	assert_string_equal(fixture_text(e, "b.json"), "not yet");
-	assert_int_equal(fixture_save_text(e, "b.json", "[]"), 0);
+	fixture_put(e, "b.json", "[]");
 	assert_int_equal(fixture_save_text(e, "b.json", "again not"), -EBADMSG);
 	/* By rename, too. */
-	assert_int_equal(fixture_save_text(e, "c.tmp", "]["), 0);
+	fixture_put(e, "c.tmp", "][");
 	assert_int_equal(fixture_rename(e, "c.tmp", "a.json", 0), -EBADMSG);
 	assert_string_equal(fixture_text(e, "c.tmp"), "][");
 	assert_string_equal(fixture_text(e, "a.json"), "{\"a\": 1}\n");
-	assert_int_equal(fixture_save_text(e, "a.json", ""), 0);
-	assert_int_equal(engine_close(e), 0);
+	fixture_put(e, "a.json", "");
+	fixture_close_ok(e);
 }
 
 static void test_history(void **state)
@@ -94,15 +82,15 @@ static void test_history(void **state)
 	uint64_t seq;
 	size_t len;
 
-	assert_int_equal(fixture_save_text(e, "f", "first"), 0);
+	fixture_put(e, "f", "first");
 	seq = engine_head_seq(e);
-	assert_int_equal(fixture_save_text(e, "f.new", "second"), 0);
+	fixture_put(e, "f.new", "second");
 	assert_int_equal(fixture_rename(e, "f.new", "f", 0), 0);
 	assert_int_equal(fixture_unlink(e, "f"), 0);
 	assert_string_equal(fixture_text(e, "f"), "(none)");
 	assert_int_equal(fixture_read(e, "f", seq, &old, &len), 0);
 	assert_string_equal(old, "first");
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 static void test_large_file(void **state)
@@ -117,13 +105,12 @@ static void test_large_file(void **state)
 		data[i] = (char)(i * 2654435761u >> 13);
 	assert_int_equal(fixture_save(e, "big", data, bytes), 0);
 	assert_int_equal(fixture_append(e, "big", "tail", 4), 0);
-	assert_int_equal(engine_close(e), 0);
-	e = fixture_open_ok(*state);
+	e = fixture_reopen(*state, e);
 	assert_int_equal(fixture_read(e, "big", SEQ_LIVE, &back, &len), 0);
 	assert_int_equal(len, bytes + 4);
 	assert_memory_equal(back, data, bytes);
 	assert_memory_equal(back + bytes, "tail", 4);
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 static void test_events_survive(void **state)
@@ -136,15 +123,14 @@ static void test_events_survive(void **state)
 	for (int i = 0; i < 100; i++)
 		assert_int_equal(fixture_save_text(e, "state/sessions/s1/state/x.yaml", i % 2 ? "a: 1\n" : "b: 2\n"), 0);
 	a = fixture_events(e, &len);
-	assert_int_equal(engine_close(e), 0);
-	e = fixture_open_ok(*state);
+	e = fixture_reopen(*state, e);
 	b = fixture_events(e, &len2);
 	assert_int_equal(len, len2);
 	assert_memory_equal(a, b, len);
 	assert_non_null(strstr(a, "\"session_initialized\""));
 	free(a);
 	free(b);
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 static void test_draft_left_by_a_dead_daemon(void **state)
@@ -157,7 +143,7 @@ static void test_draft_left_by_a_dead_daemon(void **state)
 	char text[32];
 
 	fixture_request(&q);
-	assert_int_equal(fixture_save_text(e, "notes", "old"), 0);
+	fixture_put(e, "notes", "old");
 	assert_int_equal(draft_open(e, fixture_ino(e, "notes"), DRAFT_WHOLE, &q.actor, &d), 0);
 	assert_int_equal(draft_write(d, &q.actor, 0, "half a though", 13), 0);
 	fixture_kill(*state, e);
@@ -172,7 +158,7 @@ static void test_draft_left_by_a_dead_daemon(void **state)
 	assert_string_equal(fixture_text(e, "notes"), "half a though");
 	draft_info_release(&list[0]);
 	free(list);
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 static void test_newborns(void **state)
@@ -195,7 +181,7 @@ static void test_newborns(void **state)
 	assert_int_not_equal(q.seq, 0);
 	draft_close(d);
 	assert_string_equal(fixture_text(e, "empty"), "");
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 static size_t events_bytes(struct engine *e, const char *session)
@@ -217,7 +203,7 @@ static void test_poisoned_shows_what_is_durable(void **state)
 	char *before, *after;
 
 	assert_int_equal(fixture_mkdir(e, "state/sessions/s1"), 0);
-	assert_int_equal(fixture_save_text(e, "state/sessions/s1/state/a", "one\n"), 0);
+	fixture_put(e, "state/sessions/s1/state/a", "one\n");
 	assert_int_equal(engine_sync(e), 0);
 	durable = engine_head_seq(e);
 	assert_int_equal(engine_shown_seq(e), durable);
@@ -251,22 +237,23 @@ static void test_fixed_places_stay(void **state)
 	assert_int_equal(fixture_rename(e, "status", "x", 0), -EPERM);
 	assert_int_equal(fixture_mkdir(e, "state/sessions/.bad"), -EINVAL);
 	assert_int_equal(fixture_save_text(e, "state/events/x", ""), -EROFS);
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_fresh_store_has_its_places, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_save_and_reopen, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_malformed_is_refused_and_kept, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_history, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_large_file, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_events_survive, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_draft_left_by_a_dead_daemon, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_newborns, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_poisoned_shows_what_is_durable, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_fixed_places_stay, setup, teardown),
+		FIXTURE_TEST(test_fresh_store_has_its_places),
+		FIXTURE_TEST(test_save_and_reopen),
+		FIXTURE_TEST(test_malformed_is_refused_and_kept),
+		FIXTURE_TEST(test_history),
+		FIXTURE_TEST(test_large_file),
+		FIXTURE_TEST(test_events_survive),
+		FIXTURE_TEST(test_draft_left_by_a_dead_daemon),
+		FIXTURE_TEST(test_newborns),
+		FIXTURE_TEST(test_poisoned_shows_what_is_durable),
+		FIXTURE_TEST(test_fixed_places_stay),
 	};
+
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

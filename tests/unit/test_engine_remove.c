@@ -3,45 +3,10 @@
  * A session is removed whole, in one transaction, or not at all; history and the event log stay, and after a restart all is the same.
  */
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "checkpoint.h"
 #include "cmocka_all.h"
-#include "engine_fixture.h"
-#include "env_mem.h"
-
-#define S1 "state/sessions/s1"
-
-static int setup(void **state)
-{
-	*state = env_mem_new(11);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	env_mem_free(*state);
-	return 0;
-}
-
-static size_t count(const char *text, const char *what)
-{
-	size_t n = 0;
-
-	for (const char *p = text; (p = strstr(p, what)); p += strlen(what))
-		n++;
-	return n;
-}
-
-static void expect_events(struct engine *e, const char *what, size_t want)
-{
-	size_t len;
-	char *text = fixture_events(e, &len);
-
-	assert_int_equal(count(text, what), want);
-	free(text);
-}
+#include "session_fixture.h"
 
 static void test_whole_in_one_transaction(void **state)
 {
@@ -58,12 +23,12 @@ static void test_whole_in_one_transaction(void **state)
 	assert_int_equal(fixture_ino(e, S1), 0);
 	assert_int_equal(fixture_ino(e, S1 "/session.yaml"), 0);
 	assert_int_equal(fixture_rmdir(e, S1), -ENOENT);
-	expect_events(e, "\"session_removed\"", 1);
-	expect_events(e, "\"directory_removed\"", 0);
+	assert_int_equal(fixture_count_events(e, "\"session_removed\""), 1);
+	assert_int_equal(fixture_count_events(e, "\"directory_removed\""), 0);
 	fixture_digest(e, SEQ_LIVE, &live);
 	for (int i = 0; i < 2; i++) { /* replayed, then from a snapshot */
 		if (i)
-			assert_int_equal(engine_close(e), 0);
+			fixture_close_ok(e);
 		else
 			fixture_kill(*state, e);
 		e = fixture_open_ok(*state);
@@ -75,9 +40,9 @@ static void test_whole_in_one_transaction(void **state)
 	assert_int_equal(fixture_mkdir(e, S1), 0);
 	assert_true(fixture_ino(e, S1) > ino);
 	assert_int_not_equal(fixture_ino(e, S1 "/events"), 0);
-	assert_int_equal(fixture_save_text(e, S1 "/state/f", "x"), 0);
-	expect_events(e, "\"session_initialized\"", 2);
-	assert_int_equal(engine_close(e), 0);
+	fixture_put(e, S1 "/state/f", "x");
+	assert_int_equal(fixture_count_events(e, "\"session_initialized\""), 2);
+	fixture_close_ok(e);
 }
 
 /* As rm -r leaves it: session.yaml is gone already. */
@@ -89,7 +54,7 @@ static void test_without_session_yaml(void **state)
 	assert_int_equal(fixture_unlink(e, S1 "/session.yaml"), 0);
 	assert_int_equal(fixture_rmdir(e, S1), 0);
 	assert_int_equal(fixture_ino(e, S1), 0);
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 static void test_nothing_real_is_lost(void **state)
@@ -102,7 +67,7 @@ static void test_nothing_real_is_lost(void **state)
 
 	assert_int_equal(fixture_mkdir(e, S1), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		assert_int_equal(fixture_save_text(e, files[i], "a: 1\n"), 0);
+		fixture_put(e, files[i], "a: 1\n");
 		head = engine_head_seq(e);
 		assert_int_equal(fixture_rmdir(e, S1), -ENOTEMPTY);
 		assert_int_equal(engine_head_seq(e), head);
@@ -123,7 +88,7 @@ static void test_nothing_real_is_lost(void **state)
 	assert_int_equal(fixture_rmdir(e, S1), -ENOTEMPTY);
 	assert_int_equal(fixture_unlink(e, S1 "/session.yaml"), 0);
 	assert_int_equal(fixture_rmdir(e, S1), 0);
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 /* What the daemon made by itself goes along; what somebody asked for does not. */
@@ -148,7 +113,7 @@ static void test_the_daemons_own_goes_along(void **state)
 	assert_int_equal(fixture_ino(e, S1), 0);
 	assert_int_equal(fixture_mkdir(e, S1), 0);
 	assert_int_equal(fixture_ino(e, S1 "/agents/.sync/build.yaml"), 0);
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 static void test_skeleton_goes_with_its_session_only(void **state)
@@ -163,7 +128,7 @@ static void test_skeleton_goes_with_its_session_only(void **state)
 		assert_int_equal(fixture_rename(e, parts[i], S1 "/x", 0), -EPERM);
 		assert_int_not_equal(fixture_ino(e, parts[i]), 0);
 	}
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 /* What somebody writes to session.yaml meanwhile is kept, as with any file removed by another. */
@@ -181,20 +146,21 @@ static void test_open_draft_is_kept(void **state)
 	assert_int_equal(fixture_rmdir(e, S1), 0);
 	assert_int_equal(draft_commit(d, &q, 0), 0);
 	draft_close(d);
-	expect_events(e, "\"conflict_detected\"", 1);
+	assert_int_equal(fixture_count_events(e, "\"conflict_detected\""), 1);
 	assert_int_equal(fixture_ino(e, S1), 0);
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_whole_in_one_transaction, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_without_session_yaml, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_nothing_real_is_lost, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_the_daemons_own_goes_along, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_skeleton_goes_with_its_session_only, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_open_draft_is_kept, setup, teardown),
+		FIXTURE_TEST(test_whole_in_one_transaction),
+		FIXTURE_TEST(test_without_session_yaml),
+		FIXTURE_TEST(test_nothing_real_is_lost),
+		FIXTURE_TEST(test_the_daemons_own_goes_along),
+		FIXTURE_TEST(test_skeleton_goes_with_its_session_only),
+		FIXTURE_TEST(test_open_draft_is_kept),
 	};
+
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

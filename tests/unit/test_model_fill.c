@@ -10,27 +10,13 @@
 #include "../../core/engine_internal.h"
 #include "checkpoint.h"
 #include "cmocka_all.h"
-#include "engine_fixture.h"
 #include "env_mem.h"
 #include "model_schema.h"
+#include "session_fixture.h"
 #include "upkeep.h"
 
-#define S1 "state/sessions/s1"
-#define A1 S1 "/agents/a.yaml"
 #define FOUND_MTIME_NS (1700000000 * NS_PER_S) /* 2023-11-14T22:13:20Z */
 #define FOUND_MTIME "2023-11-14T22:13:20"
-
-static int setup(void **state)
-{
-	*state = env_mem_new(23);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	env_mem_free(*state);
-	return 0;
-}
 
 /* ---- a directory with plain files ---- */
 
@@ -100,12 +86,6 @@ static void expect_complete(struct engine *e, const char *path, enum model_kind 
 	doc_free(doc);
 }
 
-static void expect_says(struct engine *e, const char *path, const char *text)
-{
-	if (!strstr(fixture_text(e, path), text))
-		fail_msg("%s does not say %s: %s", path, text, fixture_text(e, path));
-}
-
 static int64_t mtime_of(struct engine *e, const char *path)
 {
 	const struct node *n;
@@ -133,13 +113,13 @@ static void test_adopted_files(void **state)
 	expect_complete(e, A1, MODEL_AGENT);
 	expect_complete(e, S1 "/session.yaml", MODEL_SESSION);
 	assert_memory_equal(fixture_text(e, A1), head, strlen(head));
-	expect_says(e, A1, tail);
-	expect_says(e, A1, "  id: \"a\"\n");
-	expect_says(e, A1, "  status: \"initializing\"\n");
-	expect_says(e, A1, "  last_updated: \"" FOUND_MTIME);
-	expect_says(e, S1 "/session.yaml", "mine: 1\n");
-	expect_says(e, S1 "/session.yaml", "auto_checkpoint: true");
-	expect_says(e, S1 "/session.yaml", "active_agents: [\"a\"]");
+	fixture_expect_says(e, A1, tail);
+	fixture_expect_says(e, A1, "  id: \"a\"\n");
+	fixture_expect_says(e, A1, "  status: \"initializing\"\n");
+	fixture_expect_says(e, A1, "  last_updated: \"" FOUND_MTIME);
+	fixture_expect_says(e, S1 "/session.yaml", "mine: 1\n");
+	fixture_expect_says(e, S1 "/session.yaml", "auto_checkpoint: true");
+	fixture_expect_says(e, S1 "/session.yaml", "active_agents: [\"a\"]");
 	assert_null(strstr(fixture_text(e, A1), "registered_at: null"));
 	assert_null(strstr(fixture_text(e, S1 "/session.yaml"), "created_at: null"));
 	assert_true(mtime_of(e, A1) == FOUND_MTIME_NS);
@@ -147,7 +127,7 @@ static void test_adopted_files(void **state)
 	head_seq = engine_head_seq(e);
 	(void)upkeep_run(e);
 	assert_int_equal(engine_head_seq(e), head_seq); /* once */
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 static void test_empty_files(void **state)
@@ -158,7 +138,7 @@ static void test_empty_files(void **state)
 	expect_complete(e, A1, MODEL_AGENT);
 	expect_complete(e, S1 "/session.yaml", MODEL_SESSION);
 	assert_memory_equal(fixture_text(e, A1), "# nothing yet\n", 14);
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 /* A daemon that died before its first upkeep leaves it to the next. */
@@ -174,7 +154,7 @@ static void test_after_a_crash(void **state)
 	(void)upkeep_run(e);
 	expect_complete(e, A1, MODEL_AGENT);
 	expect_complete(e, S1 "/session.yaml", MODEL_SESSION);
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 /* A file that cannot take them stays as it is, is not tried again and again, and heartbeats get into it all the same. */
@@ -198,13 +178,13 @@ static void test_files_that_cannot_be_filled(void **state)
 		(void)upkeep_run(e);
 		assert_string_not_equal(fixture_text(e, A1), before);
 	}
-	expect_says(e, A1, "last_heartbeat: \"");
-	expect_says(e, A1, "coordination: none of your business\n");
+	fixture_expect_says(e, A1, "last_heartbeat: \"");
+	fixture_expect_says(e, A1, "coordination: none of your business\n");
 	head_seq = engine_head_seq(e);
 	(void)upkeep_run(e);
 	(void)upkeep_run(e);
 	assert_int_equal(engine_head_seq(e), head_seq);
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 /* Nor does one field keep a session's lists from being kept. */
@@ -213,9 +193,9 @@ static void test_a_session_that_cannot_be_filled(void **state)
 	struct engine *e = adopt(*state, "configuration: [none]\n", "");
 
 	assert_true(upkeep_run(e) > env_monotonic_ns(*state) + NS_PER_S);
-	expect_says(e, S1 "/session.yaml", "configuration: [none]\n");
-	expect_says(e, S1 "/session.yaml", "active_agents: [\"a\"]");
-	assert_int_equal(engine_close(e), 0);
+	fixture_expect_says(e, S1 "/session.yaml", "configuration: [none]\n");
+	fixture_expect_says(e, S1 "/session.yaml", "active_agents: [\"a\"]");
+	fixture_close_ok(e);
 }
 
 /* What was found can be gone back to, before anybody has changed anything; and it is filled again. */
@@ -226,24 +206,24 @@ static void test_restored_files(void **state)
 	struct request q;
 
 	(void)upkeep_run(e);
-	expect_says(e, S1 "/session.yaml", "recovery_points: [\"checkpoint-");
+	fixture_expect_says(e, S1 "/session.yaml", "recovery_points: [\"checkpoint-");
 	fixture_request(&q);
 	assert_int_equal(checkpoint_restore(e, &q, "s1", "latest", &result), 0);
 	assert_string_equal(fixture_text(e, A1), "agent: {type: coder}\n");
 	(void)upkeep_run(e);
 	expect_complete(e, A1, MODEL_AGENT);
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_adopted_files, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_empty_files, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_after_a_crash, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_files_that_cannot_be_filled, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_a_session_that_cannot_be_filled, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_restored_files, setup, teardown),
+		FIXTURE_TEST(test_adopted_files),
+		FIXTURE_TEST(test_empty_files),
+		FIXTURE_TEST(test_after_a_crash),
+		FIXTURE_TEST(test_files_that_cannot_be_filled),
+		FIXTURE_TEST(test_a_session_that_cannot_be_filled),
+		FIXTURE_TEST(test_restored_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

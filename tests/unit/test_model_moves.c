@@ -4,51 +4,15 @@
  * read yet, a journal that fails at the worst moment.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "../../core/barrier_internal.h"
 #include "cmocka_all.h"
-#include "engine_fixture.h"
 #include "env_mem.h"
-#include "lock_file.h"
+#include "session_fixture.h"
 #include "upkeep.h"
 
-#define S1 "state/sessions/s1"
 #define S2 "state/sessions/s2"
-#define AGENTS S1 "/agents/"
-#define SYNC AGENTS ".sync/"
-
-static int setup(void **state)
-{
-	*state = env_mem_new(17);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	env_mem_free(*state);
-	return 0;
-}
-
-static struct engine *begin(void **state)
-{
-	struct engine *e = fixture_open_ok(*state);
-
-	assert_int_equal(fixture_mkdir(e, S1), 0);
-	return e;
-}
-
-static void put(struct engine *e, const char *path, const char *text)
-{
-	assert_int_equal(fixture_save_text(e, path, text), 0);
-}
-
-static void later(void **state, struct engine *e, int64_t seconds)
-{
-	env_mem_advance(*state, seconds * NS_PER_S);
-	(void)upkeep_run(e);
-}
 
 static struct agent *agent_of(struct engine *e, const char *session, const char *id)
 {
@@ -64,18 +28,8 @@ static void expect_known(struct engine *e, const char *session, const char *id, 
 
 	assert_non_null(a);
 	assert_true(upkeep_heartbeat(e, fixture_ino(e, path)));
-	put(e, path, "agent: {type: \"as saved last\"}\n");
+	fixture_put(e, path, "agent: {type: \"as saved last\"}\n");
 	assert_string_equal(agent_of(e, session, id)->fields.type, "as saved last");
-}
-
-static unsigned count_events(struct engine *e, const char *text)
-{
-	cleanup_free char *events = fixture_events(e, NULL);
-	unsigned n = 0;
-
-	for (const char *p = events; (p = strstr(p, text)); p++)
-		n++;
-	return n;
 }
 
 /* ---- names ---- */
@@ -83,76 +37,76 @@ static unsigned count_events(struct engine *e, const char *text)
 /* The one of the old name leaves two seconds later, and takes nothing along that is another's by then. */
 static void test_an_agent_is_renamed(void **state)
 {
-	struct engine *e = begin(state);
+	struct engine *e = fixture_open_session(*state);
 
-	put(e, AGENTS "a.yaml", "agent: {type: \"coder\"}\n");
+	fixture_put(e, AGENTS "a.yaml", "agent: {type: \"coder\"}\n");
 	assert_int_equal(fixture_rename(e, AGENTS "a.yaml", AGENTS "b.yaml", 0), 0);
-	later(state, e, 3);
+	fixture_later(*state, e, 3);
 	assert_null(agent_of(e, "s1", "a"));
 	expect_known(e, "s1", "b", AGENTS "b.yaml");
-	put(e, AGENTS "a.yaml", "");
+	fixture_put(e, AGENTS "a.yaml", "");
 	expect_known(e, "s1", "a", AGENTS "a.yaml");
 	expect_known(e, "s1", "b", AGENTS "b.yaml");
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 /* The old name is taken again before its agent has left. */
 static void test_a_renamed_agents_name_is_taken_again(void **state)
 {
-	struct engine *e = begin(state);
+	struct engine *e = fixture_open_session(*state);
 
-	put(e, AGENTS "a.yaml", "agent: {type: \"coder\"}\n");
+	fixture_put(e, AGENTS "a.yaml", "agent: {type: \"coder\"}\n");
 	assert_int_equal(fixture_rename(e, AGENTS "a.yaml", AGENTS "b.yaml", 0), 0);
-	put(e, AGENTS "a.yaml", "");
+	fixture_put(e, AGENTS "a.yaml", "");
 	expect_known(e, "s1", "b", AGENTS "b.yaml");
 	expect_known(e, "s1", "a", AGENTS "a.yaml");
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 static void test_an_agent_moves_to_another_session(void **state)
 {
-	struct engine *e = begin(state);
+	struct engine *e = fixture_open_session(*state);
 
 	assert_int_equal(fixture_mkdir(e, S2), 0);
-	put(e, AGENTS "a.yaml", "agent: {type: \"coder\"}\n");
+	fixture_put(e, AGENTS "a.yaml", "agent: {type: \"coder\"}\n");
 	assert_int_equal(fixture_rename(e, AGENTS "a.yaml", S2 "/agents/a.yaml", 0), 0);
-	later(state, e, 3);
+	fixture_later(*state, e, 3);
 	assert_null(agent_of(e, "s1", "a"));
 	expect_known(e, "s2", "a", S2 "/agents/a.yaml");
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 static void test_agents_change_places(void **state)
 {
-	struct engine *e = begin(state);
+	struct engine *e = fixture_open_session(*state);
 
-	put(e, AGENTS "a.yaml", "agent: {type: \"one\"}\n");
-	put(e, AGENTS "b.yaml", "agent: {type: \"two\"}\n");
+	fixture_put(e, AGENTS "a.yaml", "agent: {type: \"one\"}\n");
+	fixture_put(e, AGENTS "b.yaml", "agent: {type: \"two\"}\n");
 	assert_int_equal(fixture_rename(e, AGENTS "a.yaml", AGENTS "b.yaml", 2), 0); /* RENAME_EXCHANGE */
 	assert_string_equal(agent_of(e, "s1", "a")->fields.type, "two");
 	assert_string_equal(agent_of(e, "s1", "b")->fields.type, "one");
 	assert_int_equal(fixture_rename(e, AGENTS "a.yaml", AGENTS "b.yaml", 0), 0);
 	assert_string_equal(agent_of(e, "s1", "b")->fields.type, "two");
-	later(state, e, 3);
+	fixture_later(*state, e, 3);
 	assert_null(agent_of(e, "s1", "a"));
 	expect_known(e, "s1", "b", AGENTS "b.yaml");
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 /* session.yaml is one file of one session, wherever it comes from. */
 static void test_a_sessions_file_is_replaced_by_anothers(void **state)
 {
-	struct engine *e = begin(state);
+	struct engine *e = fixture_open_session(*state);
 
 	assert_int_equal(fixture_mkdir(e, S2), 0);
-	put(e, S1 "/session.yaml", "session: {type: \"moved\"}\n");
+	fixture_put(e, S1 "/session.yaml", "session: {type: \"moved\"}\n");
 	assert_int_equal(fixture_rename(e, S1 "/session.yaml", S2 "/session.yaml", 0), 0);
 	assert_string_equal(registry_session(e, "s2")->fields.type, "moved");
-	put(e, S2 "/session.yaml", "session: {type: \"saved again\"}\n");
+	fixture_put(e, S2 "/session.yaml", "session: {type: \"saved again\"}\n");
 	assert_string_equal(registry_session(e, "s2")->fields.type, "saved again");
-	put(e, S1 "/session.yaml", "session: {type: \"a new one\"}\n");
+	fixture_put(e, S1 "/session.yaml", "session: {type: \"a new one\"}\n");
 	assert_string_equal(registry_session(e, "s1")->fields.type, "a new one");
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 /* ---- what goes with a session ---- */
@@ -160,21 +114,21 @@ static void test_a_sessions_file_is_replaced_by_anothers(void **state)
 /* `rm -r` is done long before the agent would have left by itself. */
 static void test_locks_of_a_session_that_goes(void **state)
 {
-	struct engine *e = begin(state);
+	struct engine *e = fixture_open_session(*state);
 
 	assert_int_equal(fixture_mkdir(e, S2), 0);
-	put(e, AGENTS "a.yaml", "");
-	put(e, AGENTS "both.yaml", "");
-	put(e, S2 "/agents/both.yaml", "");
-	put(e, "state/.locks/one", "a\n");
-	put(e, "state/.locks/two", "both\n");
+	fixture_put(e, AGENTS "a.yaml", "");
+	fixture_put(e, AGENTS "both.yaml", "");
+	fixture_put(e, S2 "/agents/both.yaml", "");
+	fixture_put(e, "state/.locks/one", "a\n");
+	fixture_put(e, "state/.locks/two", "both\n");
 	assert_int_equal(fixture_unlink(e, AGENTS "a.yaml"), 0);
 	assert_int_equal(fixture_unlink(e, AGENTS "both.yaml"), 0);
 	assert_int_equal(fixture_rmdir(e, S1), 0);
-	later(state, e, 3);
+	fixture_later(*state, e, 3);
 	assert_int_equal(fixture_ino(e, "state/.locks/one"), 0);
 	assert_int_not_equal(fixture_ino(e, "state/.locks/two"), 0); /* the other session's may hold it */
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 /* ---- saves that nobody has read yet ---- */
@@ -201,11 +155,11 @@ static void save_unread(struct engine *e, const char *path, const char *text, st
 /* What upkeep was about to say of an agent was of what its file said before. */
 static void test_a_status_saved_while_upkeep_runs(void **state)
 {
-	struct engine *e = begin(state);
+	struct engine *e = fixture_open_session(*state);
 	struct request q;
 	struct txn t;
 
-	put(e, AGENTS "a.yaml", "agent: {status: \"active\"}\n");
+	fixture_put(e, AGENTS "a.yaml", "agent: {status: \"active\"}\n");
 	(void)upkeep_run(e);
 	env_mem_advance(*state, 200 * NS_PER_S); /* silent, and upkeep is due */
 	save_unread(e, AGENTS "a.yaml", "agent: {status: \"completed\"}\n", &q, &t);
@@ -213,17 +167,17 @@ static void test_a_status_saved_while_upkeep_runs(void **state)
 	txn_finish(&t);
 	assert_non_null(strstr(fixture_text(e, AGENTS "a.yaml"), "completed"));
 	assert_int_equal(agent_of(e, "s1", "a")->fields.status, AGENT_COMPLETED);
-	assert_int_equal(count_events(e, "\"to\":\"unhealthy\""), 0);
-	assert_int_equal(engine_close(e), 0);
+	assert_int_equal(fixture_count_events(e, "\"to\":\"unhealthy\""), 0);
+	fixture_close_ok(e);
 }
 
 static void test_a_status_saved_while_a_session_expires(void **state)
 {
-	struct engine *e = begin(state);
+	struct engine *e = fixture_open_session(*state);
 	struct request q;
 	struct txn t;
 
-	put(e, S1 "/session.yaml", "configuration: {max_session_duration: 100}\n");
+	fixture_put(e, S1 "/session.yaml", "configuration: {max_session_duration: 100}\n");
 	(void)upkeep_run(e);
 	env_mem_advance(*state, 200 * NS_PER_S);
 	save_unread(e, S1 "/session.yaml", "session: {status: \"completed\"}\nconfiguration: {max_session_duration: 100}\n", &q, &t);
@@ -231,8 +185,8 @@ static void test_a_status_saved_while_a_session_expires(void **state)
 	txn_finish(&t);
 	assert_non_null(strstr(fixture_text(e, S1 "/session.yaml"), "completed"));
 	assert_int_equal(registry_session(e, "s1")->fields.status, SESSION_COMPLETED);
-	assert_int_equal(count_events(e, "\"to\":\"expired\""), 0);
-	assert_int_equal(engine_close(e), 0);
+	assert_int_equal(fixture_count_events(e, "\"to\":\"expired\""), 0);
+	fixture_close_ok(e);
 }
 
 /* ---- the journal fails ---- */
@@ -250,14 +204,14 @@ static int result(struct engine *e, uint64_t dir_ino, struct buf *out)
 /* Nobody hears of an end that a loss of power could undo. */
 static void test_an_end_is_told_when_it_is_safe(void **state)
 {
-	struct engine *e = begin(state);
+	struct engine *e = fixture_open_session(*state);
 	cleanup_buf struct buf text = BUF_INIT;
 	uint64_t dir;
 
-	put(e, AGENTS "a.yaml", "");
+	fixture_put(e, AGENTS "a.yaml", "");
 	assert_int_equal(fixture_mkdir(e, SYNC "build"), 0);
 	dir = fixture_ino(e, SYNC "build");
-	put(e, SYNC "build/a", "");
+	fixture_put(e, SYNC "build/a", "");
 	env_mem_fail_syncs(*state, EIO);
 	(void)upkeep_run(e);
 	assert_int_equal(result(e, dir, &text), -EIO);
@@ -267,15 +221,15 @@ static void test_an_end_is_told_when_it_is_safe(void **state)
 
 static void test_an_end_is_durable_when_told(void **state)
 {
-	struct engine *e = begin(state);
+	struct engine *e = fixture_open_session(*state);
 	cleanup_buf struct buf text = BUF_INIT;
 	struct env *after;
 	uint64_t dir;
 
-	put(e, AGENTS "a.yaml", "");
+	fixture_put(e, AGENTS "a.yaml", "");
 	assert_int_equal(fixture_mkdir(e, SYNC "build"), 0);
 	dir = fixture_ino(e, SYNC "build");
-	put(e, SYNC "build/a", "");
+	fixture_put(e, SYNC "build/a", "");
 	(void)upkeep_run(e);
 	assert_int_equal(result(e, dir, &text), 1);
 	assert_string_equal(text.data, "completed\n");
@@ -285,7 +239,7 @@ static void test_an_end_is_durable_when_told(void **state)
 	buf_clear(&text);
 	assert_int_equal(result(e, dir, &text), 1);
 	assert_string_equal(text.data, "completed\n");
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 	env_mem_free(after);
 }
 
@@ -300,9 +254,9 @@ static void wake(void *arg)
 /* Who waits for a barrier waits in vain: upkeep tells them, so it must hear of it. */
 static void test_upkeep_hears_of_a_failure(void **state)
 {
-	struct engine *e = begin(state);
+	struct engine *e = fixture_open_session(*state);
 
-	put(e, AGENTS "a.yaml", "");
+	fixture_put(e, AGENTS "a.yaml", "");
 	assert_int_equal(fixture_mkdir(e, SYNC "build"), 0);
 	(void)upkeep_run(e);
 	upkeep_set_waker(e, wake, NULL);
@@ -317,17 +271,17 @@ static void test_upkeep_hears_of_a_failure(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_an_agent_is_renamed, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_a_renamed_agents_name_is_taken_again, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_an_agent_moves_to_another_session, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_agents_change_places, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_a_sessions_file_is_replaced_by_anothers, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_locks_of_a_session_that_goes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_a_status_saved_while_upkeep_runs, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_a_status_saved_while_a_session_expires, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_an_end_is_told_when_it_is_safe, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_an_end_is_durable_when_told, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_upkeep_hears_of_a_failure, setup, teardown),
+		FIXTURE_TEST(test_an_agent_is_renamed),
+		FIXTURE_TEST(test_a_renamed_agents_name_is_taken_again),
+		FIXTURE_TEST(test_an_agent_moves_to_another_session),
+		FIXTURE_TEST(test_agents_change_places),
+		FIXTURE_TEST(test_a_sessions_file_is_replaced_by_anothers),
+		FIXTURE_TEST(test_locks_of_a_session_that_goes),
+		FIXTURE_TEST(test_a_status_saved_while_upkeep_runs),
+		FIXTURE_TEST(test_a_status_saved_while_a_session_expires),
+		FIXTURE_TEST(test_an_end_is_told_when_it_is_safe),
+		FIXTURE_TEST(test_an_end_is_durable_when_told),
+		FIXTURE_TEST(test_upkeep_hears_of_a_failure),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,33 +9,10 @@
 #include "../../core/engine_internal.h"
 #include "checkpoint.h"
 #include "cmocka_all.h"
-#include "engine_fixture.h"
-#include "env_mem.h"
-#include "upkeep.h"
+#include "session_fixture.h"
 
-#define S1 "state/sessions/s1"
 #define KIB 1024u
 #define MIB (1024u * KIB)
-
-static int setup(void **state)
-{
-	*state = env_mem_new(17);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	env_mem_free(*state);
-	return 0;
-}
-
-static struct engine *open_with_session(struct env *env)
-{
-	struct engine *e = fixture_open_ok(env);
-
-	assert_int_equal(fixture_mkdir(e, S1), 0);
-	return e;
-}
 
 static void restore_ok(struct engine *e, const char *name)
 {
@@ -45,13 +22,6 @@ static void restore_ok(struct engine *e, const char *name)
 	fixture_request(&q);
 	assert_int_equal(checkpoint_restore(e, &q, "s1", name, &result), 0);
 	assert_int_equal(engine_wait(e, q.seq, JOURNAL_DURABLE), 0);
-}
-
-/* A daemon that remembers nothing. */
-static struct engine *reopen(struct env *env, struct engine *e)
-{
-	assert_int_equal(engine_close(e), 0);
-	return fixture_open_ok(env);
 }
 
 static struct record *newest_record(struct engine *e)
@@ -81,11 +51,6 @@ static void expect_sha(const struct event *ev, enum event_flags which, const voi
 	assert_memory_equal(which == EVENT_HAS_NEW_SHA ? &ev->new_sha : &ev->old_sha, &want, sizeof(want));
 }
 
-static void save(struct engine *e, const char *path, const char *text)
-{
-	assert_int_equal(fixture_save_text(e, path, text), 0);
-}
-
 static void save_bytes(struct engine *e, const char *path, size_t len, char byte)
 {
 	char *bytes = malloc(len);
@@ -95,36 +60,26 @@ static void save_bytes(struct engine *e, const char *path, size_t len, char byte
 	free(bytes);
 }
 
-static unsigned count_events(struct engine *e, const char *text)
-{
-	cleanup_free char *events = fixture_events(e, NULL);
-	unsigned n = 0;
-
-	for (const char *p = events; (p = strstr(p, text)); p++)
-		n++;
-	return n;
-}
-
 /* ---- hashes ---- */
 
 static void test_hashes_of_small_files(void **state)
 {
-	struct engine *e = open_with_session(*state);
+	struct engine *e = fixture_open_session(*state);
 	struct record *r;
 
-	save(e, S1 "/state/changed", "then\n");
-	save(e, S1 "/state/gone", "gone\n");
-	save(e, S1 "/state/mode", "same\n");
-	save(e, S1 "/state/empty", "");
+	fixture_put(e, S1 "/state/changed", "then\n");
+	fixture_put(e, S1 "/state/gone", "gone\n");
+	fixture_put(e, S1 "/state/mode", "same\n");
+	fixture_put(e, S1 "/state/empty", "");
 	assert_int_equal(fixture_append(e, S1 "/state/log", "one\n", 4), 0);
 	assert_int_equal(fixture_mkdir(e, S1 "/checkpoints/good"), 0);
-	save(e, S1 "/state/changed", "now\n");
-	save(e, S1 "/state/empty", "not any more\n");
-	save(e, S1 "/state/new", "new\n");
+	fixture_put(e, S1 "/state/changed", "now\n");
+	fixture_put(e, S1 "/state/empty", "not any more\n");
+	fixture_put(e, S1 "/state/new", "new\n");
 	assert_int_equal(fixture_append(e, S1 "/state/log", "two\n", 4), 0);
 	assert_int_equal(fixture_chmod(e, S1 "/state/mode", 0600), 0);
 	assert_int_equal(fixture_unlink(e, S1 "/state/gone"), 0);
-	e = reopen(*state, e);
+	e = fixture_reopen(*state, e);
 	restore_ok(e, "good");
 	r = newest_record(e);
 	expect_sha(event_of(r, EVENT_FILE_WRITTEN, S1 "/state/changed"), EVENT_HAS_NEW_SHA, "then\n", 5);
@@ -136,14 +91,14 @@ static void test_hashes_of_small_files(void **state)
 	expect_sha(event_of(r, EVENT_ATTRIBUTES_CHANGED, S1 "/state/mode"), EVENT_HAS_NEW_SHA, "same\n", 5);
 	expect_sha(event_of(r, EVENT_FILE_WRITTEN, S1 "/state/empty"), EVENT_HAS_NEW_SHA, "", 0);
 	record_free(r);
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 /* More than is read for hashes: those of whole saves are known from their own events, whatever their attributes and names have become. */
 static void test_hashes_of_large_files(void **state)
 {
 	static char bytes[9 * MIB];
-	struct engine *e = open_with_session(*state);
+	struct engine *e = fixture_open_session(*state);
 	struct record *r;
 
 	memset(bytes, 'x', sizeof(bytes));
@@ -153,9 +108,9 @@ static void test_hashes_of_large_files(void **state)
 	assert_int_equal(fixture_rename(e, S1 "/state/tmp", S1 "/state/c", 0), 0);
 	assert_int_equal(fixture_chmod(e, S1 "/state/c", 0600), 0);
 	save_bytes(e, S1 "/state/changed", sizeof(bytes), 'x');
-	save(e, S1 "/state/small", "small\n");
+	fixture_put(e, S1 "/state/small", "small\n");
 	assert_int_equal(fixture_mkdir(e, S1 "/checkpoints/good"), 0);
-	save(e, S1 "/state/changed", "now\n");
+	fixture_put(e, S1 "/state/changed", "now\n");
 	for (const char *name = "abc"; *name; name++) {
 		char path[] = S1 "/state/?";
 
@@ -163,7 +118,7 @@ static void test_hashes_of_large_files(void **state)
 		assert_int_equal(fixture_unlink(e, path), 0);
 	}
 	assert_int_equal(fixture_unlink(e, S1 "/state/small"), 0);
-	e = reopen(*state, e);
+	e = fixture_reopen(*state, e);
 	restore_ok(e, "good");
 	r = newest_record(e);
 	expect_sha(event_of(r, EVENT_FILE_CREATED, S1 "/state/a"), EVENT_HAS_NEW_SHA, bytes, sizeof(bytes));
@@ -173,30 +128,30 @@ static void test_hashes_of_large_files(void **state)
 	record_free(r);
 	/* It is remembered: the next save would not read as much to say what it replaced. */
 	for (int i = 0; i < 2; i++) {
-		save(e, i ? S1 "/state/changed" : S1 "/state/a", "later\n");
+		fixture_put(e, i ? S1 "/state/changed" : S1 "/state/a", "later\n");
 		assert_int_equal(engine_load_record(e, engine_head_seq(e), &r), 0);
 		expect_sha(event_of(r, EVENT_FILE_WRITTEN, i ? S1 "/state/changed" : S1 "/state/a"), EVENT_HAS_OLD_SHA, bytes, sizeof(bytes));
 		record_free(r);
 	}
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 /* What is in no event and too long is not read: unknown is no error, and others have theirs. */
 static void test_hashes_that_cost_too_much(void **state)
 {
-	struct engine *e = open_with_session(*state);
+	struct engine *e = fixture_open_session(*state);
 	const struct event *ev;
 	struct record *r;
 
 	save_bytes(e, S1 "/state/large", 17 * MIB, 'x');
 	assert_int_equal(fixture_append(e, S1 "/state/large", "y", 1), 0);
-	save(e, S1 "/state/small", "small\n");
-	e = reopen(*state, e); /* an append to a file nobody has the hash of has none */
+	fixture_put(e, S1 "/state/small", "small\n");
+	e = fixture_reopen(*state, e); /* an append to a file nobody has the hash of has none */
 	assert_int_equal(fixture_append(e, S1 "/state/large", "z", 1), 0);
 	assert_int_equal(fixture_mkdir(e, S1 "/checkpoints/good"), 0);
 	assert_int_equal(fixture_unlink(e, S1 "/state/large"), 0);
 	assert_int_equal(fixture_unlink(e, S1 "/state/small"), 0);
-	e = reopen(*state, e);
+	e = fixture_reopen(*state, e);
 	restore_ok(e, "good");
 	r = newest_record(e);
 	ev = event_of(r, EVENT_FILE_CREATED, S1 "/state/large");
@@ -205,7 +160,7 @@ static void test_hashes_that_cost_too_much(void **state)
 	assert_int_equal(ev->size, 17 * MIB + 2);
 	expect_sha(event_of(r, EVENT_FILE_CREATED, S1 "/state/small"), EVENT_HAS_NEW_SHA, "small\n", 6);
 	record_free(r);
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 /* ---- agents ---- */
@@ -215,25 +170,19 @@ static struct agent *agent_of(struct engine *e, const char *id)
 	return registry_agent(registry_session(e, "s1"), id);
 }
 
-static void go_on(struct env *env, struct engine *e, int64_t seconds)
-{
-	env_mem_advance(env, seconds * NS_PER_S);
-	(void)upkeep_run(e);
-}
-
 static void test_agents_come_and_go(void **state)
 {
-	struct engine *e = open_with_session(*state);
+	struct engine *e = fixture_open_session(*state);
 	const struct event *ev;
 	struct record *r;
 
-	save(e, S1 "/agents/old.yaml", "agent: {type: \"co\\\"der\"}\n");
+	fixture_put(e, S1 "/agents/old.yaml", "agent: {type: \"co\\\"der\"}\n");
 	assert_int_equal(fixture_mkdir(e, S1 "/checkpoints/good"), 0);
 	assert_int_equal(fixture_unlink(e, S1 "/agents/old.yaml"), 0);
-	save(e, S1 "/agents/new.yaml", "");
-	go_on(*state, e, 3);
+	fixture_put(e, S1 "/agents/new.yaml", "");
+	fixture_later(*state, e, 3);
 	assert_null(agent_of(e, "old"));
-	assert_int_equal(count_events(e, "\"event_type\":\"agent_deregistered\""), 1);
+	assert_int_equal(fixture_count_events(e, "\"event_type\":\"agent_deregistered\""), 1);
 	restore_ok(e, "good");
 	r = newest_record(e);
 	ev = event_of(r, EVENT_AGENT_REGISTERED, S1 "/agents/old.yaml");
@@ -244,41 +193,41 @@ static void test_agents_come_and_go(void **state)
 	record_free(r);
 	assert_non_null(agent_of(e, "old"));
 	/* Who is taken away leaves as if his file had been removed. */
-	assert_int_equal(count_events(e, "\"event_type\":\"agent_deregistered\""), 1);
-	go_on(*state, e, 3);
-	assert_int_equal(count_events(e, "\"event_type\":\"agent_deregistered\""), 2);
+	assert_int_equal(fixture_count_events(e, "\"event_type\":\"agent_deregistered\""), 1);
+	fixture_later(*state, e, 3);
+	assert_int_equal(fixture_count_events(e, "\"event_type\":\"agent_deregistered\""), 2);
 	assert_null(agent_of(e, "new"));
 	assert_non_null(strstr(fixture_text(e, S1 "/session.yaml"), "active_agents: [\"old\"]"));
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 /* Within the two seconds that tools have for replacing a file nobody has left. */
 static void test_agents_that_did_not_leave(void **state)
 {
-	struct engine *e = open_with_session(*state);
+	struct engine *e = fixture_open_session(*state);
 
-	save(e, S1 "/agents/a.yaml", "");
+	fixture_put(e, S1 "/agents/a.yaml", "");
 	assert_int_equal(fixture_mkdir(e, S1 "/checkpoints/good"), 0);
 	assert_int_equal(fixture_unlink(e, S1 "/agents/a.yaml"), 0);
 	restore_ok(e, "good");
-	go_on(*state, e, 3);
+	fixture_later(*state, e, 3);
 	assert_non_null(agent_of(e, "a"));
-	assert_int_equal(count_events(e, "\"event_type\":\"agent_registered\""), 1);
-	assert_int_equal(count_events(e, "\"event_type\":\"agent_deregistered\""), 0);
-	assert_int_equal(engine_close(e), 0);
+	assert_int_equal(fixture_count_events(e, "\"event_type\":\"agent_registered\""), 1);
+	assert_int_equal(fixture_count_events(e, "\"event_type\":\"agent_deregistered\""), 0);
+	fixture_close_ok(e);
 }
 
 static void test_agents_status(void **state)
 {
-	struct engine *e = open_with_session(*state);
+	struct engine *e = fixture_open_session(*state);
 	const struct event *ev;
 	struct record *r;
 
-	save(e, S1 "/agents/a.yaml", "agent: {status: idle}\n");
-	save(e, S1 "/agents/b.yaml", "agent: {status: idle}\nstate: {step: 1}\n");
+	fixture_put(e, S1 "/agents/a.yaml", "agent: {status: idle}\n");
+	fixture_put(e, S1 "/agents/b.yaml", "agent: {status: idle}\nstate: {step: 1}\n");
 	assert_int_equal(fixture_mkdir(e, S1 "/checkpoints/good"), 0);
-	save(e, S1 "/agents/a.yaml", "agent: {status: completed}\n");
-	save(e, S1 "/agents/b.yaml", "agent: {status: idle}\nstate: {step: 2}\n");
+	fixture_put(e, S1 "/agents/a.yaml", "agent: {status: completed}\n");
+	fixture_put(e, S1 "/agents/b.yaml", "agent: {status: idle}\nstate: {step: 2}\n");
 	restore_ok(e, "good");
 	r = newest_record(e);
 	ev = event_of(r, EVENT_AGENT_STATUS_CHANGED, S1 "/agents/a.yaml");
@@ -288,43 +237,43 @@ static void test_agents_status(void **state)
 	assert_null(event_of(r, EVENT_AGENT_STATUS_CHANGED, S1 "/agents/b.yaml"));
 	assert_null(event_of(r, EVENT_AGENT_REGISTERED, S1 "/agents/a.yaml"));
 	record_free(r);
-	assert_int_equal(engine_close(e), 0);
+	fixture_close_ok(e);
 }
 
 /* They are told even where the log does not name each file. */
 static void test_agents_among_many_files(void **state)
 {
-	struct engine *e = open_with_session(*state);
+	struct engine *e = fixture_open_session(*state);
 	char path[100];
 
 	for (int i = 0; i < 2500; i++) {
 		snprintf(path, sizeof(path), S1 "/state/%d", i);
-		save(e, path, "then\n");
+		fixture_put(e, path, "then\n");
 	}
-	save(e, S1 "/agents/old.yaml", "");
+	fixture_put(e, S1 "/agents/old.yaml", "");
 	assert_int_equal(fixture_mkdir(e, S1 "/checkpoints/good"), 0);
 	assert_int_equal(fixture_unlink(e, S1 "/agents/old.yaml"), 0);
 	for (int i = 0; i < 2500; i++) {
 		snprintf(path, sizeof(path), S1 "/state/%d", i);
 		assert_int_equal(fixture_unlink(e, path), 0);
 	}
-	go_on(*state, e, 3);
+	fixture_later(*state, e, 3);
 	restore_ok(e, "good");
-	assert_int_equal(count_events(e, "\"event_type\":\"agent_registered\""), 2);
-	assert_int_equal(count_events(e, "\"operation\":\"restore\""), 2);
-	assert_int_equal(engine_close(e), 0);
+	assert_int_equal(fixture_count_events(e, "\"event_type\":\"agent_registered\""), 2);
+	assert_int_equal(fixture_count_events(e, "\"operation\":\"restore\""), 2);
+	fixture_close_ok(e);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_hashes_of_small_files, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_hashes_of_large_files, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_hashes_that_cost_too_much, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_agents_come_and_go, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_agents_that_did_not_leave, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_agents_status, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_agents_among_many_files, setup, teardown),
+		FIXTURE_TEST(test_hashes_of_small_files),
+		FIXTURE_TEST(test_hashes_of_large_files),
+		FIXTURE_TEST(test_hashes_that_cost_too_much),
+		FIXTURE_TEST(test_agents_come_and_go),
+		FIXTURE_TEST(test_agents_that_did_not_leave),
+		FIXTURE_TEST(test_agents_status),
+		FIXTURE_TEST(test_agents_among_many_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,6 +63,30 @@ struct engine *fixture_reopen(struct env *env, struct engine *e)
 	return fixture_open_ok(env);
 }
 
+int fixture_restore(struct engine *e, const char *checkpoint, struct restore_result *ret)
+{
+	struct restore_result result;
+	struct request q;
+	int r;
+
+	fixture_request(&q);
+	ret = ret ? ret : &result;
+	*ret = (struct restore_result){0};
+	r = checkpoint_restore(e, &q, "s1", checkpoint, ret);
+	return r ? r : engine_wait(e, q.seq, JOURNAL_DURABLE);
+}
+
+void fixture_spoil(struct env *env, const char *text)
+{
+	static const char path[] = "journal/00000001.seg";
+	static char data[2u << 20];
+	ssize_t len = env_mem_read(env, path, data, sizeof(data), 0);
+	const char *at = len > 0 ? memmem(data, (size_t)len, text, strlen(text)) : NULL;
+
+	assert_non_null(at);
+	assert_int_equal(env_mem_patch(env, path, "#", 1, (uint64_t)(at - data) + strlen(text) / 2), 0);
+}
+
 /* ---- time ---- */
 
 void fixture_later(struct env *env, struct engine *e, int64_t seconds)

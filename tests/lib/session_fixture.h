@@ -5,6 +5,7 @@
 #ifndef MILESTONEFS_TEST_SESSION_FIXTURE_H
 #define MILESTONEFS_TEST_SESSION_FIXTURE_H
 
+#include "checkpoint.h"
 #include "engine_fixture.h"
 #include "registry.h"
 
@@ -30,6 +31,10 @@ void fixture_close_ok(struct engine *e);
 /** A daemon that remembers nothing. The clock goes on. */
 struct engine *fixture_reopen(struct env *env, struct engine *e);
 void fixture_put(struct engine *e, const char *path, const char *text);
+/** Restore s1 from a checkpoint, durably; *@ret (NULL allowed) as checkpoint_restore() says. 0 or what the engine says. */
+int fixture_restore(struct engine *e, const char *checkpoint, struct restore_result *ret);
+/** Spoil a byte of the first place on the medium that holds @text; nobody has the store open. */
+void fixture_spoil(struct env *env, const char *text);
 
 /* --- time ---------------------------------------------------------------------- */
 

@@ -7,22 +7,11 @@
 #include <string.h>
 
 #include "../../core/engine_internal.h"
-#include "checkpoint.h"
 #include "cmocka_all.h"
 #include "session_fixture.h"
 
 #define KIB 1024u
 #define MIB (1024u * KIB)
-
-static void restore_ok(struct engine *e, const char *name)
-{
-	struct restore_result result;
-	struct request q;
-
-	fixture_request(&q);
-	assert_int_equal(checkpoint_restore(e, &q, "s1", name, &result), 0);
-	assert_int_equal(engine_wait(e, q.seq, JOURNAL_DURABLE), 0);
-}
 
 static struct record *newest_record(struct engine *e)
 {
@@ -80,7 +69,7 @@ static void test_hashes_of_small_files(void **state)
 	assert_int_equal(fixture_chmod(e, S1 "/state/mode", 0600), 0);
 	assert_int_equal(fixture_unlink(e, S1 "/state/gone"), 0);
 	e = fixture_reopen(*state, e);
-	restore_ok(e, "good");
+	assert_int_equal(fixture_restore(e, "good", NULL), 0);
 	r = newest_record(e);
 	expect_sha(event_of(r, EVENT_FILE_WRITTEN, S1 "/state/changed"), EVENT_HAS_NEW_SHA, "then\n", 5);
 	expect_sha(event_of(r, EVENT_FILE_WRITTEN, S1 "/state/changed"), EVENT_HAS_OLD_SHA, "now\n", 4);
@@ -119,7 +108,7 @@ static void test_hashes_of_large_files(void **state)
 	}
 	assert_int_equal(fixture_unlink(e, S1 "/state/small"), 0);
 	e = fixture_reopen(*state, e);
-	restore_ok(e, "good");
+	assert_int_equal(fixture_restore(e, "good", NULL), 0);
 	r = newest_record(e);
 	expect_sha(event_of(r, EVENT_FILE_CREATED, S1 "/state/a"), EVENT_HAS_NEW_SHA, bytes, sizeof(bytes));
 	expect_sha(event_of(r, EVENT_FILE_CREATED, S1 "/state/b"), EVENT_HAS_NEW_SHA, bytes, sizeof(bytes));
@@ -152,7 +141,7 @@ static void test_hashes_that_cost_too_much(void **state)
 	assert_int_equal(fixture_unlink(e, S1 "/state/large"), 0);
 	assert_int_equal(fixture_unlink(e, S1 "/state/small"), 0);
 	e = fixture_reopen(*state, e);
-	restore_ok(e, "good");
+	assert_int_equal(fixture_restore(e, "good", NULL), 0);
 	r = newest_record(e);
 	ev = event_of(r, EVENT_FILE_CREATED, S1 "/state/large");
 	assert_non_null(ev);
@@ -183,7 +172,7 @@ static void test_agents_come_and_go(void **state)
 	fixture_later(*state, e, 3);
 	assert_null(agent_of(e, "old"));
 	assert_int_equal(fixture_count_events(e, "\"event_type\":\"agent_deregistered\""), 1);
-	restore_ok(e, "good");
+	assert_int_equal(fixture_restore(e, "good", NULL), 0);
 	r = newest_record(e);
 	ev = event_of(r, EVENT_AGENT_REGISTERED, S1 "/agents/old.yaml");
 	assert_non_null(ev);
@@ -209,7 +198,7 @@ static void test_agents_that_did_not_leave(void **state)
 	fixture_put(e, S1 "/agents/a.yaml", "");
 	assert_int_equal(fixture_mkdir(e, S1 "/checkpoints/good"), 0);
 	assert_int_equal(fixture_unlink(e, S1 "/agents/a.yaml"), 0);
-	restore_ok(e, "good");
+	assert_int_equal(fixture_restore(e, "good", NULL), 0);
 	fixture_later(*state, e, 3);
 	assert_non_null(agent_of(e, "a"));
 	assert_int_equal(fixture_count_events(e, "\"event_type\":\"agent_registered\""), 1);
@@ -228,7 +217,7 @@ static void test_agents_status(void **state)
 	assert_int_equal(fixture_mkdir(e, S1 "/checkpoints/good"), 0);
 	fixture_put(e, S1 "/agents/a.yaml", "agent: {status: completed}\n");
 	fixture_put(e, S1 "/agents/b.yaml", "agent: {status: idle}\nstate: {step: 2}\n");
-	restore_ok(e, "good");
+	assert_int_equal(fixture_restore(e, "good", NULL), 0);
 	r = newest_record(e);
 	ev = event_of(r, EVENT_AGENT_STATUS_CHANGED, S1 "/agents/a.yaml");
 	assert_non_null(ev);
@@ -258,7 +247,7 @@ static void test_agents_among_many_files(void **state)
 		assert_int_equal(fixture_unlink(e, path), 0);
 	}
 	fixture_later(*state, e, 3);
-	restore_ok(e, "good");
+	assert_int_equal(fixture_restore(e, "good", NULL), 0);
 	assert_int_equal(fixture_count_events(e, "\"event_type\":\"agent_registered\""), 2);
 	assert_int_equal(fixture_count_events(e, "\"operation\":\"restore\""), 2);
 	fixture_close_ok(e);

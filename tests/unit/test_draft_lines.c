@@ -6,59 +6,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "../../core/engine_internal.h"
 #include "cmocka_all.h"
-#include "engine_fixture.h"
-#include "env_mem.h"
-#include "../../core/engine_internal.h" /* to stop between splitting and staging */
+#include "draft_fixture.h"
 
-struct world {
-	struct env *env;
-	struct engine *e;
-	struct request q;
-};
-
-static int setup(void **state)
-{
-	struct world *w = calloc(1, sizeof(*w));
-
-	assert_non_null(w);
-	w->env = env_mem_new(7);
-	w->e = fixture_open_ok(w->env);
-	*state = w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct world *w = *state;
-
-	assert_int_equal(engine_close(w->e), 0);
-	env_mem_free(w->env);
-	free(w);
-	return 0;
-}
-
-static struct draft *open_appending(struct world *w, const char *name)
-{
-	struct draft *d;
-
-	fixture_request(&w->q);
-	assert_int_equal(draft_open(w->e, fixture_ino(w->e, name), DRAFT_APPEND, &w->q.actor, &d), 0);
-	return d;
-}
-
-static void put(struct world *w, struct draft *d, const char *text)
-{
-	assert_int_equal(draft_write(d, &w->q.actor, 0, text, strlen(text)), 0);
-}
-
-static int commit(struct world *w, struct draft *d, int flags)
-{
-	fixture_request(&w->q);
-	return draft_commit(d, &w->q, flags);
-}
-
-static bool is_pending(struct world *w, const char *text)
+static bool is_pending(struct draft_world *w, const char *text)
 {
 	struct draft_info *list;
 	size_t count;
@@ -76,34 +28,20 @@ static bool is_pending(struct world *w, const char *text)
 	return found;
 }
 
-static void assert_last_rollback(struct world *w, const char *path, const char *text)
-{
-	char bytes[256] = "";
-	struct record *r;
-	uint64_t seq;
-
-	assert_int_equal(engine_list_transactions(w->e, true, 0, &seq, 1), 1);
-	assert_int_equal(engine_load_record(w->e, seq, &r), 0);
-	assert_string_equal(r->path, path);
-	assert_int_equal(engine_read_rollback(w->e, r, 0, bytes, sizeof(bytes) - 1), strlen(text));
-	assert_string_equal(bytes, text);
-	record_free(r);
-}
-
 /* ---- the unfinished line of a stream ---- */
 
 static void test_stream_goes_on_with_the_unfinished_line(void **state)
 {
-	struct world *w = *state;
+	struct draft_world *w = *state;
 	struct draft *d;
 
 	assert_int_equal(fixture_save_text(w->e, "l.jsonl", "{\"n\":0}\n"), 0);
-	d = open_appending(w, "l.jsonl");
-	put(w, d, "{\"n\":1}\n{\"n\"");
-	assert_int_equal(commit(w, d, DRAFT_STREAM), 0);
+	d = draft_world_open(w, "l.jsonl", DRAFT_APPEND);
+	draft_world_write(w, d, 0, "{\"n\":1}\n{\"n\"");
+	assert_int_equal(draft_world_commit(w, d, DRAFT_STREAM), 0);
 	assert_string_equal(fixture_text(w->e, "l.jsonl"), "{\"n\":0}\n{\"n\":1}\n");
-	put(w, d, ":2}\n");
-	assert_int_equal(commit(w, d, 0), 0);
+	draft_world_write(w, d, 0, ":2}\n");
+	assert_int_equal(draft_world_commit(w, d, 0), 0);
 	draft_close(d);
 	assert_string_equal(fixture_text(w->e, "l.jsonl"), "{\"n\":0}\n{\"n\":1}\n{\"n\":2}\n");
 }
@@ -113,13 +51,13 @@ static void test_death_after_a_snapshot_in_the_middle_of_a_split(void **state)
 {
 	static const char text[] = "{\"n\":1}\n{\"n\"";
 	char path[] = "l.jsonl", *paths[] = {path};
-	struct world *w = *state;
+	struct draft_world *w = *state;
 	struct draft_plan plan;
 	struct draft *d;
 
 	assert_int_equal(fixture_save_text(w->e, "l.jsonl", "{\"n\":0}\n"), 0);
-	d = open_appending(w, "l.jsonl");
-	put(w, d, text);
+	d = draft_world_open(w, "l.jsonl", DRAFT_APPEND);
+	draft_world_write(w, d, 0, text);
 	pthread_mutex_lock(&d->lock);
 	assert_int_equal(draft_prepare(d, paths, 1, d->node, DRAFT_STREAM, &plan), 0);
 	assert_true(plan.append_len && plan.append_len < d->size);
@@ -127,8 +65,7 @@ static void test_death_after_a_snapshot_in_the_middle_of_a_split(void **state)
 	assert_int_equal(index_write(w->e), 0);
 	pthread_mutex_unlock(&d->lock);
 	draft_plan_release(&plan);
-	fixture_kill(w->env, w->e);
-	w->e = fixture_open_ok(w->env);
+	draft_world_kill(w);
 	assert_true(is_pending(w, text)); /* nothing of it was published */
 	assert_string_equal(fixture_text(w->e, "l.jsonl"), "{\"n\":0}\n");
 }
@@ -138,7 +75,7 @@ static void test_death_after_a_snapshot_in_the_middle_of_a_split(void **state)
 #define RULE_BYTES_MAX 65536u
 
 /* A file whose last line, without an end, is @len bytes long. */
-static void save_long_line(struct world *w, size_t len)
+static void save_long_line(struct draft_world *w, size_t len)
 {
 	char *text = malloc(len + 8);
 
@@ -149,7 +86,7 @@ static void save_long_line(struct world *w, size_t len)
 	free(text);
 }
 
-static void assert_tail(struct world *w, const char *tail)
+static void assert_tail(struct draft_world *w, const char *tail)
 {
 	char *text;
 	size_t len;
@@ -162,7 +99,7 @@ static void assert_tail(struct world *w, const char *tail)
 
 static void test_a_line_too_long_is_not_looked_at(void **state)
 {
-	struct world *w = *state;
+	struct draft_world *w = *state;
 
 	save_long_line(w, 2 * RULE_BYTES_MAX);
 	assert_int_equal(fixture_append(w->e, "l.jsonl", "more", 4), 0);
@@ -173,30 +110,30 @@ static void test_a_line_too_long_is_not_looked_at(void **state)
 static void test_what_follows_a_line_too_long_is_looked_at(void **state)
 {
 	static const char bad[] = "end\n{\"n\":1}\n{\"n\":\n";
-	struct world *w = *state;
+	struct draft_world *w = *state;
 
 	save_long_line(w, 2 * RULE_BYTES_MAX);
 	fixture_request(&w->q);
 	assert_int_equal(fixture_append(w->e, "l.jsonl", bad, strlen(bad)), -EBADMSG);
-	assert_last_rollback(w, "l.jsonl", bad);
+	draft_world_expect_kept(w, "l.jsonl", bad);
 	assert_tail(w, "yy");
 }
 
 static void test_a_stream_after_a_line_too_long(void **state)
 {
-	struct world *w = *state;
+	struct draft_world *w = *state;
 	struct draft *d;
 
 	save_long_line(w, 2 * RULE_BYTES_MAX);
-	d = open_appending(w, "l.jsonl");
-	put(w, d, "end");
-	assert_int_equal(commit(w, d, DRAFT_STREAM), 0);
+	d = draft_world_open(w, "l.jsonl", DRAFT_APPEND);
+	draft_world_write(w, d, 0, "end");
+	assert_int_equal(draft_world_commit(w, d, DRAFT_STREAM), 0);
 	assert_tail(w, "yy"); /* not whole yet */
-	put(w, d, "\n{\"n\":1}\n{\"n\"");
-	assert_int_equal(commit(w, d, DRAFT_STREAM), 0);
+	draft_world_write(w, d, 0, "\n{\"n\":1}\n{\"n\"");
+	assert_int_equal(draft_world_commit(w, d, DRAFT_STREAM), 0);
 	assert_tail(w, "yyend\n{\"n\":1}\n");
-	put(w, d, ":2}\n");
-	assert_int_equal(commit(w, d, 0), 0);
+	draft_world_write(w, d, 0, ":2}\n");
+	assert_int_equal(draft_world_commit(w, d, 0), 0);
 	draft_close(d);
 	assert_tail(w, "yyend\n{\"n\":1}\n{\"n\":2}\n");
 }
@@ -204,7 +141,7 @@ static void test_a_stream_after_a_line_too_long(void **state)
 /* Just as long as may be: the whole line is seen. */
 static void test_a_line_as_long_as_may_be_is_looked_at(void **state)
 {
-	struct world *w = *state;
+	struct draft_world *w = *state;
 	struct buf text = BUF_INIT;
 
 	assert_int_equal(fixture_save_text(w->e, "status/config.yaml", "rules:\n  rule_bytes_max: 65536\n  strict: true\n"), 0);
@@ -222,35 +159,34 @@ static void test_a_line_as_long_as_may_be_is_looked_at(void **state)
 /* What an append to an endless line costs does not grow with the line. */
 static void test_appending_to_a_line_too_long_reads_little(void **state)
 {
-	struct world *w = *state;
+	struct draft_world *w = *state;
 	struct draft_plan plan;
 	char path[] = "l.jsonl", *paths[] = {path};
 	struct draft *d;
 
 	save_long_line(w, 64 * RULE_BYTES_MAX);
-	d = open_appending(w, "l.jsonl");
-	put(w, d, "x");
+	d = draft_world_open(w, "l.jsonl", DRAFT_APPEND);
+	draft_world_write(w, d, 0, "x");
 	pthread_mutex_lock(&d->lock);
 	assert_int_equal(draft_prepare(d, paths, 1, d->node, 0, &plan), 0);
 	pthread_mutex_unlock(&d->lock);
 	assert_int_equal(plan.text_len, 1);
 	draft_plan_release(&plan);
-	assert_int_equal(commit(w, d, 0), 0);
+	assert_int_equal(draft_world_commit(w, d, 0), 0);
 	draft_close(d);
 	assert_tail(w, "yyx");
 }
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_stream_goes_on_with_the_unfinished_line),
-		TEST(test_death_after_a_snapshot_in_the_middle_of_a_split),
-		TEST(test_a_line_too_long_is_not_looked_at),
-		TEST(test_what_follows_a_line_too_long_is_looked_at),
-		TEST(test_a_stream_after_a_line_too_long),
-		TEST(test_a_line_as_long_as_may_be_is_looked_at),
-		TEST(test_appending_to_a_line_too_long_reads_little),
+		DRAFT_TEST(test_stream_goes_on_with_the_unfinished_line),
+		DRAFT_TEST(test_death_after_a_snapshot_in_the_middle_of_a_split),
+		DRAFT_TEST(test_a_line_too_long_is_not_looked_at),
+		DRAFT_TEST(test_what_follows_a_line_too_long_is_looked_at),
+		DRAFT_TEST(test_a_stream_after_a_line_too_long),
+		DRAFT_TEST(test_a_line_as_long_as_may_be_is_looked_at),
+		DRAFT_TEST(test_appending_to_a_line_too_long_reads_little),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,7 +133,7 @@ $(TESTS_cmocka): %: %.o $(BUILD)/tests/libtest.a $(BUILD)/libcore.a
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(BUILD)/tests/libtest.a $(BUILD)/libcore.a $(TEST_LIBS) $(CORE_LIBS)
 
 # Virtual files need an engine but no mount.
-$(addprefix $(BUILD)/tests/unit/,test_vfile test_vfile_model): $(filter $(BUILD)/fs/vfile%,$(FS_OBJS))
+$(filter $(BUILD)/tests/unit/test_vfile%,$(TESTS_unit)): $(filter $(BUILD)/fs/vfile%,$(FS_OBJS))
 
 $(MOUNT_HELPERS): $(BUILD)/tests/mount/%: tests/mount/%.c $(BUILD)/flags
 	@mkdir -p $(@D)

@@ -4,96 +4,15 @@
  * then read whole: its text must be what its name says it is (YAML, JSON lines, OpenMetrics…) and as long as stat(2) says.
  * A row without a sample below fails test_each_row().
  */
-#include "cmocka_all.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "cmocka_all.h"
 #include "doc.h"
-#include "engine_fixture.h"
-#include "env_mem.h"
 #include "node_id.h"
-#include "vfile.h"
-#include "vfile_recovery.h"
-
-struct world {
-	struct env *env;
-	struct fs fs;
-};
-
-/* Whatever an agent says of itself must come out as YAML. */
-#define HOSTILE_AGENT "agent: {type: \"a: \\\"b\\\"\\n- [{# \\x01\\u2028 é\", status: active}\n"
-
-static int setup(void **state)
-{
-	struct world *w = calloc(1, sizeof(*w));
-
-	w->env = env_mem_new(7);
-	w->fs.engine = fixture_open_ok(w->env);
-	w->fs.project = (char *)"/tmp/a \"quoted\" it's\n$(id) project";
-	w->fs.started_ns = env_time_ns(w->env);
-	w->fs.vnodes = vnode_table_new();
-	w->fs.recovery = recovery_cache_new();
-	assert_int_equal(fixture_mkdir(w->fs.engine, "state/sessions/s1"), 0);
-	assert_int_equal(fixture_save_text(w->fs.engine, "state/sessions/s1/state/a.yaml", "a: 1\n"), 0);
-	assert_int_equal(fixture_save_text(w->fs.engine, "state/sessions/s1/state/a.yaml", "a: 2\n"), 0);
-	assert_int_equal(fixture_save_text(w->fs.engine, "state/sessions/s1/state/a.yaml", "a: {\n"), -EBADMSG);
-	assert_int_equal(fixture_save_text(w->fs.engine, "notes \"x\"\n\\y", "free\n"), 0);
-	assert_int_equal(fixture_mkdir(w->fs.engine, "state/sessions/s1/checkpoints/before"), 0);
-	assert_int_equal(fixture_mkdir(w->fs.engine, "state/sessions/over"), 0);
-	assert_int_equal(fixture_save_text(w->fs.engine, "state/sessions/over/session.yaml", "session: {status: completed}\n"), 0);
-	assert_int_equal(fixture_save_text(w->fs.engine, "state/sessions/s1/agents/coder.yaml", HOSTILE_AGENT), 0);
-	assert_int_equal(fixture_mkdir(w->fs.engine, "state/sessions/s1/agents/.sync/sync"), 0);
-	assert_int_equal(fixture_save_text(w->fs.engine, "state/.locks/by \"x\": 1", "4242\n"), 0);
-	*state = w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct world *w = *state;
-
-	vnode_table_free(w->fs.vnodes);
-	recovery_cache_free(w->fs.recovery);
-	assert_int_equal(engine_close(w->fs.engine), 0);
-	env_mem_free(w->env);
-	free(w);
-	return 0;
-}
-
-/* The whole text, read as a program would: by render, or by ranges of odd sizes. */
-static struct buf read_all(struct fs *fs, const struct vnode *v)
-{
-	struct buf out = BUF_INIT;
-	uint64_t size = 0;
-
-	if (v->row->kind != VFILE_RANGE) {
-		assert_int_equal(vnode_render(fs, v, &out), 0);
-		return out;
-	}
-	assert_int_equal(v->row->size(fs, v, &size), 0);
-	for (;;) {
-		size_t before = out.len;
-
-		assert_int_equal(v->row->range(fs, v, out.len, 777, &out), 0);
-		assert_true(out.len - before <= 777);
-		if (out.len == before)
-			break;
-	}
-	assert_int_equal(out.len, size);
-	return out;
-}
-
-static struct buf read_path(struct fs *fs, const char *dir, const char *name)
-{
-	const struct vnode *v = vnode_lookup(fs, dir, name);
-
-	if (!v)
-		fail_msg("no %s/%s", dir, name);
-	return read_all(fs, v);
-}
+#include "vfile_fixture.h"
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -149,7 +68,7 @@ static void drop_last(struct buf *path)
 /* A link leads from where it is to something real. */
 static void check_link(struct fs *fs, const struct vnode *v)
 {
-	struct buf target = read_all(fs, v), path = BUF_INIT;
+	struct buf target = vfile_read_node(fs, v), path = BUF_INIT;
 	const char *to = target.data;
 
 	buf_append_str(&path, v->path);
@@ -193,7 +112,7 @@ static int visit(void *arg, const struct vnode *v)
 		check_link(w->fs, v);
 		return 0;
 	}
-	text = read_all(w->fs, v);
+	text = vfile_read_node(w->fs, v);
 	if (!strstr(v->path, "metrics"))
 		assert_int_equal(st.st_size, text.len);
 	check_text(v, &text);
@@ -207,7 +126,7 @@ static const char *const directories[] = {"", "status", "state/events", "state/s
 
 static void test_each_row(void **state)
 {
-	struct world *w = *state;
+	struct vfile_world *w = *state;
 	struct walk walk = {.fs = &w->fs};
 	struct request q;
 	struct tree_attr attr;
@@ -236,7 +155,7 @@ static void test_each_row(void **state)
 
 static void test_directories(void **state)
 {
-	struct world *w = *state;
+	struct vfile_world *w = *state;
 	static const char *const others[] = {"state", "state/sessions", "state/sessions/s1/state", "state/sessions/s1/agents", "cache", "agents"};
 
 	for (int twice = 0; twice < 2; twice++) {
@@ -250,7 +169,7 @@ static void test_directories(void **state)
 
 static void test_names_that_are_none(void **state)
 {
-	struct world *w = *state;
+	struct vfile_world *w = *state;
 	static const struct {
 		const char *dir, *name;
 	} none[] = {
@@ -287,7 +206,7 @@ static void test_names_that_are_none(void **state)
 /* A file that waits: nothing until something has happened, and then always the same; found by name only. */
 static void test_wait(void **state)
 {
-	struct world *w = *state;
+	struct vfile_world *w = *state;
 	static const char dir[] = "state/sessions/s1/agents/.sync/sync";
 	const struct vnode *v = vnode_lookup(&w->fs, dir, "wait");
 	struct walk walk = {.fs = &w->fs};
@@ -312,200 +231,12 @@ static void test_wait(void **state)
 	}
 }
 
-/* ---- records ---- */
-
-static int remember(void *arg, const struct vnode *v)
-{
-	struct walk *w = arg;
-
-	w->count++;
-	if (w->count > 1)
-		assert_true(strcmp(w->last, v->path) < 0 || strstr(v->path, ".draft")); /* names sort by time */
-	snprintf(w->last, sizeof(w->last), "%s", v->path);
-	return 0;
-}
-
-static const char *newest(struct world *w, const char *dir, struct walk *walk)
-{
-	*walk = (struct walk){.fs = &w->fs};
-	assert_int_equal(vnode_list(&w->fs, dir, remember, walk), 0);
-	assert_true(walk->count > 0);
-	return strrchr(walk->last, '/') + 1;
-}
-
-static void expect(const struct doc_node *root, const char *path, const char *want)
-{
-	const struct doc_node *n = doc_get_path(root, path);
-
-	if (!n)
-		fail_msg("no %s", path);
-	if (!want)
-		assert_int_equal(n->type, DOC_NULL);
-	else
-		assert_string_equal(n->text, want);
-}
-
-static void test_committed_record(void **state)
-{
-	struct world *w = *state;
-	struct walk walk;
-	struct buf text;
-	struct doc *doc;
-	char hex[SHA256_HEX_BYTES], seq[24];
-	struct sha256 sha;
-
-	assert_int_equal(fixture_save_text(w->fs.engine, "f.txt", "one\n"), 0);
-	text = read_path(&w->fs, "transactions/committed", newest(w, "transactions/committed", &walk));
-	assert_int_equal(doc_parse_yaml(text.data, text.len, NULL, &doc), 0);
-	expect(doc_root(doc), "backup.backup_created", "false");
-	expect(doc_root(doc), "backup.backup_checksum", NULL);
-	doc_free(doc);
-	buf_release(&text);
-	assert_int_equal(fixture_save_text(w->fs.engine, "f.txt", "two\n"), 0);
-	text = read_path(&w->fs, "transactions/committed", newest(w, "transactions/committed", &walk));
-	assert_int_equal(doc_parse_yaml(text.data, text.len, NULL, &doc), 0);
-	sha256_of("one\n", 4, &sha);
-	sha256_hex(&sha, hex);
-	snprintf(seq, sizeof(seq), "%llu", (unsigned long long)engine_head_seq(w->fs.engine));
-	expect(doc_root(doc), "transaction.operation", "write");
-	expect(doc_root(doc), "transaction.target_file", "f.txt");
-	expect(doc_root(doc), "transaction.status", "committed");
-	expect(doc_root(doc), "transaction.sequence_number", seq);
-	expect(doc_root(doc), "backup.original_file", "f.txt");
-	expect(doc_root(doc), "backup.backup_created", "true");
-	expect(doc_root(doc), "backup.backup_checksum", hex);
-	expect(doc_root(doc), "actor.pid", "4242");
-	assert_non_null(doc_get_path(doc_root(doc), "transaction.started_at"));
-	assert_non_null(doc_get_path(doc_root(doc), "transaction.committed_at"));
-	assert_int_equal(strncmp(doc_get_path(doc_root(doc), "transaction.id")->text, strrchr(walk.last, '/') + 1, strlen(strrchr(walk.last, '/') + 1) - 5), 0);
-	doc_free(doc);
-	buf_release(&text);
-}
-
-static void test_refused_record_and_draft(void **state)
-{
-	struct world *w = *state;
-	struct walk walk;
-	char name[300];
-	struct buf text;
-	struct doc *doc;
-
-	snprintf(name, sizeof(name), "%s", newest(w, "transactions/rollbacks", &walk));
-	assert_int_equal(walk.count, 2);
-	strcpy(strrchr(name, '.'), ".draft");
-	text = read_path(&w->fs, "transactions/rollbacks", name);
-	assert_string_equal(text.data, "a: {\n");
-	buf_release(&text);
-	strcpy(strrchr(name, '.'), ".yaml");
-	assert_null(vnode_lookup(&w->fs, "transactions/committed", name));
-	text = read_path(&w->fs, "transactions/rollbacks", name);
-	assert_int_equal(doc_parse_yaml(text.data, text.len, NULL, &doc), 0);
-	expect(doc_root(doc), "transaction.status", "rolled_back");
-	expect(doc_root(doc), "transaction.operation", "write");
-	expect(doc_root(doc), "refusal.rule", "wellformed_yaml");
-	expect(doc_root(doc), "refusal.error", "EBADMSG");
-	expect(doc_root(doc), "refusal.line", "2");
-	assert_non_null(doc_get_path(doc_root(doc), "refusal.column"));
-	assert_true(strlen(doc_get_path(doc_root(doc), "transaction.reason")->text) > 3);
-	expect(doc_root(doc), "refusal.message", doc_get_path(doc_root(doc), "transaction.reason")->text);
-	doc_free(doc);
-	buf_release(&text);
-}
-
-/* More than are listed: the oldest is still found by its name. */
-static void test_listing_is_bounded(void **state)
-{
-	struct world *w = *state;
-	struct walk walk;
-	char first[256];
-
-	assert_int_equal(fixture_save_text(w->fs.engine, "first.txt", "1"), 0);
-	snprintf(first, sizeof(first), "%s", newest(w, "transactions/committed", &walk));
-	for (int i = 0; i < 1010; i++)
-		assert_int_equal(fixture_chmod(w->fs.engine, "first.txt", 0600 + (unsigned)i % 2), 0);
-	(void)newest(w, "transactions/committed", &walk);
-	assert_int_equal(walk.count, 1000);
-	assert_non_null(vnode_lookup(&w->fs, "transactions/committed", first));
-}
-
-/* ---- events ---- */
-
-static int add_event(struct world *w, const char *text, struct request *q)
-{
-	const struct vnode *v = vnode_lookup(&w->fs, "state/sessions/s1/events", "session.jsonl");
-
-	fixture_request(q);
-	return v->row->write(&w->fs, v, q, text, strlen(text));
-}
-
-static void test_custom_events(void **state)
-{
-	struct world *w = *state;
-	struct buf before = read_path(&w->fs, "state/sessions/s1/events", "session.jsonl"), after;
-	struct doc *doc;
-	struct request q;
-
-	assert_int_equal(add_event(w, " {\"data\": {\"b\": [1, 2.50, {\"x\\n\": null}], \"a\": true, \"a\": \"last\"},\n", &q), -EBADMSG);
-	assert_int_equal(
-		add_event(
-			w, "{\"data\": {\"b\": [1, 2.50, {\"x\\n\": null}], \"a\": true, \"a\": \"last\"}, \"event_type\": \"note.1\", \"who\": \"me\"}\n", &q),
-		0);
-	after = read_path(&w->fs, "state/sessions/s1/events", "session.jsonl");
-	assert_true(after.len > before.len);
-	assert_memory_equal(before.data, after.data, before.len);
-	assert_int_equal(doc_parse_json(after.data + before.len, after.len - before.len, NULL, &doc), 0);
-	expect(doc_root(doc), "event_type", "note.1");
-	expect(doc_root(doc), "session_id", "s1");
-	expect(doc_root(doc), "data.given.who", "me");
-	assert_non_null(strstr(after.data + before.len, "\"custom\":{\"b\":[1,2.50,{\"x\\n\":null}],\"a\":\"last\"}"));
-	doc_free(doc);
-	buf_release(&before);
-	before = after;
-	assert_int_equal(add_event(w, "{\"event_type\":\"one\"}\n\n{\"event_type\":\"two\",\"data\":{}}", &q), 0);
-	after = read_path(&w->fs, "state/sessions/s1/events", "session.jsonl");
-	assert_non_null(strstr(after.data + before.len, "\"event_type\":\"one\""));
-	assert_non_null(strstr(after.data + before.len, "\"event_type\":\"two\""));
-	buf_release(&before);
-	buf_release(&after);
-}
-
-static void test_events_that_are_none(void **state)
-{
-	struct world *w = *state;
-	static const struct {
-		const char *text;
-		int error;
-		uint32_t line;
-	} bad[] = {
-		{"nonsense", -EBADMSG, 1},
-		{"[]", -EBADMSG, 1},
-		{"{}", -EINVAL, 1},
-		{"{\"event_type\":7}", -EINVAL, 1},
-		{"{\"event_type\":\"\"}", -EINVAL, 1},
-		{"{\"event_type\":\"a b\"}", -EINVAL, 1},
-		{"{\"event_type\":\"file_written\"}", -EINVAL, 1},
-		{"{\"event_type\":\"x\",\"data\":[]}", -EINVAL, 1},
-		{"{\"event_type\":\"good\"}\n{\"event_type\":", -EBADMSG, 2},
-	};
-	uint64_t head = engine_head_seq(w->fs.engine);
-
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		struct request q;
-
-		if (add_event(w, bad[i].text, &q) != bad[i].error)
-			fail_msg("%s", bad[i].text);
-		assert_int_equal(q.reason.line, bad[i].line);
-		assert_true(strlen(q.reason.text) > 0);
-	}
-	assert_int_equal(engine_head_seq(w->fs.engine), head);
-}
-
 /* ---- the rest ---- */
 
 static void test_sha256sums(void **state)
 {
-	struct world *w = *state;
-	struct buf text = read_path(&w->fs, "cache/checksums", "SHA256SUMS");
+	struct vfile_world *w = *state;
+	struct buf text = vfile_read(w, "cache/checksums", "SHA256SUMS");
 	char want[200], hex[SHA256_HEX_BYTES];
 	struct sha256 sha;
 	const struct vnode *v = vnode_lookup(&w->fs, "cache/checksums", "SHA256SUMS");
@@ -528,29 +259,29 @@ static void test_sha256sums(void **state)
 
 static void test_health(void **state)
 {
-	struct world *w = *state;
-	struct buf text = read_path(&w->fs, "status", "health.yaml");
+	struct vfile_world *w = *state;
+	struct buf text = vfile_read(w, "status", "health.yaml");
 	char want[64];
 	struct doc *doc;
 
 	assert_int_equal(strncmp(text.data, "status: healthy\n", 16), 0);
 	assert_int_equal(doc_parse_yaml(text.data, text.len, NULL, &doc), 0);
-	expect(doc_root(doc), "project", w->fs.project);
+	vfile_expect(doc_root(doc), "project", w->fs.project);
 	snprintf(want, sizeof(want), "%d", (int)getpid());
-	expect(doc_root(doc), "pid", want);
+	vfile_expect(doc_root(doc), "pid", want);
 	snprintf(want, sizeof(want), "%llu", (unsigned long long)engine_head_seq(w->fs.engine));
-	expect(doc_root(doc), "head_sequence", want);
+	vfile_expect(doc_root(doc), "head_sequence", want);
 	doc_free(doc);
 	buf_release(&text);
 	w->fs.read_only = true;
-	text = read_path(&w->fs, "status", "health.yaml");
+	text = vfile_read(w, "status", "health.yaml");
 	assert_int_equal(strncmp(text.data, "status: read-only\n", 18), 0);
 	assert_non_null(strstr(text.data, "-o ro"));
 	w->fs.read_only = false;
 	buf_release(&text);
 }
 
-static uint64_t view_seq(struct world *w, const struct vnode *v)
+static uint64_t view_seq(struct vfile_world *w, const struct vnode *v)
 {
 	struct view view;
 
@@ -562,7 +293,7 @@ static uint64_t view_seq(struct world *w, const struct vnode *v)
 
 static void test_replay_names(void **state)
 {
-	struct world *w = *state;
+	struct vfile_world *w = *state;
 	uint64_t head = engine_head_seq(w->fs.engine);
 	const struct vnode *v;
 	char name[TIME_TEXT_BYTES];
@@ -586,18 +317,13 @@ static void test_replay_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_each_row, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_directories, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_names_that_are_none, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_committed_record, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_refused_record_and_draft, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_listing_is_bounded, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_custom_events, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_events_that_are_none, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_sha256sums, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_health, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_replay_names, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_each_row, vfile_project_setup, vfile_world_teardown),
+		cmocka_unit_test_setup_teardown(test_directories, vfile_project_setup, vfile_world_teardown),
+		cmocka_unit_test_setup_teardown(test_names_that_are_none, vfile_project_setup, vfile_world_teardown),
+		cmocka_unit_test_setup_teardown(test_wait, vfile_project_setup, vfile_world_teardown),
+		cmocka_unit_test_setup_teardown(test_sha256sums, vfile_project_setup, vfile_world_teardown),
+		cmocka_unit_test_setup_teardown(test_health, vfile_project_setup, vfile_world_teardown),
+		cmocka_unit_test_setup_teardown(test_replay_names, vfile_project_setup, vfile_world_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,16 +35,16 @@ int vfile_project_setup(void **state)
 	struct vfile_world *w = world_new("/tmp/a \"quoted\" it's\n$(id) project");
 
 	assert_int_equal(fixture_mkdir(w->fs.engine, "state/sessions/s1"), 0);
-	assert_int_equal(fixture_save_text(w->fs.engine, "state/sessions/s1/state/a.yaml", "a: 1\n"), 0);
-	assert_int_equal(fixture_save_text(w->fs.engine, "state/sessions/s1/state/a.yaml", "a: 2\n"), 0);
+	fixture_put(w->fs.engine, "state/sessions/s1/state/a.yaml", "a: 1\n");
+	fixture_put(w->fs.engine, "state/sessions/s1/state/a.yaml", "a: 2\n");
 	assert_int_equal(fixture_save_text(w->fs.engine, "state/sessions/s1/state/a.yaml", "a: {\n"), -EBADMSG);
-	assert_int_equal(fixture_save_text(w->fs.engine, "notes \"x\"\n\\y", "free\n"), 0);
+	fixture_put(w->fs.engine, "notes \"x\"\n\\y", "free\n");
 	assert_int_equal(fixture_mkdir(w->fs.engine, "state/sessions/s1/checkpoints/before"), 0);
 	assert_int_equal(fixture_mkdir(w->fs.engine, "state/sessions/over"), 0);
-	assert_int_equal(fixture_save_text(w->fs.engine, "state/sessions/over/session.yaml", "session: {status: completed}\n"), 0);
-	assert_int_equal(fixture_save_text(w->fs.engine, "state/sessions/s1/agents/coder.yaml", HOSTILE_AGENT), 0);
+	fixture_put(w->fs.engine, "state/sessions/over/session.yaml", "session: {status: completed}\n");
+	fixture_put(w->fs.engine, "state/sessions/s1/agents/coder.yaml", HOSTILE_AGENT);
 	assert_int_equal(fixture_mkdir(w->fs.engine, "state/sessions/s1/agents/.sync/sync"), 0);
-	assert_int_equal(fixture_save_text(w->fs.engine, "state/.locks/by \"x\": 1", "4242\n"), 0);
+	fixture_put(w->fs.engine, "state/.locks/by \"x\": 1", "4242\n");
 	*state = w;
 	return 0;
 }
@@ -65,7 +65,7 @@ int vfile_world_teardown(void **state)
 
 	vnode_table_free(w->fs.vnodes);
 	recovery_cache_free(w->fs.recovery);
-	assert_int_equal(engine_close(w->fs.engine), 0);
+	fixture_close_ok(w->fs.engine);
 	env_mem_free(w->env);
 	free(w);
 	return 0;
@@ -73,8 +73,7 @@ int vfile_world_teardown(void **state)
 
 void vfile_world_put(struct vfile_world *w, const char *path, const char *text)
 {
-	if (fixture_save_text(w->fs.engine, path, text))
-		fail_msg("%s: cannot be saved", path);
+	fixture_put(w->fs.engine, path, text);
 }
 
 void vfile_world_spoil(struct vfile_world *w, const char *text)

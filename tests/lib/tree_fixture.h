@@ -7,7 +7,6 @@
 
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "tree.h"
 
@@ -35,14 +34,6 @@ static inline struct change fix_content(uint64_t ino, uint32_t flags, uint64_t o
 {
 	*e = (struct extent){offset, len, position, (uint32_t)len, (uint32_t)len, 0};
 	return (struct change){.type = CHANGE_CONTENT, .ino = ino, .content_flags = flags, .size = offset + len, .extents = e, .extent_count = len ? 1 : 0};
-}
-
-static inline double fix_seconds(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
 #endif

@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cmocka_all.h"
 #include "event.h"
+#include "stopwatch.h"
 #include "util.h"
 
 #define TIME_NS 1795341600123456789 /* 2026-11-22T10:00:00.123456789Z */
@@ -300,14 +300,6 @@ static void test_id(void **state)
 	assert_string_equal(id, "evt-18446744073709551615-4294967295");
 }
 
-static double now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 /* Figures to look at; only absurd ones fail. */
 static void test_speed(void **state)
 {
@@ -324,11 +316,11 @@ static void test_speed(void **state)
 	e.session = "s1";
 	e.path = "state/sessions/s1/state/plan/plan-1.yaml";
 	e.flags = EVENT_HAS_OLD_SHA | EVENT_HAS_NEW_SHA | EVENT_HAS_SIZE;
-	started = now_s();
+	started = stopwatch_s();
 	for (int i = 0; i < ROUNDS; i++)
 		assert_int_equal(event_seal(&e, &ctx, 0, &session, &global, &scratch), 0);
-	seal_s = now_s() - started;
-	started = now_s();
+	seal_s = stopwatch_s() - started;
+	started = stopwatch_s();
 	for (int i = 0; i < ROUNDS; i++) {
 		if (out.len > 100000)
 			buf_clear(&out);
@@ -336,7 +328,7 @@ static void test_speed(void **state)
 		event_render(&e, &ctx, 0, &out);
 		bytes += e.line_bytes;
 	}
-	render_s = now_s() - started;
+	render_s = stopwatch_s() - started;
 	print_message("seal %.0f events/s; render %.0f MB/s, %.3f us a line of %u bytes\n", ROUNDS / seal_s, (double)bytes / render_s / 1e6,
 		render_s / ROUNDS * 1e6, e.line_bytes);
 	assert_true(ROUNDS / seal_s > 1000);

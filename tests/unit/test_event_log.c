@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cmocka_all.h"
 #include "event_log.h"
 #include "rng.h"
+#include "stopwatch.h"
 #include "util.h"
 
 #define DAY_NS (86400 * NS_PER_S)
@@ -452,14 +452,6 @@ static void test_too_many(void **state)
 	event_logs_free(l);
 }
 
-static double now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 /* Figures to look at; only absurd ones fail. */
 static void test_speed(void **state)
 {
@@ -473,7 +465,7 @@ static void test_speed(void **state)
 
 	(void)state;
 	rng_init(&g, 1);
-	started = now_s();
+	started = stopwatch_s();
 	for (int i = 0; i < EVENTS; i++) {
 		struct event e = blank(session_names[i % 64 == 0]);
 
@@ -481,16 +473,16 @@ static void test_speed(void **state)
 		assert_int_equal(event_logs_reserve(l, &e, 1), 0);
 		event_logs_add(l, &e, (uint64_t)i, (uint64_t)i + 1, 0, FIRST_NS + i);
 	}
-	add_s = now_s() - started;
+	add_s = stopwatch_s() - started;
 	event_log_size(l, &(struct event_log_key){0}, &bytes, &events);
-	started = now_s();
+	started = stopwatch_s();
 	for (int i = 0; i < SLICES; i++)
 		assert_true(event_log_slice(l, &(struct event_log_key){0}, rng_below(&g, bytes), 4096, refs, 64, &skip) > 0);
-	slice_s = now_s() - started;
+	slice_s = stopwatch_s() - started;
 	assert_int_equal(event_logs_dump(l, EVENTS, &dump), 0);
-	started = now_s();
+	started = stopwatch_s();
 	assert_int_equal(event_logs_load(loaded, (uint8_t *)dump.data, dump.len), 0);
-	load_s = now_s() - started;
+	load_s = stopwatch_s() - started;
 	print_message("add %.1f M events/s, slice %.2f us, load %.1f M events/s, %.1f bytes an event in the dump\n", EVENTS / add_s / 1e6,
 		slice_s / SLICES * 1e6, EVENTS / load_s / 1e6, (double)dump.len / EVENTS);
 	assert_true(EVENTS / add_s > 1000);

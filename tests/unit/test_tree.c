@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "cmocka_all.h"
+#include "stopwatch.h"
 #include "tree.h"
 #include "tree_fixture.h"
 #include "util.h"
@@ -236,7 +237,7 @@ static void test_newborn_xattr_limit(void **state)
 static void test_million_renames(void **state)
 {
 	struct tree *t = *state;
-	double start = fix_seconds(), took;
+	double start = stopwatch_s(), took;
 
 	for (uint64_t i = 0; i < MILLION / 4; i++) {
 		uint64_t ino = 2 + i, seq = 1 + 2 * i;
@@ -246,17 +247,17 @@ static void test_million_renames(void **state)
 		assert_int_equal(fix_apply(t, seq + 1, i ? c : c + 1, i ? 3 : 2), 0);
 		assert_null(look(t, 1, "f.tmp", SEQ_LIVE));
 	}
-	took = fix_seconds() - start;
+	took = stopwatch_s() - start;
 	print_message("250,000 × create + rename over: %.2f s\n", took);
-	start = fix_seconds();
+	start = stopwatch_s();
 	for (uint64_t i = 0; i < MILLION; i++) {
 		uint64_t seq = 2 + i * 7919 % (MILLION / 2 - 2);
 		struct dentry *d = look(t, 1, "f", seq);
 
 		assert_true(d && d->node->ino == 2 + (seq - 2) / 2);
 	}
-	print_message("look-up of a name among 250,000 dead ones, at a past transaction: %.0f ns\n", (fix_seconds() - start) * 1e9 / MILLION);
-	assert_true(fix_seconds() - start < 20);
+	print_message("look-up of a name among 250,000 dead ones, at a past transaction: %.0f ns\n", (stopwatch_s() - start) * 1e9 / MILLION);
+	assert_true(stopwatch_s() - start < 20);
 }
 
 static void make_files(struct tree *t, uint64_t files)
@@ -288,18 +289,18 @@ static void test_memory_and_speed(void **state)
 	tree_get_stats(t, &s);
 	base = s.total_bytes;
 	per_file = (double)base / (double)files;
-	start = fix_seconds();
+	start = stopwatch_s();
 	for (uint64_t i = 0; i < MILLION; i++) {
 		struct change c = fix_content(2 + i * 7919 % files, CONTENT_REPLACE, 0, 1024, i + 1, &e);
 
 		if (tree_reserve(t, &c, 1) || tree_apply(t, files + i, (int64_t)i, &c))
 			fail();
 	}
-	took = fix_seconds() - start;
+	took = stopwatch_s() - start;
 	tree_get_stats(t, &s);
 	per_version = (double)(s.total_bytes - base) / MILLION;
 	print_message("%.0f bytes a file, %.1f a version; %.2f M saves/s\n", per_file, per_version, MILLION / took / 1e6);
-	start = fix_seconds();
+	start = stopwatch_s();
 	for (uint64_t i = 0; i < MILLION; i++) {
 		char name[32];
 		uint64_t f = i * 104729 % files;
@@ -309,7 +310,7 @@ static void test_memory_and_speed(void **state)
 		d = look(t, 2 + files + f / 1000, name, files + i);
 		ino += tree_version_at(d->node, files + i)->born != 0;
 	}
-	took = fix_seconds() - start;
+	took = stopwatch_s() - start;
 	assert_int_equal(ino, MILLION);
 	print_message("look-up of name and version at a past transaction: %.0f ns\n", took * 1e9 / MILLION);
 	assert_true(per_file <= 256);
@@ -320,7 +321,7 @@ static void test_million_appends(void **state)
 {
 	struct tree *t = *state;
 	struct version_extents scratch = {0};
-	double start = fix_seconds();
+	double start = stopwatch_s();
 	struct extent e, out;
 	uint64_t covered;
 
@@ -331,7 +332,7 @@ static void test_million_appends(void **state)
 		if (tree_reserve(t, &c, 1) || tree_apply(t, 2 + i, 1, &c))
 			fail();
 	}
-	print_message("append to a file: %.2f M/s\n", MILLION / (fix_seconds() - start) / 1e6);
+	print_message("append to a file: %.2f M/s\n", MILLION / (stopwatch_s() - start) / 1e6);
 	for (uint64_t i = 0; i < MILLION; i += 1009) {
 		const struct version *v = tree_version_at(tree_node(t, 2), 2 + i);
 
@@ -341,7 +342,7 @@ static void test_million_appends(void **state)
 		assert_false(tree_version_extends(tree_node(t, 2)->newest, v));
 	}
 	assert_null(scratch.map.items); /* an append-only file needs no map of its own for the past */
-	assert_true(fix_seconds() - start < 60);
+	assert_true(stopwatch_s() - start < 60);
 }
 
 int main(void)

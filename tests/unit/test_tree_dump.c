@@ -9,6 +9,7 @@
 
 #include "cmocka_all.h"
 #include "rng.h"
+#include "stopwatch.h"
 #include "tree.h"
 #include "tree_fixture.h"
 #include "tree_walk.h"
@@ -183,19 +184,19 @@ static void test_large(void **state)
 		if (fix_apply(t, seq++, &c, 1))
 			fail();
 	}
-	start = fix_seconds();
+	start = stopwatch_s();
 	for (uint64_t cursor = 0, more = 1; more;) {
-		slice = fix_seconds();
+		slice = stopwatch_s();
 		r = tree_dump(t, seq, &cursor, 256, &b);
-		slice = fix_seconds() - slice;
+		slice = stopwatch_s() - slice;
 		slice_max = MAX(slice, slice_max);
 		assert_true(r >= 0);
 		more = (uint64_t)r;
 	}
-	print_message("dump: %.0f ms, %.1f MB, longest slice of 256 nodes %.2f ms\n", (fix_seconds() - start) * 1e3, (double)b.len / 1e6, slice_max * 1e3);
-	start = fix_seconds();
+	print_message("dump: %.0f ms, %.1f MB, longest slice of 256 nodes %.2f ms\n", (stopwatch_s() - start) * 1e3, (double)b.len / 1e6, slice_max * 1e3);
+	start = stopwatch_s();
 	assert_int_equal(tree_load(u, (uint8_t *)b.data, b.len), 0);
-	took = fix_seconds() - start;
+	took = stopwatch_s() - start;
 	print_message("load of %.0f files, %.0f versions: %.0f ms\n", (double)files, (double)saves, took * 1e3);
 	tree_get_stats(t, &s);
 	tree_get_stats(u, &l);
@@ -222,9 +223,9 @@ static void test_large(void **state)
 	buf_clear(&b);
 	dump(t, seq, 256, &b);
 	u = tree_new(0, 0, 0);
-	start = fix_seconds();
+	start = stopwatch_s();
 	assert_int_equal(tree_load(u, (uint8_t *)b.data, b.len), 0);
-	print_message("the same with %.0f atomic saves more: %.0f ms\n", (double)renames, (fix_seconds() - start) * 1e3);
+	print_message("the same with %.0f atomic saves more: %.0f ms\n", (double)renames, (stopwatch_s() - start) * 1e3);
 	buf_release(&b);
 	tree_free(t);
 	tree_free(u);

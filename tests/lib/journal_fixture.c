@@ -4,8 +4,10 @@
  */
 #include "journal_fixture.h"
 
+#include <assert.h>
 #include <string.h>
 
+#include "env_mem.h"
 #include "rng.h"
 
 size_t journal_fixture_payload(uint64_t seq, uint32_t salt, uint8_t *out)
@@ -112,4 +114,32 @@ uint64_t journal_fixture_append_promised(struct journal_fixture *f, uint32_t sal
 	seq = journal_append(f->journal, len, &iov, 1);
 	*ret_kept = journal_error(f->journal) || (journal_read(f->journal, position, back, len) == 0 && !memcmp(back, payload, len));
 	return seq;
+}
+
+struct journal_fixture_seen journal_fixture_seen_of(uint32_t salt)
+{
+	return (struct journal_fixture_seen){.old_seq_last = UINT64_MAX, .old_salt = salt};
+}
+
+uint64_t journal_fixture_fill(struct journal_fixture *f, int count)
+{
+	uint64_t seq = 0;
+
+	for (int i = 0; i < count; i++) {
+		seq = journal_fixture_append(f, JOURNAL_FIXTURE_SALT, NULL);
+		assert(seq > 0);
+		assert(journal_wait(f->journal, seq, JOURNAL_DURABLE) == 0);
+	}
+	return seq;
+}
+
+struct env *journal_fixture_filled(int count)
+{
+	struct env *env = env_mem_new(1);
+	struct journal_fixture f;
+
+	assert(journal_fixture_open(&f, env, NULL, NULL) == 0);
+	assert(journal_fixture_fill(&f, count) == (uint64_t)count);
+	assert(journal_fixture_close(&f) == 0);
+	return env;
 }

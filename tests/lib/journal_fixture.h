@@ -15,6 +15,7 @@
 #define JOURNAL_FIXTURE_SEGMENT_BYTES (64u << 10)
 #define JOURNAL_FIXTURE_PAYLOAD_MAX (16u << 10)
 #define JOURNAL_FIXTURE_SEQ_MAX 4096
+#define JOURNAL_FIXTURE_SALT 1 /**< where nothing else is said */
 
 /** What a replay saw. Frames up to @old_seq_last must have @old_salt, later ones @salt. */
 struct journal_fixture_seen {
@@ -43,5 +44,11 @@ int journal_fixture_close(struct journal_fixture *f);
 uint64_t journal_fixture_append(struct journal_fixture *f, uint32_t salt, int *ret_error);
 /** The same, with everything flushed between asking for the position and appending. *@ret_kept: it is where it was said. */
 uint64_t journal_fixture_append_promised(struct journal_fixture *f, uint32_t salt, bool *ret_kept);
+/** Expects frames of one salt only. */
+struct journal_fixture_seen journal_fixture_seen_of(uint32_t salt);
+/** Append @count frames, each durable by itself, so that only the last one is not proven. The last one's number. */
+uint64_t journal_fixture_fill(struct journal_fixture *f, int count);
+/** An in-memory environment with a journal of so many frames, closed. */
+struct env *journal_fixture_filled(int count);
 
 #endif

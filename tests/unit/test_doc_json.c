@@ -5,19 +5,11 @@
  * values and their places, JSON lines, bounds. Every case goes through the
  * check and the parser, which must agree.
  */
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
+#include <errno.h>
 #include <string.h>
 
-#include <cmocka.h>
-#include <errno.h>
-
-#include "doc.h"
-
-#define BYTES(literal) (literal), sizeof(literal) - 1
+#include "cmocka_all.h"
+#include "doc_fixture.h"
 
 struct sample {
 	const char *text;
@@ -311,30 +303,13 @@ static const struct sample bad[] = {
 	{BYTES("[\"abcdefghijklmno\x1fpqrst\"]")},
 };
 
-static int check_both(const char *text, size_t len, struct reason *reason)
-{
-	struct reason parse_reason = {0};
-	struct doc *doc = NULL;
-	int error = doc_check_json(text, len, reason), parse_error = doc_parse_json(text, len, &parse_reason, &doc);
-
-	assert_int_equal(error, parse_error);
-	if (error) {
-		assert_null(doc);
-		assert_int_equal(reason->line, parse_reason.line);
-		assert_int_equal(reason->column, parse_reason.column);
-		assert_string_equal(reason->text, parse_reason.text);
-	}
-	doc_free(doc);
-	return error;
-}
-
 static void test_good(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
 		struct reason reason = {0};
 
-		if (check_both(good[i].text, good[i].len, &reason))
+		if (doc_fixture_check(DOC_FIXTURE_JSON, good[i].text, good[i].len, &reason))
 			fail_msg("refused: %s: %s", good[i].text, reason.text);
 	}
 }
@@ -345,7 +320,7 @@ static void test_bad(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct reason reason = {0};
 
-		if (check_both(bad[i].text, bad[i].len, &reason) != -EBADMSG)
+		if (doc_fixture_check(DOC_FIXTURE_JSON, bad[i].text, bad[i].len, &reason) != -EBADMSG)
 			fail_msg("accepted: %s", bad[i].text);
 		assert_string_equal(reason.rule, "json");
 		assert_true(reason.line >= 1 && reason.column >= 1);
@@ -365,7 +340,7 @@ static void test_prefixes(void **state)
 		char *exact = malloc(len);
 
 		memcpy(exact, text, len);
-		assert_int_equal(check_both(exact, len, &reason), -EBADMSG);
+		assert_int_equal(doc_fixture_check(DOC_FIXTURE_JSON, exact, len, &reason), -EBADMSG);
 		free(exact);
 	}
 	assert_int_equal(doc_check_json(text, sizeof(text) - 1, NULL), 0);
@@ -375,7 +350,7 @@ static void expect_reason(const char *text, uint32_t line, uint32_t column, cons
 {
 	struct reason reason = {0};
 
-	assert_int_equal(check_both(text, strlen(text), &reason), -EBADMSG);
+	assert_int_equal(doc_fixture_check(DOC_FIXTURE_JSON, text, strlen(text), &reason), -EBADMSG);
 	assert_string_equal(reason.text, sentence);
 	assert_int_equal(reason.line, line);
 	assert_int_equal(reason.column, column);
@@ -397,84 +372,6 @@ static void test_reasons(void **state)
 	expect_reason("[\"\\q\"]", 1, 3, "a backslash must be followed by one of \" \\ / b f n r t u");
 	expect_reason("{}\r\n x", 2, 2, "found 'x' where the end of the text is expected");
 	expect_reason(" \n", 2, 1, "the text ends where a value is expected");
-}
-
-static const struct doc_node *parse(const char *text, size_t len, struct doc **ret_doc)
-{
-	struct reason reason = {0};
-
-	if (doc_parse_json(text, len, &reason, ret_doc))
-		fail_msg("%u:%u: %s", reason.line, reason.column, reason.text);
-	return doc_root(*ret_doc);
-}
-
-static void assert_place(const struct doc_node *node, uint32_t line, uint32_t column)
-{
-	assert_non_null(node);
-	assert_int_equal(node->line, line);
-	assert_int_equal(node->column, column);
-}
-
-static void test_values(void **state)
-{
-	static const char text[] = "\xef\xbb\xbf{\n  \"id\": \"s\\u00e91\\n\",\n  \"n\": -1.50e1, \"\xc3\xa9\": "
-				   "true,\n  \"list\": [null, false, []],\n"
-				   "  \"deep\": {\"er\": {\"x\": 7}}, \"id\": \"last\"}\n";
-	struct doc *doc;
-	const struct doc_node *root = parse(text, sizeof(text) - 1, &doc), *list;
-
-	(void)state;
-	assert_int_equal(root->type, DOC_MAPPING);
-	assert_place(root, 1, 1);
-	assert_string_equal(root->child->text, "s\xc3\xa9"
-					       "1\n");
-	assert_int_equal(root->child->text_len, 5);
-	assert_place(root->child, 2, 9);
-	assert_place(root->child->key, 2, 3);
-	assert_string_equal(doc_get(root, "id")->text, "last");
-	assert_string_equal(doc_get(root, "n")->text, "-1.50e1");
-	assert_true(doc_get(root, "n")->number == -15);
-	assert_place(doc_get(root, "\xc3\xa9"), 3, 22);
-	assert_true(doc_get(root, "\xc3\xa9")->type == DOC_BOOL && doc_get(root, "\xc3\xa9")->boolean);
-	list = doc_get(root, "list");
-	assert_true(list->type == DOC_SEQUENCE && list->child->type == DOC_NULL && !list->child->key);
-	assert_true(list->child->next->type == DOC_BOOL && !list->child->next->boolean);
-	assert_place(list->child->next->next, 4, 25);
-	assert_null(list->child->next->next->next);
-	assert_null(list->child->next->next->child);
-	assert_string_equal(doc_get_path(root, "deep.er.x")->text, "7");
-	assert_place(doc_get_path(root, "deep.er.x"), 5, 24);
-	assert_null(doc_get_path(root, "deep.none.x"));
-	assert_null(doc_get_path(root, "deep.er.x.y"));
-	assert_null(doc_get_path(root, "deep.e"));
-	assert_null(doc_get(list, "id"));
-	assert_null(doc_get(NULL, "id"));
-	doc_free(doc);
-	assert_null(parse("", 0, &doc));
-	doc_free(doc);
-	doc_free(NULL);
-}
-
-/* What cJSON cannot read by itself. */
-static void test_beyond_cjson(void **state)
-{
-	static const char text[] = "[\"a\\u0000b\", \"\\ud800\", \"\\udc00\\ud800\\ud83d\\ude39\", "
-				   "100000000000000000000000000000000000000000000000000000000000000000000000000000000000000000, 1e999]";
-	struct doc *doc;
-	const struct doc_node *item = parse(text, sizeof(text) - 1, &doc)->child;
-
-	(void)state;
-	assert_string_equal(item->text, "a\xef\xbf\xbd"
-					"b");
-	item = item->next;
-	assert_string_equal(item->text, "\xef\xbf\xbd");
-	item = item->next;
-	assert_string_equal(item->text, "\xef\xbf\xbd\xef\xbf\xbd\xf0\x9f\x98\xb9");
-	item = item->next;
-	assert_true(fabs(item->number / 1e89 - 1) < 1e-12);
-	assert_int_equal(item->text_len, 90);
-	assert_true(isinf(item->next->number));
-	doc_free(doc);
 }
 
 static char *nested(size_t depth, const char *open, const char *shut, size_t *ret_len)
@@ -503,15 +400,15 @@ static void test_bounds(void **state)
 		const char *open = object ? "{\"a\":" : "[", *shut = object ? "}" : "]";
 
 		text = nested(DOC_DEPTH_MAX, open, shut, &len);
-		assert_int_equal(check_both(text, len, &reason), 0);
+		assert_int_equal(doc_fixture_check(DOC_FIXTURE_JSON, text, len, &reason), 0);
 		free(text);
 		text = nested(DOC_DEPTH_MAX + 1, open, shut, &len);
-		assert_int_equal(check_both(text, len, &reason), -EBADMSG);
+		assert_int_equal(doc_fixture_check(DOC_FIXTURE_JSON, text, len, &reason), -EBADMSG);
 		assert_int_equal(reason.column, DOC_DEPTH_MAX * strlen(open) + 1);
 		assert_string_equal(reason.text, "nested deeper than 256 levels");
 		free(text);
 		text = nested(10000, open, shut, &len);
-		assert_int_equal(check_both(text, len, &reason), -EBADMSG);
+		assert_int_equal(doc_fixture_check(DOC_FIXTURE_JSON, text, len, &reason), -EBADMSG);
 		free(text);
 	}
 
@@ -537,33 +434,8 @@ static void test_bounds(void **state)
 	assert_int_equal(doc_root(doc)->text_len, len - 2);
 	doc_free(doc);
 	memset(text, '7', len);
-	assert_int_equal(check_both(text, len, &reason), 0);
+	assert_int_equal(doc_fixture_check(DOC_FIXTURE_JSON, text, len, &reason), 0);
 	free(text);
-}
-
-static void expect_jsonl(const char *text, size_t len, int error, uint32_t line, uint32_t column)
-{
-	struct reason reason = {0};
-
-	assert_int_equal(doc_check_jsonl(text, len, &reason), error);
-	assert_int_equal(reason.line, line);
-	assert_int_equal(reason.column, column);
-	assert_int_equal(doc_check_jsonl(text, len, NULL), error);
-}
-
-static void test_jsonl(void **state)
-{
-	(void)state;
-	expect_jsonl(NULL, 0, 0, 0, 0);
-	expect_jsonl(BYTES("{}\n[]\n1\n"), 0, 0, 0);
-	expect_jsonl(BYTES("\xef\xbb\xbf{}\n{}"), 0, 0, 0);
-	expect_jsonl(BYTES("{}\r\n\r\n \t\n{}\r\n\n"), 0, 0, 0);
-	expect_jsonl(BYTES("{}\n{\"a\":\n1}\n"), -EBADMSG, 2, 6);
-	expect_jsonl(BYTES("{}\n{} {}\n"), -EBADMSG, 2, 4);
-	expect_jsonl(BYTES("{}\n\n{\"a\": "), -EBADMSG, 3, 7);
-	expect_jsonl(BYTES("{}\n\xef\xbb\xbf{}\n"), -EBADMSG, 2, 1);
-	expect_jsonl(BYTES("{}\n\0\n"), -EBADMSG, 2, 1);
-	expect_jsonl(BYTES("[\n]\n"), -EBADMSG, 1, 2);
 }
 
 int main(void)
@@ -573,10 +445,7 @@ int main(void)
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_prefixes),
 		cmocka_unit_test(test_reasons),
-		cmocka_unit_test(test_values),
-		cmocka_unit_test(test_beyond_cjson),
 		cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_jsonl),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,26 +13,7 @@
 #include <cmocka.h>
 #include <errno.h>
 
-#include "doc.h"
-
-static int check_both(const char *text, size_t len, struct reason *reason)
-{
-	struct reason parse_reason = {0};
-	struct doc *doc = NULL;
-	int error = doc_check_yaml(text, len, reason), parse_error = doc_parse_yaml(text, len, &parse_reason, &doc);
-
-	assert_int_equal(error, parse_error);
-	if (error) {
-		assert_null(doc);
-		assert_string_equal(reason->rule, "yaml");
-		assert_int_equal(reason->line, parse_reason.line);
-		assert_int_equal(reason->column, parse_reason.column);
-		assert_string_equal(reason->text, parse_reason.text);
-		assert_int_equal(doc_check_yaml(text, len, NULL), error);
-	}
-	doc_free(doc);
-	return error;
-}
+#include "doc_fixture.h"
 
 static void test_good(void **state)
 {
@@ -66,7 +47,7 @@ static void test_good(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
 		struct reason reason = {0};
 
-		if (check_both(good[i], strlen(good[i]), &reason))
+		if (doc_fixture_check(DOC_FIXTURE_YAML, good[i], strlen(good[i]), &reason))
 			fail_msg("refused: %s: %u:%u %s", good[i], reason.line, reason.column, reason.text);
 	}
 }
@@ -75,7 +56,7 @@ static void expect_bytes(const char *text, size_t len, uint32_t line, uint32_t c
 {
 	struct reason reason = {0};
 
-	if (check_both(text, len, &reason) != -EBADMSG)
+	if (doc_fixture_check(DOC_FIXTURE_YAML, text, len, &reason) != -EBADMSG)
 		fail_msg("accepted: %s", text);
 	assert_string_equal(reason.text, sentence);
 	assert_int_equal(reason.line, line);
@@ -119,18 +100,7 @@ static void test_reasons(void **state)
 
 static const struct doc_node *parse(const char *text, struct doc **ret_doc)
 {
-	struct reason reason = {0};
-
-	if (doc_parse_yaml(text, strlen(text), &reason, ret_doc))
-		fail_msg("%u:%u: %s", reason.line, reason.column, reason.text);
-	return doc_root(*ret_doc);
-}
-
-static void assert_place(const struct doc_node *node, uint32_t line, uint32_t column)
-{
-	assert_non_null(node);
-	assert_int_equal(node->line, line);
-	assert_int_equal(node->column, column);
+	return doc_fixture_parse(DOC_FIXTURE_YAML, text, strlen(text), ret_doc);
 }
 
 static void test_values(void **state)
@@ -143,13 +113,13 @@ static void test_values(void **state)
 
 	(void)state;
 	assert_int_equal(root->type, DOC_MAPPING);
-	assert_place(root, 2, 1);
-	assert_place(root->child->key, 2, 1);
-	assert_place(doc_get_path(root, "session.id"), 4 - 1, 7);
+	doc_fixture_expect_place(root, 2, 1);
+	doc_fixture_expect_place(root->child->key, 2, 1);
+	doc_fixture_expect_place(doc_get_path(root, "session.id"), 4 - 1, 7);
 	assert_string_equal(doc_get_path(root, "session.id")->text, "s1");
 	tags = doc_get_path(root, "session.tags");
 	assert_true(tags->type == DOC_SEQUENCE && !tags->child->quoted && tags->child->next->quoted);
-	assert_place(tags->child->next, 4, 13);
+	doc_fixture_expect_place(tags->child->next, 4, 13);
 	assert_string_equal(doc_get_path(root, "session.text")->text, "one\ntwo\n");
 	assert_int_equal(doc_get_path(root, "session.text")->text_len, 8);
 	assert_null(doc_get(root, "second"));
@@ -283,8 +253,8 @@ static void test_aliases(void **state)
 	(void)state;
 	assert_ptr_equal(use->target, doc_get(root, "base"));
 	assert_int_equal(use->type, DOC_MAPPING);
-	assert_place(use, 4, 6);
-	assert_place(use->target, 1, 7);
+	doc_fixture_expect_place(use, 4, 6);
+	doc_fixture_expect_place(use->target, 1, 7);
 	assert_string_equal(doc_get_path(root, "use.list")->child->next->text, "q");
 	assert_null(doc_get_path(root, "merged.x")); /* merge keys are ordinary keys */
 	assert_ptr_equal(doc_get_path(root, "merged.<<")->target, doc_get(root, "base"));
@@ -315,7 +285,7 @@ static void test_bounds(void **state)
 	(void)state;
 	shut = repeat("", "]", DOC_DEPTH_MAX, "\n");
 	text = repeat("", "[", DOC_DEPTH_MAX, shut);
-	assert_int_equal(check_both(text, strlen(text), &reason), 0);
+	assert_int_equal(doc_fixture_check(DOC_FIXTURE_YAML, text, strlen(text), &reason), 0);
 	free(text);
 	free(shut);
 	text = repeat("", "[", DOC_DEPTH_MAX + 1, "");
@@ -323,7 +293,7 @@ static void test_bounds(void **state)
 	free(text);
 	for (size_t i = 0; i < 4; i++) {
 		text = repeat("", (const char *[]){"[", "{a: ", "- ", "? "}[i], 10000, "");
-		assert_int_equal(check_both(text, strlen(text), &reason), -EBADMSG);
+		assert_int_equal(doc_fixture_check(DOC_FIXTURE_YAML, text, strlen(text), &reason), -EBADMSG);
 		assert_string_equal(reason.text, "nested deeper than 256 levels");
 		free(text);
 	}
@@ -344,7 +314,7 @@ static void test_bounds(void **state)
 	expect(text, 65, 1, "more than 64 %TAG directives");
 	free(text);
 	text = repeat("", "%TAG !a! b\n--- x\n...\n", 100, ""); /* each document its own */
-	assert_int_equal(check_both(text, strlen(text), &reason), 0);
+	assert_int_equal(doc_fixture_check(DOC_FIXTURE_YAML, text, strlen(text), &reason), 0);
 	free(text);
 }
 
@@ -360,7 +330,7 @@ static void test_alias_bomb(void **state)
 	len += (size_t)sprintf(text + len, "a0: &a0 [x, x]\n");
 	for (int i = 1; i < 60; i++)
 		len += (size_t)sprintf(text + len, "a%d: &a%d [*a%d, *a%d]\n", i, i, i - 1, i - 1);
-	assert_int_equal(check_both(text, len, &reason), 0);
+	assert_int_equal(doc_fixture_check(DOC_FIXTURE_YAML, text, len, &reason), 0);
 	assert_string_equal(doc_get(parse(text, &doc), "a59")->child->child->child->text, "");
 	doc_free(doc);
 }
@@ -375,9 +345,9 @@ static void test_anchor_bound(void **state)
 	for (int i = 0; i < 65536; i++)
 		len += (size_t)sprintf(text + len, "- &a%d x\n", i);
 	len += (size_t)sprintf(text + len, "- *a0\n- *a65535\n- &a7 y\n");
-	assert_int_equal(check_both(text, len, &reason), 0);
+	assert_int_equal(doc_fixture_check(DOC_FIXTURE_YAML, text, len, &reason), 0);
 	len += (size_t)sprintf(text + len, "- &more x\n");
-	assert_int_equal(check_both(text, len, &reason), -EBADMSG);
+	assert_int_equal(doc_fixture_check(DOC_FIXTURE_YAML, text, len, &reason), -EBADMSG);
 	assert_string_equal(reason.text, "more than 65536 anchors");
 	assert_int_equal(reason.line, 65540);
 	free(text);

@@ -3,7 +3,6 @@
  * Events: lines byte for byte, jq's opinion of them, both chains computed again by the recipe in event.h, every event type,
  * paths that are not UTF-8, and how fast lines are made.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,51 +3,18 @@
  * The journal without power failures: positions, reads, scans, waiting, threads,
  * space; and recovery over damaged segments. (Power failures: tests/crash.)
  */
-#include "cmocka_all.h"
-
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "cmocka_all.h"
 #include "env_mem.h"
 #include "journal_fixture.h"
 #include "journal_format.h"
 #include "position.h"
 #include "rng.h"
-
-#define SALT 1
-
-static struct journal_fixture_seen seen_of(uint32_t salt)
-{
-	return (struct journal_fixture_seen){.old_seq_last = UINT64_MAX, .old_salt = salt};
-}
-
-/* Append @count frames, each durable by itself, so that only the last one is not proven. */
-static uint64_t fill(struct journal_fixture *f, int count)
-{
-	uint64_t seq = 0;
-
-	for (int i = 0; i < count; i++) {
-		seq = journal_fixture_append(f, SALT, NULL);
-		assert_true(seq > 0);
-		assert_int_equal(journal_wait(f->journal, seq, JOURNAL_DURABLE), 0);
-	}
-	return seq;
-}
-
-static struct env *filled_env(int count)
-{
-	struct env *env = env_mem_new(1);
-	struct journal_fixture f;
-
-	assert_int_equal(journal_fixture_open(&f, env, NULL, NULL), 0);
-	assert_int_equal(fill(&f, count), count);
-	assert_int_equal(journal_fixture_close(&f), 0);
-	return env;
-}
 
 static void test_positions_and_reads(void **state)
 {
@@ -59,7 +26,7 @@ static void test_positions_and_reads(void **state)
 	(void)state;
 	assert_int_equal(journal_fixture_open(&f, env, NULL, NULL), 0);
 	for (uint64_t seq = 1; seq < 200; seq++) {
-		size_t len = journal_fixture_payload(seq, SALT, payload);
+		size_t len = journal_fixture_payload(seq, JOURNAL_FIXTURE_SALT, payload);
 		struct iovec iov = {payload, len};
 
 		assert_int_equal(journal_reserve(f.journal, JOURNAL_FIXTURE_PAYLOAD_MAX), 0); /* more than needed is fine */
@@ -71,7 +38,7 @@ static void test_positions_and_reads(void **state)
 			assert_int_equal(journal_wait(f.journal, seq, JOURNAL_ACKNOWLEDGED), 0);
 		/* This one from memory, an older one from wherever it is now. */
 		for (uint64_t s = seq; s; s = s > 40 ? s - 40 : 0) {
-			len = journal_fixture_payload(s, SALT, payload);
+			len = journal_fixture_payload(s, JOURNAL_FIXTURE_SALT, payload);
 			assert_int_equal(journal_read(f.journal, positions[s], back, len), 0);
 			assert_memory_equal(back, payload, len);
 		}
@@ -80,7 +47,7 @@ static void test_positions_and_reads(void **state)
 	assert_int_equal(journal_read(f.journal, position_make(POSITION_JOURNAL, 999, 8192), back, 1), -EIO);
 	assert_int_equal(journal_fixture_close(&f), 0);
 
-	struct journal_fixture_seen seen = seen_of(SALT);
+	struct journal_fixture_seen seen = journal_fixture_seen_of(JOURNAL_FIXTURE_SALT);
 
 	assert_int_equal(journal_fixture_open(&f, env, NULL, &seen), 0);
 	assert_false(seen.wrong);
@@ -183,7 +150,7 @@ static void test_reserved_space_suffices(void **state)
 		uint64_t segments;
 
 		assert_int_equal(journal_fixture_open(&f, env, NULL, NULL), 0);
-		(void)fill(&f, (int)rng_below(&rng, 30));
+		(void)journal_fixture_fill(&f, (int)rng_below(&rng, 30));
 		for (size_t i = 0; i < count; i++) {
 			lens[i] = rng_coin(&rng) ? JOURNAL_FIXTURE_PAYLOAD_MAX - rng_below(&rng, 100) : rng_below(&rng, 5000);
 			assert_int_equal(journal_reserve(f.journal, lens[i]), 0);
@@ -207,20 +174,20 @@ static void test_reserved_space_suffices(void **state)
 
 static void test_scan_and_start(void **state)
 {
-	struct env *env = filled_env(100);
-	struct journal_fixture_seen all = seen_of(SALT), part = seen_of(SALT);
+	struct env *env = journal_fixture_filled(100);
+	struct journal_fixture_seen all = journal_fixture_seen_of(JOURNAL_FIXTURE_SALT), part = journal_fixture_seen_of(JOURNAL_FIXTURE_SALT);
 	struct journal_options from = {0};
 	struct journal_fixture f;
 
 	(void)state;
 	assert_int_equal(journal_fixture_open(&f, env, NULL, &all), 0);
-	assert_int_equal(journal_fixture_append(&f, SALT, NULL), 101); /* still in memory */
+	assert_int_equal(journal_fixture_append(&f, JOURNAL_FIXTURE_SALT, NULL), 101); /* still in memory */
 	part.may_skip = true;
 	assert_int_equal(journal_scan(f.journal, all.positions[60], 101, journal_fixture_seen_frame, &part), 0);
 	assert_false(part.wrong);
 	assert_int_equal(part.seq_first, 60);
 	assert_int_equal(part.count, 42);
-	part = seen_of(SALT);
+	part = journal_fixture_seen_of(JOURNAL_FIXTURE_SALT);
 	assert_int_equal(journal_scan(f.journal, 0, 30, journal_fixture_seen_frame, &part), 0);
 	assert_int_equal(part.count, 30);
 	assert_int_equal(journal_fixture_close(&f), 0);
@@ -228,7 +195,7 @@ static void test_scan_and_start(void **state)
 	for (uint64_t seq = 1; seq <= 100; seq += 9) {
 		from.start_seq = seq;
 		from.start_position = all.positions[seq];
-		part = seen_of(SALT);
+		part = journal_fixture_seen_of(JOURNAL_FIXTURE_SALT);
 		assert_int_equal(journal_fixture_open(&f, env, &from, &part), 0);
 		assert_false(part.wrong);
 		assert_int_equal(part.seq_first, seq + 1);
@@ -241,180 +208,6 @@ static void test_scan_and_start(void **state)
 		from.start_seq++;
 		assert_int_equal(journal_fixture_open(&f, env, &from, NULL), -ESTALE);
 	}
-	env_mem_free(env);
-}
-
-/* --- damage ------------------------------------------------------------------- */
-
-enum spoil { SPOIL_FLIP, SPOIL_ZERO_SECTOR, SPOIL_NOISE_BLOCKS, SPOIL_COUNT };
-
-struct wound {
-	char path[32];
-	uint32_t segment;
-	uint64_t offset, len;
-};
-
-static void inflict(struct env *env, const struct wound *w, enum spoil how)
-{
-	uint8_t bytes[3 * 4096] = {0};
-	struct rng rng;
-
-	rng_init(&rng, w->offset + 1);
-	if (how == SPOIL_FLIP) {
-		assert_int_equal(env_mem_read(env, w->path, bytes, 1, w->offset), 1);
-		bytes[0] ^= 1 << rng_below(&rng, 8);
-	} else if (how == SPOIL_NOISE_BLOCKS) {
-		for (size_t i = 0; i < w->len; i++)
-			bytes[i] = (uint8_t)rng_next(&rng);
-	}
-	assert_int_equal(env_mem_patch(env, w->path, bytes, w->len, w->offset), 0);
-}
-
-static bool reported(const struct journal_recovery *r, uint64_t seq)
-{
-	for (size_t i = 0; i < r->damage_count; i++)
-		if (r->damage[i].seq_first && seq >= r->damage[i].seq_first && seq <= r->damage[i].seq_last)
-			return true;
-	return false;
-}
-
-/* Does frame @seq, intact at @position, touch the wound? */
-static bool is_hit(uint64_t position, uint64_t seq, const struct wound *w)
-{
-	uint8_t payload[JOURNAL_FIXTURE_PAYLOAD_MAX];
-	uint64_t from = position_offset(position) - FRAME_HEADER_BYTES;
-	uint64_t to = position_offset(position) + journal_fixture_payload(seq, SALT, payload);
-
-	return position_file(position) == w->segment && from < w->offset + w->len && w->offset < to;
-}
-
-static void check_wound(struct env *env, const struct journal_fixture_seen *whole, const struct wound *w)
-{
-	static struct journal_fixture_seen seen;
-	struct journal_fixture f;
-	uint64_t last = 0;
-
-	seen = seen_of(SALT);
-	seen.may_skip = true;
-	assert_int_equal(journal_fixture_open(&f, env, NULL, &seen), 0);
-	assert_false(seen.wrong);
-	for (uint64_t seq = 1; seq <= whole->seq_last; seq++) {
-		bool hit = is_hit(whole->positions[seq], seq, w);
-
-		if (!hit && !seen.positions[seq])
-			fail_msg("%s+%llu: frame %llu was lost though it was not touched", w->path, (unsigned long long)w->offset, (unsigned long long)seq);
-		if (!seen.positions[seq] && seq < seen.seq_last)
-			assert_true(reported(&f.recovery, seq)); /* never a silent loss */
-		if (seen.positions[seq])
-			assert_false(reported(&f.recovery, seq));
-	}
-	/* Life goes on, and the next recovery tells the same. */
-	last = journal_fixture_append(&f, SALT, NULL);
-	assert_true(last > seen.seq_last);
-	assert_int_equal(journal_fixture_close(&f), 0);
-	uint64_t count = seen.count;
-
-	seen = seen_of(SALT);
-	seen.may_skip = true;
-	assert_int_equal(journal_fixture_open(&f, env, NULL, &seen), 0);
-	assert_false(seen.wrong);
-	assert_int_equal(seen.count, count + 1);
-	assert_int_equal(seen.seq_last, last);
-	assert_int_equal(f.recovery.torn_bytes, 0);
-	for (uint64_t seq = 1; seq < last; seq++)
-		assert_true(seen.positions[seq] || reported(&f.recovery, seq));
-	assert_int_equal(journal_fixture_close(&f), 0);
-}
-
-static void test_damage_everywhere(void **state)
-{
-	static const uint64_t lens[] = {1, 512, 3 * 4096}, strides[] = {331, 1009, 4096 * 2 + 512};
-	struct env *env = filled_env(60);
-	struct journal_fixture_seen whole = seen_of(SALT);
-	struct journal_fixture f;
-
-	(void)state;
-	assert_int_equal(journal_fixture_open(&f, env, NULL, &whole), 0);
-	assert_int_equal(whole.count, 60);
-	assert_int_equal(journal_fixture_close(&f), 0);
-	for (int how = 0; how < SPOIL_COUNT; how++) {
-		for (uint32_t segment = 1; segment <= position_file(whole.positions[60]); segment++) {
-			for (uint64_t at = how * 8; at + lens[how] <= JOURNAL_FIXTURE_SEGMENT_BYTES; at += strides[how]) {
-				struct env *copy = env_mem_power_cycle(env, ENV_MEM_LOST, 1); /* all is synced */
-				struct wound w = {.segment = segment, .offset = at, .len = lens[how]};
-
-				(void)snprintf(w.path, sizeof(w.path), "journal/%08x.seg", segment);
-				inflict(copy, &w, (enum spoil)how);
-				check_wound(copy, &whole, &w);
-				env_mem_free(copy);
-			}
-		}
-	}
-	env_mem_free(env);
-}
-
-static void test_missing_segment(void **state)
-{
-	struct env *env = filled_env(90);
-	struct journal_fixture_seen whole = seen_of(SALT), seen = seen_of(SALT);
-	struct journal_fixture f;
-	uint64_t lost = 0;
-
-	(void)state;
-	assert_int_equal(journal_fixture_open(&f, env, NULL, &whole), 0);
-	assert_int_equal(journal_fixture_close(&f), 0);
-	assert_true(position_file(whole.positions[90]) > 2);
-	assert_int_equal(env_unlink(env, "journal/00000002.seg"), 0);
-	seen.may_skip = true;
-	assert_int_equal(journal_fixture_open(&f, env, NULL, &seen), 0);
-	assert_false(seen.wrong);
-	for (uint64_t seq = 1; seq <= 90; seq++) {
-		bool gone = position_file(whole.positions[seq]) == 2;
-
-		lost += gone;
-		assert_int_equal(gone, !seen.positions[seq]);
-		assert_int_equal(gone, reported(&f.recovery, seq));
-	}
-	assert_true(lost > 0);
-	assert_int_equal(f.recovery.damage_count, 1);
-	assert_int_equal(fill(&f, 40), 130); /* over a segment's end, with a number missing before */
-	assert_int_equal(journal_fixture_close(&f), 0);
-	env_mem_free(env);
-}
-
-/* A frame copied into a payload, at whatever place, is content and nothing else. */
-static void test_copied_frames_are_content(void **state)
-{
-	struct env *env = filled_env(20);
-	uint8_t copy[8192];
-	struct iovec iov = {copy, sizeof(copy)};
-	struct journal_recovery recovery;
-	struct journal_options opt = {.segment_bytes = JOURNAL_FIXTURE_SEGMENT_BYTES};
-	struct journal_fixture f;
-
-	(void)state;
-	assert_int_equal(env_mem_read(env, "journal/00000001.seg", copy, sizeof(copy), 4096), sizeof(copy));
-	assert_int_equal(journal_fixture_open(&f, env, NULL, NULL), 0);
-	assert_int_equal(journal_reserve(f.journal, sizeof(copy)), 0);
-	uint64_t position = journal_next_position(f.journal, sizeof(copy));
-
-	assert_int_equal(journal_append(f.journal, sizeof(copy), &iov, 1), 21);
-	assert_int_equal(journal_sync(f.journal), 0);
-	assert_int_equal(fill(&f, 1), 22);
-	assert_int_equal(journal_fixture_close(&f), 0);
-	/* Spoil the outer frame's header so that the scan goes through its payload. */
-	char path[32];
-
-	(void)snprintf(path, sizeof(path), "journal/%08x.seg", position_file(position));
-	assert_int_equal(env_mem_patch(env, path, "broken", 6, position_offset(position) - FRAME_HEADER_BYTES), 0);
-	assert_int_equal(store_open(env, 0, NULL, &f.store), 0);
-	assert_int_equal(journal_open(f.store, &opt, NULL, NULL, &recovery, &f.journal), 0);
-	assert_int_equal(recovery.frames, 21);
-	assert_int_equal(recovery.damage_count, 1);
-	assert_int_equal(recovery.damage[0].seq_first, 21);
-	assert_int_equal(recovery.damage[0].seq_last, 21);
-	f.recovery = recovery;
-	assert_int_equal(journal_fixture_close(&f), 0);
 	env_mem_free(env);
 }
 
@@ -444,10 +237,10 @@ static void test_poison_reaches_everyone(void **state)
 	(void)state;
 	assert_int_equal(journal_fixture_open(&f, env, NULL, NULL), 0);
 	assert_int_equal(journal_start(f.journal), 0);
-	durable = fill(&f, 5);
+	durable = journal_fixture_fill(&f, 5);
 	env_mem_fail_syncs(env, EIO);
 	for (int i = 0; i < 6; i++) {
-		uint64_t seq = journal_fixture_append(&f, SALT, NULL);
+		uint64_t seq = journal_fixture_append(&f, JOURNAL_FIXTURE_SALT, NULL);
 
 		notes[i].waiter = (struct journal_waiter){.seq = seq ? seq : 99, .fn = on_safe};
 		journal_notify(f.journal, &notes[i].waiter);
@@ -490,7 +283,7 @@ static void *crowd_member(void *arg)
 			continue;
 		}
 		pthread_mutex_lock(&c->order);
-		len = journal_fixture_payload(journal_next_seq(c->f.journal), SALT, want);
+		len = journal_fixture_payload(journal_next_seq(c->f.journal), JOURNAL_FIXTURE_SALT, want);
 		iov = (struct iovec){want, len};
 		position = journal_next_position(c->f.journal, len);
 		seq = journal_append(c->f.journal, JOURNAL_FIXTURE_PAYLOAD_MAX, &iov, 1);
@@ -525,7 +318,7 @@ static void run_crowd(enum journal_level level, uint32_t interval_ms)
 	assert_int_equal(stats.frames, 16 * c.rounds);
 	assert_int_equal(stats.reserved_bytes, 0);
 	assert_int_equal(journal_fixture_close(&c.f), 0);
-	seen = seen_of(SALT);
+	seen = journal_fixture_seen_of(JOURNAL_FIXTURE_SALT);
 	assert_int_equal(journal_fixture_open(&c.f, env, NULL, &seen), 0);
 	assert_false(seen.wrong);
 	assert_int_equal(seen.count, 16 * c.rounds);
@@ -566,7 +359,7 @@ static void test_nobody_waits(void **state)
 		for (uint64_t round = 1; round <= 3; round++) {
 			const int before = atomic_load(&calls);
 
-			assert_int_equal(journal_fixture_append(&f, SALT, NULL), round);
+			assert_int_equal(journal_fixture_append(&f, JOURNAL_FIXTURE_SALT, NULL), round);
 			for (int ms = 0; ms < 5000 && journal_durable_seq(f.journal) < round; ms++)
 				nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 			assert_int_equal(journal_durable_seq(f.journal), round);
@@ -586,9 +379,6 @@ int main(void)
 		cmocka_unit_test(test_largest_frames),
 		cmocka_unit_test(test_reserved_space_suffices),
 		cmocka_unit_test(test_scan_and_start),
-		cmocka_unit_test(test_damage_everywhere),
-		cmocka_unit_test(test_missing_segment),
-		cmocka_unit_test(test_copied_frames_are_content),
 		cmocka_unit_test(test_poison_reaches_everyone),
 		cmocka_unit_test(test_sixteen_appenders),
 		cmocka_unit_test(test_nobody_waits),

@@ -88,11 +88,9 @@ int cli_export(int argc, char **argv)
 	struct project p;
 	int r;
 
-	if (argp_parse(&argp, argc, argv, 0, NULL, &a))
-		return CLI_USAGE_STATUS;
-	r = project_find(a.project, &reason, &p);
+	r = cli_find_project(&argp, argc, argv, &a, &a.project, &p);
 	if (r)
-		return cli_fail(&reason, r);
+		return r;
 	r = export_project(&p, &a, &reason);
 	project_release(&p);
 	return r ? cli_fail(&reason, r) : 0;

@@ -72,16 +72,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'j':
 		a->json = true;
 		return 0;
-	case ARGP_KEY_ARG:
-		if (state->arg_num)
-			argp_error(state, "one argument too many: %s", arg);
-		a->project = arg;
-		return 0;
-	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "name the project's directory");
-		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return cli_parse_project(key, arg, state, &a->project);
 	}
 }
 
@@ -395,11 +387,9 @@ int cli_log(int argc, char **argv)
 	struct project p;
 	int r;
 
-	if (argp_parse(&argp, argc, argv, 0, NULL, &a))
-		return CLI_USAGE_STATUS;
-	r = project_find(a.project, &reason, &p);
+	r = cli_find_project(&argp, argc, argv, &a, &a.project, &p);
 	if (r)
-		return cli_fail(&reason, r);
+		return r;
 	r = log_project(&p, &a, &reason);
 	project_release(&p);
 	return r ? cli_fail(&reason, r) : 0;

@@ -134,16 +134,13 @@ int cli_mount(int argc, char **argv)
 {
 	static const struct argp argp = {.options = options, .parser = parse, .args_doc = "PROJECT", .doc = doc};
 	struct arguments a = {0};
-	struct reason reason = {0};
 	struct project p;
 	int r;
 
 	mount_options_init(&a.options);
-	if (argp_parse(&argp, argc, argv, 0, NULL, &a))
-		return CLI_USAGE_STATUS;
-	r = project_find(a.words[0], &reason, &p);
+	r = cli_find_project(&argp, argc, argv, &a, &a.words[0], &p);
 	if (r)
-		return cli_fail(&reason, r);
+		return r;
 	r = mount_project(&a, &p);
 	project_release(&p);
 	return r;
@@ -158,11 +155,9 @@ int cli_mount_helper(int argc, char **argv)
 	int r;
 
 	mount_options_init(&a.options);
-	if (argp_parse(&argp, argc, argv, 0, NULL, &a))
-		return CLI_USAGE_STATUS;
-	r = project_find(a.words[1], &reason, &p);
+	r = cli_find_project(&argp, argc, argv, &a, &a.words[1], &p);
 	if (r)
-		return cli_fail(&reason, r);
+		return r;
 	r = check_source(a.words[0], &p, &reason);
 	r = r ? cli_fail(&reason, r) : mount_project(&a, &p);
 	project_release(&p);

@@ -49,16 +49,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_error(state, "not a number of seconds: %s", arg);
 		a->wait_s = (unsigned)n;
 		return 0;
-	case ARGP_KEY_ARG:
-		if (state->arg_num)
-			argp_error(state, "one argument too many: %s", arg);
-		a->project = arg;
-		return 0;
-	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "name the project's directory");
-		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return cli_parse_project(key, arg, state, &a->project);
 	}
 }
 
@@ -188,15 +180,12 @@ int cli_umount(int argc, char **argv)
 	static const struct argp argp = {
 		.options = options, .parser = parse, .args_doc = "PROJECT", .doc = "Unmount PROJECT/.milestones and wait until everything is written."};
 	struct arguments a = {.wait_s = WAIT_S_DEFAULT};
-	struct reason reason = {0};
 	struct project p;
 	int r;
 
-	if (argp_parse(&argp, argc, argv, 0, NULL, &a))
-		return CLI_USAGE_STATUS;
-	r = project_find(a.project, &reason, &p);
+	r = cli_find_project(&argp, argc, argv, &a, &a.project, &p);
 	if (r)
-		return cli_fail(&reason, r);
+		return r;
 	r = umount_project(&p, &a);
 	project_release(&p);
 	return r;

@@ -131,6 +131,33 @@ int cli_fail(const struct reason *reason, int error)
 	return 1;
 }
 
+error_t cli_parse_project(int key, char *arg, struct argp_state *state, const char **ret)
+{
+	switch (key) {
+	case ARGP_KEY_ARG:
+		if (state->arg_num)
+			argp_error(state, "one argument too many: %s", arg);
+		*ret = arg;
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		argp_error(state, "name the project's directory");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+int cli_find_project(const struct argp *argp, int argc, char **argv, void *arguments, const char *const *word, struct project *ret)
+{
+	struct reason reason = {0};
+	int r;
+
+	if (argp_parse(argp, argc, argv, 0, NULL, arguments))
+		return CLI_USAGE_STATUS;
+	r = project_find(*word, &reason, ret);
+	return r ? cli_fail(&reason, r) : 0;
+}
+
 int cli_parse_point(struct engine *e, const char *text, struct reason *reason, uint64_t *ret_seq)
 {
 	uint64_t head = engine_head_seq(e), seq;

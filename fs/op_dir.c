@@ -210,7 +210,10 @@ static uint64_t shown_number(struct fs *fs, uint64_t node_id)
 	return v && v->row->kind == VFILE_VIEW ? entry_view_root(fs, v) : node_id;
 }
 
-void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+/* Puts entries from @first on into @out as long as they fit. Returns the bytes used. */
+typedef size_t fill_listing(fuse_req_t req, struct handle *h, const struct handle_dir *d, size_t first, char *out, size_t size);
+
+static void reply_listing(fuse_req_t req, size_t size, off_t offset, const struct fuse_file_info *fi, fill_listing *fill)
 {
 	struct handle *h = handle_of(fi);
 	cleanup_free char *out = malloc(size);
@@ -218,11 +221,24 @@ void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struc
 	size_t used = 0;
 	int r;
 
-	(void)ino;
 	fs_order_wait(fs_of(req), req);
 	pthread_mutex_lock(&h->lock);
 	r = out ? dir_get(req, h, offset, &d) : -ENOMEM;
-	for (size_t i = (size_t)offset; r == 0 && i < d->count; i++) {
+	if (r == 0)
+		used = fill(req, h, d, (size_t)offset, out, size);
+	pthread_mutex_unlock(&h->lock);
+	if (r < 0)
+		reply_error(req, r);
+	else
+		(void)fuse_reply_buf(req, out, used);
+}
+
+static size_t fill_names(fuse_req_t req, struct handle *h, const struct handle_dir *d, size_t first, char *out, size_t size)
+{
+	size_t used = 0;
+
+	(void)h;
+	for (size_t i = first; i < d->count; i++) {
 		const struct dir_entry *e = &d->entries[i];
 		struct stat st = {.st_ino = shown_number(fs_of(req), e->node_id), .st_mode = e->mode};
 		size_t n = fuse_add_direntry(req, out + used, size - used, d->names.data + e->name, &st, (off_t)i + 1);
@@ -231,11 +247,13 @@ void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struc
 			break;
 		used += n;
 	}
-	pthread_mutex_unlock(&h->lock);
-	if (r < 0)
-		reply_error(req, r);
-	else
-		(void)fuse_reply_buf(req, out, used);
+	return used;
+}
+
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	(void)ino;
+	reply_listing(req, size, offset, fi, fill_names);
 }
 
 /* Attributes of live entries [first, first + count), under one lock; ino 0 where the name means something else by now. */
@@ -312,23 +330,8 @@ static size_t fill_plus(fuse_req_t req, struct handle *h, const struct handle_di
 
 void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-	struct handle *h = handle_of(fi);
-	cleanup_free char *out = malloc(size);
-	struct handle_dir *d;
-	size_t used = 0;
-	int r;
-
 	(void)ino;
-	fs_order_wait(fs_of(req), req);
-	pthread_mutex_lock(&h->lock);
-	r = out ? dir_get(req, h, offset, &d) : -ENOMEM;
-	if (r == 0)
-		used = fill_plus(req, h, d, (size_t)offset, out, size);
-	pthread_mutex_unlock(&h->lock);
-	if (r < 0)
-		reply_error(req, r);
-	else
-		(void)fuse_reply_buf(req, out, used);
+	reply_listing(req, size, offset, fi, fill_plus);
 }
 
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -18,6 +18,14 @@
 #include "session.h"
 #include "vfile_transactions.h"
 
+/* What every request that makes an entry begins with: 0, or why there may be none of that name. */
+static int begin_made(fuse_req_t req, uint64_t parent, const char *name, struct request *q)
+{
+	fs_order_wait(fs_of(req), req);
+	fs_request_init(req, q);
+	return entry_check_change(fs_of(req), parent, name, -EEXIST);
+}
+
 /* Answer a request that made an entry, or did not. */
 static void answer_made(fuse_req_t req, const char *operation, const char *name, struct request *q, int r, const struct tree_attr *attr)
 {
@@ -45,11 +53,8 @@ void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, 
 	struct fs *fs = fs_of(req);
 	struct tree_attr attr;
 	struct request q;
-	int r;
+	int r = begin_made(req, parent, name, &q);
 
-	fs_order_wait(fs, req);
-	fs_request_init(req, &q);
-	r = entry_check_change(fs, parent, name, -EEXIST);
 	if (r == 0)
 		r = engine_mknod(fs->engine, &q, parent, name, mode, rdev, &attr);
 	answer_made(req, "mknod", name, &q, r, &attr);
@@ -84,11 +89,8 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 	struct fs *fs = fs_of(req);
 	struct tree_attr attr;
 	struct request q;
-	int r;
+	int r = begin_made(req, parent, name, &q);
 
-	fs_order_wait(fs, req);
-	fs_request_init(req, &q);
-	r = entry_check_change(fs, parent, name, -EEXIST);
 	if (r == 0)
 		r = engine_mkdir(fs->engine, &q, parent, name, mode, &attr);
 	if (r == -EEXIST)
@@ -101,11 +103,8 @@ void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const cha
 	struct fs *fs = fs_of(req);
 	struct tree_attr attr;
 	struct request q;
-	int r;
+	int r = begin_made(req, parent, name, &q);
 
-	fs_order_wait(fs, req);
-	fs_request_init(req, &q);
-	r = entry_check_change(fs, parent, name, -EEXIST);
 	if (r == 0)
 		r = engine_symlink(fs->engine, &q, parent, name, target, &attr);
 	answer_made(req, "symlink", name, &q, r, &attr);
@@ -116,11 +115,10 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *
 	struct fs *fs = fs_of(req);
 	struct tree_attr attr;
 	struct request q;
-	int r;
+	int r = begin_made(req, new_parent, new_name, &q);
 
-	fs_order_wait(fs, req);
-	fs_request_init(req, &q);
-	r = node_id_is_live(ino) ? entry_check_change(fs, new_parent, new_name, -EEXIST) : -EROFS;
+	if (!node_id_is_live(ino))
+		r = -EROFS;
 	if (r == 0)
 		r = engine_link(fs->engine, &q, ino, new_parent, new_name, &attr);
 	answer_made(req, "link", new_name, &q, r, &attr);

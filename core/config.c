@@ -344,6 +344,8 @@ int config_parse(const char *text, size_t len, struct reason *reason, struct con
 		r = read_mapping(&p, "", root);
 	else if (root && root->type != DOC_NULL)
 		r = refuse(&p, root, "the settings are a mapping, such as `autocommit_ms: 1000`");
+	if (!r && doc_next_line(doc))
+		r = refuse(&p, &(struct doc_node){.line = doc_next_line(doc), .column = 1}, "a second document begins here (---): the file holds one");
 	doc_free(doc);
 	if (r)
 		config_release(&fresh);

@@ -382,7 +382,8 @@ int engine_recover(struct engine *e, struct reason *reason)
 	if (!r && !e->options.read_only)
 		r = engine_ensure_layout(e);
 	if (r)
-		return reason_set(reason, r, "store", "the store cannot be written: %s", strerror(-r));
+		return reason_set(reason, r, "store", "the store cannot be written: %s%s", strerror(-r),
+			r == -ENOSPC ? "; a new one takes some 50 MiB; mount again when there is room" : "");
 	(void)engine_reload_config(e); /* a bad file is a problem health shows; the defaults hold */
 	r = registry_start(e);
 	if (!r)

@@ -18,6 +18,7 @@
 #include "buf.h"
 #include "cli.h"
 #include "log.h"
+#include "mount_probe.h"
 #include "project.h"
 
 #define WAIT_S_DEFAULT 60
@@ -133,7 +134,9 @@ static int wait_for_daemon(const struct project *p, unsigned wait_s)
 		return 0; /* nothing to ask; the mount is gone */
 	for (unsigned i = 0; store_is_locked(fd); i++) {
 		if (i == wait_s * 100) {
-			log_error("%s is unmounted, but its daemon (pid %ld) has not finished after %u s", p->mount_path, (long)store_lock_pid(fd), wait_s);
+			log_error("%s is unmounted, but its daemon (pid %ld) has not finished after %u s: it has much to write, or a container has the mount, "
+				  "too",
+				p->mount_path, (long)store_lock_pid(fd), wait_s);
 			return 1;
 		}
 		(void)nanosleep(&pause, NULL);
@@ -141,9 +144,21 @@ static int wait_for_daemon(const struct project *p, unsigned wait_s)
 	return 0;
 }
 
+/* A bind mount keeps the daemon, which would be waited for in vain. */
+static int check_elsewhere(const struct project *p, uint32_t device)
+{
+	cleanup_free char *path = device ? mount_point_path(device) : NULL;
+
+	if (!path)
+		return 0;
+	log_error("%s is unmounted, but the same file system is also mounted at %s, so its daemon goes on; umount that one, too", p->mount_path, path);
+	return 1;
+}
+
 static int umount_project(const struct project *p, const struct arguments *a)
 {
 	cleanup_buf struct buf holders = BUF_INIT;
+	struct mount_point m = {0};
 	struct reason reason = {0};
 	int r;
 
@@ -164,6 +179,7 @@ static int umount_project(const struct project *p, const struct arguments *a)
 	case MOUNT_ALIVE:
 		break;
 	}
+	(void)mount_point_find(p->mount_path, &m);
 	r = project_unmount(p, a->lazy, &reason);
 	if (r == -EBUSY) {
 		describe_holders(p->mount_path, project_daemon_pid(p), &holders);
@@ -172,7 +188,8 @@ static int umount_project(const struct project *p, const struct arguments *a)
 	}
 	if (r)
 		return cli_fail(&reason, r);
-	return a->lazy ? 0 : wait_for_daemon(p, a->wait_s);
+	r = check_elsewhere(p, m.device);
+	return r || a->lazy ? r : wait_for_daemon(p, a->wait_s);
 }
 
 int cli_umount(int argc, char **argv)

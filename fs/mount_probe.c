@@ -53,17 +53,14 @@ static uint32_t option_number(const char *options, const char *name)
 	return at && sscanf(at + strlen(name), "%u", &n) == 1 ? n : 0;
 }
 
-/* "44 27 0:41 / /mount/point options … - type source options". False: it is of another path. */
-static bool parse_line(char *line, const char *path, struct mount_point *ret, bool *ret_ours)
+/* "44 27 0:41 / /mount/point options … - type source options". *@ret_path points into the line. False: it is none. */
+static bool parse_line(char *line, struct mount_point *ret, const char **ret_path, bool *ret_ours)
 {
 	char *save = NULL, *words[5], *type, *options;
 
 	for (int i = 0; i < 5; i++)
 		if (!(words[i] = strtok_r(i ? NULL : line, " ", &save)))
 			return false;
-	unescape(words[4]);
-	if (strcmp(words[4], path) != 0)
-		return false;
 	for (type = words[4]; type && strcmp(type, "-") != 0;)
 		type = strtok_r(NULL, " ", &save);
 	type = type ? strtok_r(NULL, " ", &save) : NULL;
@@ -77,6 +74,8 @@ static bool parse_line(char *line, const char *path, struct mount_point *ret, bo
 		ret->gid = option_number(options, "group_id=");
 		ret->allow_other = strstr(options, "allow_other") != NULL;
 	}
+	unescape(words[4]);
+	*ret_path = words[4];
 	return true;
 }
 
@@ -84,12 +83,13 @@ bool mount_point_find(const char *path, struct mount_point *ret)
 {
 	FILE *f = fopen("/proc/self/mountinfo", "re");
 	struct mount_point m;
+	const char *at;
 	char *line = NULL;
 	size_t capacity = 0;
 	bool ours, found = false;
 
 	while (f && getline(&line, &capacity, f) > 0)
-		if (parse_line(line, path, &m, &ours)) { /* the last one lies on top */
+		if (parse_line(line, &m, &at, &ours) && !strcmp(at, path)) { /* the last one lies on top */
 			found = ours;
 			*ret = m;
 		}
@@ -97,6 +97,24 @@ bool mount_point_find(const char *path, struct mount_point *ret)
 	if (f)
 		(void)fclose(f);
 	return found;
+}
+
+char *mount_point_path(uint32_t device)
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	struct mount_point m;
+	const char *at;
+	char *line = NULL, *path = NULL;
+	size_t capacity = 0;
+	bool ours;
+
+	while (f && !path && getline(&line, &capacity, f) > 0)
+		if (parse_line(line, &m, &at, &ours) && ours && m.device == device)
+			path = strdup(at);
+	free(line);
+	if (f)
+		(void)fclose(f);
+	return path;
 }
 
 /* ---- does it answer? ---- */

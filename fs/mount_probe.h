@@ -25,6 +25,9 @@ struct mount_point {
 /** The topmost mount at exactly @path. False: there is none, or it is not one of ours. */
 bool mount_point_find(const char *path, struct mount_point *ret);
 
+/** Where what has connection @device is mounted, as far as can be seen: an owned path, or NULL (nowhere, or no memory). */
+char *mount_point_path(uint32_t device);
+
 /**
  * Does its daemon answer? 0: it does, or the kernel lets this user not ask; -ENOTCONN: it has died; -ETIMEDOUT: not within MOUNT_ANSWER_MS. A child asks,
  * as the user who mounted it if need be: what waits for a daemon that has begun to answer cannot be killed.

@@ -118,6 +118,8 @@ static int parse_word(struct mount_options *o, const char *word, struct reason *
 		return parse_sync(o, word + 5, reason);
 	else if (!strncmp(word, "threads=", 8))
 		return parse_threads(o, word + 8, reason);
+	else if (!strcmp(word, "remount"))
+		return reason_set(reason, -EINVAL, "options", "a mount cannot be changed while it lasts: unmount it, and mount it with the new options");
 	else if (!is_ignored(word))
 		return reason_set(reason, -EINVAL, "options", "unknown mount option \"%s\" (milestonefs mount --help lists them)", word);
 	return 0;

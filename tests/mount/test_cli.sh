@@ -145,6 +145,7 @@ test_called_from_within_the_mount() {
 test_bad_options() {
 	fails_with 'nonsense' timeout 20 "$MILESTONEFS" mount -o nonsense=1 "$P"
 	fails_with 'sync' timeout 20 "$MILESTONEFS" mount -o sync=perhaps "$P"
+	fails_with 'unmount it, and mount it' timeout 20 "$MILESTONEFS" mount -o remount,ro "$P"
 	! is_mounted || fail "mounted with bad options"
 }
 
@@ -196,6 +197,22 @@ test_umount_of_a_busy_mount() {
 	grep -q healthy "$M/status/health.yaml" || fail "a refused umount took the mount down"
 	exec 3<&-
 	bg_umount
+}
+
+test_umount_below_a_bind_mount() {
+	[ "$(id -u)" -eq 0 ] || skip "only root can make bind mounts"
+	mnt_start
+	mkdir "$O/a view"
+	mount --bind "$S/state" "$O/a view" || skip "no bind mounts here"
+	trap 'umount -l "$O/a view"' EXIT
+	echo hello >"$O/a view/f"
+	fails_with "also mounted at $O/a view" timeout 10 "$MILESTONEFS" umount "$P"
+	file_is "$O/a view/f" hello
+	umount "$O/a view"
+	trap - EXIT
+	mnt_wait_end
+	mnt_start
+	file_is "$S/state/f" hello
 }
 
 test_other_ways_to_name_the_project() {

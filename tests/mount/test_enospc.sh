@@ -34,6 +34,18 @@ fill() {
 	END
 }
 
+test_new_store_without_room() {
+	[ "$(id -u)" -eq 0 ] || skip "only root can mount a tmpfs"
+	mount -t tmpfs -o size=3m mfs-small "$P" || skip "a tmpfs may not be mounted here"
+	fails_with 'No space left on device; a new one takes' timeout 20 "$MILESTONEFS" mount "$P"
+	! is_mounted || fail "mounted without a store"
+	mount -o remount,size=200m "$P"
+	mnt_start
+	echo x >"$S/state/f"
+	mnt_remount
+	file_is "$S/state/f" x
+}
+
 test_full_disk_refuses_and_recovers() {
 	small_disk 200m
 	echo "before" >"$D/small.txt"

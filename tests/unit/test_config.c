@@ -244,6 +244,7 @@ static void test_refusals_name_the_place(void **state)
 		{"autocommit_ms: 100\nautocommit_ms: 1\n", "autocommit_ms", 2},
 		{"stream: *.log\n", "", 1},
 		{"? [a]\n: 1\n", "no such setting", 1},
+		{"---\nsync: commit\n---\nsync: interval:50\n", "second document", 3},
 	};
 
 	(void)state;

@@ -349,13 +349,24 @@ struct handle *handles_seen_draft(struct fs *fs, uint64_t ino, uint32_t tid)
 	return h ? h : own_draft(fs, ino, tid, true);
 }
 
+uint32_t handle_reader_tgid(struct fs *fs, struct handle *h)
+{
+	uint32_t tgid = atomic_load(&h->reader_tgid);
+
+	if (!tgid) {
+		tgid = process_tgid_get(fs->processes, h->opener_tid);
+		atomic_store(&h->reader_tgid, tgid);
+	}
+	return tgid;
+}
+
 void handles_refresh(struct fs *fs, struct handle *h)
 {
 	struct handle_list l;
 
 	(void)handles_find(fs->handles, h->node_id, HANDLE_READ, &l); /* without memory: those found */
 	for (size_t i = 0; i < l.count; i++)
-		if (used_by(h, process_tgid_get(fs->processes, l.items[i]->opener_tid)))
+		if (used_by(h, handle_reader_tgid(fs, l.items[i])))
 			atomic_store(&l.items[i]->refresh, true);
 	handle_list_release(fs, &l);
 }

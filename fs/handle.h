@@ -41,10 +41,11 @@ struct handle {
 	enum handle_kind kind;
 	uint64_t node_id;
 	int open_flags;
-	uint32_t opener_tid;  /**< thread that opened it; for read-only handles nothing more is asked */
-	uint32_t opener_tgid; /**< HANDLE_WRITE and is_lock; else 0 */
-	atomic_bool refresh;  /**< its process obtained a lock, or published something: the next read looks at the newest version */
-	atomic_uint locks;    /**< obtained through it and perhaps still held (op_lock.c): its RELEASE must keep its place */
+	uint32_t opener_tid;     /**< thread that opened it; for read-only handles nothing more is asked */
+	uint32_t opener_tgid;    /**< HANDLE_WRITE and is_lock; else 0 */
+	atomic_uint reader_tgid; /**< HANDLE_READ: the same, once somebody has asked (handle_reader_tgid()) */
+	atomic_bool refresh;     /**< its process obtained a lock, or published something: the next read looks at the newest version */
+	atomic_uint locks;       /**< obtained through it and perhaps still held (op_lock.c): its RELEASE must keep its place */
 	pthread_mutex_t lock;
 	/* HANDLE_READ, HANDLE_VIEW: under lock */
 	const struct version *snapshot;
@@ -152,6 +153,8 @@ bool handles_draft_stat(struct fs *fs, uint64_t ino, uint32_t tid, uint64_t *ret
 struct handle *handles_own_draft(struct fs *fs, uint64_t ino, uint32_t tid);
 /** The handle whose draft the process of thread @tid sees through all its handles: as above, else one of the shared draft. A reference, or NULL. */
 struct handle *handles_seen_draft(struct fs *fs, uint64_t ino, uint32_t tid);
+/** The process that opened a HANDLE_READ. The kernel is asked once: a file may have many readers, and each save looks at all. */
+uint32_t handle_reader_tgid(struct fs *fs, struct handle *h);
 /** @h was published: those who wrote through it see that through all their handles of the file. Caller holds h->lock. */
 void handles_refresh(struct fs *fs, struct handle *h);
 

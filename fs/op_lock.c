@@ -89,7 +89,7 @@ static void refresh(struct fs *fs, uint64_t ino, struct handle *via, uint32_t ti
 	for (size_t i = 0; i < l.count; i++) {
 		uint32_t opener = l.items[i]->opener_tid;
 
-		if (l.items[i] == via || opener == tid || opener == tgid || process_tgid_get(fs->processes, opener) == tgid)
+		if (l.items[i] == via || opener == tid || opener == tgid || handle_reader_tgid(fs, l.items[i]) == tgid)
 			atomic_store(&l.items[i]->refresh, true);
 	}
 	handle_list_release(fs, &l);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The autocommit thread. A handle is due autocommit_ms after its first unpublished write; the time is in the
- * handle, the thread only remembers whether it sleeps for ever.
+ * The autocommit thread. A handle is due autocommit_ms after its first unpublished write; the time of that is in the
+ * handle, the thread only remembers whether it sleeps for ever. All wait for the same interval, so no new one is due before
+ * those that the thread sleeps for, unless the setting changes: that wakes it.
  *
  * A save that is over before it is due costs the thread nothing but, once in autocommit_ms, a look at the table of handles.
  *
@@ -23,18 +24,26 @@ struct autocommit {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	atomic_bool asleep; /* for ever: somebody must wake it */
-	bool stop;          /* under lock */
+	atomic_bool asleep;          /* for ever: somebody must wake it */
+	_Atomic int64_t interval_ns; /* what it goes by; set under lock */
+	bool changed;                /* under lock: the interval, since it looked */
+	bool stop;                   /* under lock */
 };
 
 static int64_t interval_ns(struct fs *fs)
 {
-	int64_t ms;
+	return (int64_t)engine_config(fs->engine)->autocommit_ms * NS_PER_MS;
+}
 
-	engine_lock(fs->engine);
-	ms = (int64_t)engine_config(fs->engine)->autocommit_ms;
-	engine_unlock(fs->engine);
-	return ms * NS_PER_MS;
+void autocommit_settings(struct autocommit *a)
+{
+	if (!a || atomic_load(&a->interval_ns) == interval_ns(a->fs))
+		return;
+	pthread_mutex_lock(&a->lock);
+	atomic_store(&a->interval_ns, interval_ns(a->fs));
+	a->changed = true;
+	pthread_cond_signal(&a->wake);
+	pthread_mutex_unlock(&a->lock);
 }
 
 void autocommit_arm(struct fs *fs, struct handle *h)
@@ -42,9 +51,9 @@ void autocommit_arm(struct fs *fs, struct handle *h)
 	struct autocommit *a = fs->autocommit;
 	int64_t none = 0;
 
-	if (!a || atomic_load(&h->due_ns))
+	if (!a || atomic_load(&h->since_ns))
 		return;
-	atomic_compare_exchange_strong(&h->due_ns, &none, env_monotonic_ns(engine_env(fs->engine)) + interval_ns(fs));
+	atomic_compare_exchange_strong(&h->since_ns, &none, env_monotonic_ns(engine_env(fs->engine)));
 	if (!atomic_exchange(&a->asleep, false))
 		return;
 	pthread_mutex_lock(&a->lock);
@@ -59,30 +68,30 @@ static void handle_autocommit(struct fs *fs, struct handle *h, int64_t now_ns)
 	int r = 0;
 
 	pthread_mutex_lock(&h->lock);
-	atomic_store(&h->due_ns, 0); /* before the commit: a write during it arms again */
+	atomic_store(&h->since_ns, 0); /* before the commit: a write during it arms again */
 	if (h->draft && atomic_load(&h->unsettled) && !atomic_load(&h->held))
 		r = handle_publish(fs, h, DRAFT_STREAM, &seq);
 	pthread_mutex_unlock(&h->lock);
 	if (r == -ENOSPC || r == -ENOMEM)
-		atomic_store(&h->due_ns, now_ns + interval_ns(fs));
+		atomic_store(&h->since_ns, now_ns);
 }
 
 int64_t handles_autocommit(struct fs *fs, int64_t now_ns)
 {
-	int64_t next_ns = INT64_MAX;
+	int64_t next_ns = INT64_MAX, interval = interval_ns(fs);
 	struct handle_list l;
 
 	if (handles_find(fs->handles, 0, HANDLE_WRITE, &l) < 0)
-		next_ns = now_ns + interval_ns(fs); /* no memory: those found are served, the rest then */
+		next_ns = now_ns + interval; /* no memory: those found are served, the rest then */
 	for (size_t i = 0; i < l.count; i++) {
-		int64_t due_ns = atomic_load(&l.items[i]->due_ns);
+		int64_t since_ns = atomic_load(&l.items[i]->since_ns);
 
-		if (due_ns && due_ns <= now_ns) {
+		if (since_ns && since_ns + interval <= now_ns) {
 			handle_autocommit(fs, l.items[i], now_ns);
-			due_ns = atomic_load(&l.items[i]->due_ns);
+			since_ns = atomic_load(&l.items[i]->since_ns);
 		}
-		if (due_ns)
-			next_ns = MIN(next_ns, due_ns);
+		if (since_ns)
+			next_ns = MIN(next_ns, since_ns + interval);
 	}
 	handle_list_release(fs, &l);
 	return next_ns;
@@ -96,7 +105,7 @@ static void wait_until(struct autocommit *a, int64_t due_ns)
 		pthread_cond_timedwait(&a->wake, &a->lock, &at);
 		return;
 	}
-	while (atomic_load(&a->asleep) && !a->stop)
+	while (atomic_load(&a->asleep) && !a->changed && !a->stop)
 		pthread_cond_wait(&a->wake, &a->lock);
 }
 
@@ -108,6 +117,7 @@ static void *autocommit_run(void *arg)
 
 	pthread_mutex_lock(&a->lock);
 	while (!a->stop) {
+		a->changed = false;
 		pthread_mutex_unlock(&a->lock);
 		/* Said before looking: who arms after the look finds it true and wakes us. */
 		atomic_store(&a->asleep, true);
@@ -115,7 +125,7 @@ static void *autocommit_run(void *arg)
 		pthread_mutex_lock(&a->lock);
 		if (next_ns != INT64_MAX)
 			atomic_store(&a->asleep, false);
-		if (!a->stop)
+		if (!a->stop && !a->changed)
 			wait_until(a, next_ns);
 	}
 	pthread_mutex_unlock(&a->lock);
@@ -131,6 +141,7 @@ int autocommit_start(struct fs *fs, struct autocommit **ret)
 	if (!a)
 		return -ENOMEM;
 	a->fs = fs;
+	atomic_init(&a->interval_ns, interval_ns(fs));
 	pthread_mutex_init(&a->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

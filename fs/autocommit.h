@@ -23,6 +23,8 @@ int autocommit_start(struct fs *fs, struct autocommit **ret);
 void autocommit_stop(struct autocommit *a);
 /** Something was written through a handle that streams. Costs one load when it is already known to be due. */
 void autocommit_arm(struct fs *fs, struct handle *h);
+/** The settings may have changed: what waits is due by the new interval. Costs two loads when it is the old one. */
+void autocommit_settings(struct autocommit *a);
 /** Publish what is due at @now_ns (monotonic). Returns when the next one is due, INT64_MAX when nothing waits. */
 int64_t handles_autocommit(struct fs *fs, int64_t now_ns);
 

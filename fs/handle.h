@@ -72,10 +72,10 @@ struct handle {
 	/** Only a hint that there may be something to publish: set before and after each change, cleared before each commit.
 	 *  Who must be sure asks handle_has_unpublished(). */
 	atomic_bool unsettled;
-	atomic_bool newborn;    /**< its file was not in the journal yet: closing may take the name away */
-	bool left;              /**< its RELEASE has begun: it will take nobody's bytes over; under the registry's lock */
-	atomic_bool held;       /**< ftruncate(0) began a whole save: not to be published before close or fsync */
-	_Atomic int64_t due_ns; /**< when autocommit publishes it (monotonic); 0 never */
+	atomic_bool newborn;      /**< its file was not in the journal yet: closing may take the name away */
+	bool left;                /**< its RELEASE has begun: it will take nobody's bytes over; under the registry's lock */
+	atomic_bool held;         /**< ftruncate(0) began a whole save: not to be published before close or fsync */
+	_Atomic int64_t since_ns; /**< of a stream: its first write that is not published (monotonic); 0 none */
 	/* HANDLE_VIRTUAL */
 	const struct vnode *vnode;
 	struct buf text;  /**< rendered at open; read-only afterwards. VFILE_WAIT: once there; under lock */

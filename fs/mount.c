@@ -282,6 +282,15 @@ static void serve_ready(void *arg)
 	daemon_ready(m->daemon);
 }
 
+/* The engine's observer. */
+static void committed(void *arg, uint64_t seq, const struct change *changes, size_t count)
+{
+	struct fs *fs = arg;
+
+	fs_observe(fs, seq, changes, count);
+	autocommit_settings(fs->autocommit);
+}
+
 static int serve(struct mount *m)
 {
 	const struct fs_session_calls calls = {.ready = serve_ready, .unmount = kernel_unmount, .arg = m};
@@ -292,7 +301,7 @@ static int serve(struct mount *m)
 	fs->inval = fs_inval_start(fs);
 	r = fs->inval ? autocommit_start(fs, &fs->autocommit) : -ENOMEM;
 	if (!r) {
-		engine_set_observer(fs->engine, fs_observe, fs);
+		engine_set_observer(fs->engine, committed, fs);
 		barriers_set_observer(fs->engine, barrier_ended, fs);
 		lock_files_set_probe(fs->engine, process_alive);
 		r = m->options->read_only ? 0 : upkeep_thread_start(fs, &m->upkeep);
@@ -334,9 +343,9 @@ static int stop(struct mount *m)
 	int r = 0, closed;
 
 	kernel_unmount(m);
+	upkeep_thread_stop(m->upkeep);
 	autocommit_stop(fs->autocommit);
 	fs->autocommit = NULL;
-	upkeep_thread_stop(m->upkeep);
 	if (fs->handles && !m->options->read_only) {
 		publish_open_handles(fs);
 		r = engine_sync(fs->engine); /* late replies are sent */

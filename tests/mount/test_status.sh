@@ -99,15 +99,16 @@ config_set() {
 }
 
 test_config_is_applied_at_once() {
+	config_set autocommit_ms 3600000
+	exec 3>>"$D/f.log"
+	echo waiting >&3
+	# shellcheck disable=SC2016
+	stays 2 eval '[ ! "$(cat "$D/f.log")" ]'
 	config_set autocommit_ms 150
 	has "$M/status/config.yaml" '^ *autocommit_ms: *150'
-	exec 3>>"$D/f.log"
+	wait_for grep -qx waiting "$D/f.log"
 	echo quick >&3
-	py "$D/f.log" <<-'END'
-		import sys
-		from mt import *
-		until(0.8, lambda: others_see(sys.argv[1]) == b"quick\n", "autocommit_ms: 150 is not applied")
-	END
+	wait_for grep -qx quick "$D/f.log"
 	exec 3>&-
 	mnt_crash
 	has "$M/status/config.yaml" '^ *autocommit_ms: *150'
@@ -169,14 +170,8 @@ test_sha256sums() {
 }
 
 test_daemon_is_quiet_when_idle() {
-	local before after
-	ticks() {
-		awk '{ print $14 + $15 }' "/proc/$(cat "$PID_FILE")/stat"
-	}
-	before=$(ticks)
-	sleep 3
-	after=$(ticks)
-	[ $((after - before)) -le 6 ] || fail "$((after - before)) clock ticks of CPU in 3 idle seconds"
+	sleep 1
+	idle 3 30
 }
 
 run_tests "$@"

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 
 case, path, log = sys.argv[1:4]
 name = os.path.basename(path)
@@ -29,15 +28,21 @@ def expect(*texts):
 
 
 def child(f, script):
-    return subprocess.Popen(["sh", "-c", script], stdout=f)
+    """`read _` in its script waits for go()."""
+    return subprocess.Popen(["sh", "-c", script], stdout=f, stdin=subprocess.PIPE)
+
+
+def go(p):
+    p.stdin.close()
+    p.wait()
 
 
 def popen_closed_first():
     f = open(path, "w")
-    p = child(f, "sleep 0.2; echo body")
+    p = child(f, "read _; echo body")
     f.close()
     expect()
-    p.wait()
+    go(p)
     expect("body,")
 
 
@@ -45,10 +50,10 @@ def popen_after_header():
     f = open(path, "w")
     f.write("header\n")
     f.flush()
-    p = child(f, "sleep 0.2; echo body")
+    p = child(f, "read _; echo body")
     f.close()
     expect()
-    p.wait()
+    go(p)
     expect("header,body,")
 
 
@@ -56,21 +61,21 @@ def popen_silent_child():
     f = open(path, "w")
     f.write("header\n")
     f.flush()
-    p = child(f, "sleep 0.2")
+    p = child(f, "read _")
     f.close()
     expect()
-    p.wait()
+    go(p)
     expect("header,")
 
 
 def popen_two_children():
     f = open(path, "w")
     a = child(f, "echo a")
-    b = child(f, "sleep 0.3; echo b")
+    b = child(f, "read _; echo b")
     f.close()
     a.wait()
     expect()
-    b.wait()
+    go(b)
     expect("a,b,")
 
 
@@ -85,14 +90,16 @@ def popen_parent_closes_last():
 
 def popen_from_thread():
     f = open(path, "w")
-    started = []
-    t = threading.Thread(target=lambda: (started.append(child(f, "sleep 0.3; echo body")), time.sleep(0.6)))
+    children = []
+    started, over = threading.Event(), threading.Event()
+    t = threading.Thread(target=lambda: (children.append(child(f, "read _; echo body")), started.set(), over.wait()))
     t.start()
-    time.sleep(0.1)
+    started.wait()
     f.close()
     expect()
-    started[0].wait()
+    go(children[0])
     expect("body,")
+    over.set()
     t.join()
 
 

@@ -14,7 +14,9 @@
 # daemons started here are killed, by pid.
 #
 # Output: "ok NAME", "not ok NAME: why", "skip NAME: why"; details after "# ".
-# MOUNT_TIME_FACTOR stretches all deadlines (sanitizers, slow machines).
+#
+# No test asserts how fast something is: a machine may be ten times slower than another, or stand still for a second. PATIENCE_S is how long
+# anything is waited for, TEST_LIMIT_S when a test is taken to hang; MOUNT_TIME_FACTOR stretches both (sanitizers).
 
 LIB_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 TOP_DIR=$(cd "$LIB_DIR/../.." && pwd)
@@ -22,9 +24,10 @@ MILESTONEFS_BUILD=${MILESTONEFS_BUILD:-${BUILD:-$TOP_DIR/build}}
 MILESTONEFS=${MILESTONEFS:-$MILESTONEFS_BUILD/milestonefs}
 SCRIPT=$(basename "$0" .sh)
 FACTOR=${MOUNT_TIME_FACTOR:-1}
-TEST_LIMIT_S=${TEST_LIMIT_S:-60}
+PATIENCE_S=60
+TEST_LIMIT_S=${TEST_LIMIT_S:-300}
 PY=$(python3 -c 'import sys; print(sys.executable)') || exit 2
-export PYTHONPATH=$LIB_DIR PYTHONDONTWRITEBYTECODE=1 LC_ALL=C.UTF-8 TZ=UTC
+export PATIENCE_S PYTHONPATH=$LIB_DIR PYTHONDONTWRITEBYTECODE=1 LC_ALL=C.UTF-8 TZ=UTC
 unset MILESTONES_AGENT MILESTONES_SESSION
 
 T=$(mktemp -d "${TMPDIR:-/tmp}/mfs-mount.XXXXXX") || exit 2
@@ -99,17 +102,26 @@ has() {
 	grep -Eq -- "$2" "$1" || fail "$1: nothing matches '$2': $(head -c 400 "$1" | tr '\n' '|')"
 }
 
-# wait_for SECONDS COMMAND...: until it succeeds, checked every 50 ms
+# grep as ever, but a pipe is read to its end: who still writes when grep -q has seen enough would die of it, and pipefail call that a failure.
+grep() {
+	local status=0
+	command grep "$@" || status=$?
+	if [ -p /dev/stdin ]; then
+		cat >/dev/null
+	fi
+	return "$status"
+}
+
+# wait_for COMMAND...: until it succeeds, checked every 50 ms
 wait_for() {
-	local end=$((${EPOCHREALTIME/./} + $1 * FACTOR * 1000000))
-	shift
+	local end=$((${EPOCHREALTIME/./} + PATIENCE_S * FACTOR * 1000000))
 	until "$@" >/dev/null 2>&1; do
 		[ "${EPOCHREALTIME/./}" -lt "$end" ] || fail "waited in vain for: $*"
 		sleep 0.05
 	done
 }
 
-# stays SECONDS COMMAND...: it holds all that time (decimals allowed)
+# stays SECONDS COMMAND...: it holds all that time (decimals allowed). For what must never happen, not for what may happen later.
 stays() {
 	local end
 	end=$((${EPOCHREALTIME/./} + $(awk -v s="$1" 'BEGIN { print int(s * 1000000) }')))
@@ -118,6 +130,11 @@ stays() {
 		"$@" || fail "did not stay: $*"
 		sleep 0.1
 	done
+}
+
+# waits_in PID FILE: the process waits for the answer to its read of FILE (for wait_for)
+waits_in() {
+	[ "$(readlink "/proc/$1/fd/"* 2>/dev/null | grep -cxF "$2")" -gt 0 ] && grep -q '^State:.S' "/proc/$1/status"
 }
 
 py() {
@@ -160,8 +177,8 @@ mnt_start() {
 	# shellcheck disable=SC2016
 	setsid "$BASH" -c '"${@:2}" & c=$!; echo $c >"$1.pid"; wait $c; s=$?
 		if [ "$(cat "$1.pid")" = $c ]; then echo $s >"$1.new"; mv "$1.new" "$1"; fi' mnt "$EXIT_FILE" \
-		"$MILESTONEFS" mount -f "$@" "$P" >>"$LOG" 2>&1 </dev/null &
-	local end=$((${EPOCHREALTIME/./} + 20 * FACTOR * 1000000)) pid
+		"$MILESTONEFS" mount -f "$@" "$P" >>"$LOG" 2>&1 </dev/null 8>&- &
+	local end=$((${EPOCHREALTIME/./} + PATIENCE_S * FACTOR * 1000000)) pid
 	until is_mounted && pid=$(mnt_pid 2>/dev/null) && [ "$pid" ]; do
 		if [ -e "$EXIT_FILE" ]; then
 			fail "mount ended with status $(cat "$EXIT_FILE"): $(tail -n 3 "$LOG" | tr '\n' ' ')"
@@ -179,7 +196,7 @@ mnt_pid() {
 }
 
 mnt_wait_end() {
-	wait_for 20 test -e "$EXIT_FILE"
+	wait_for test -e "$EXIT_FILE"
 }
 
 mnt_stop() {
@@ -209,7 +226,7 @@ mnt_crash() {
 }
 
 is_alive() {
-	[ ! -e "$EXIT_FILE" ] && timeout 5 cat "$M/status/health.yaml" >/dev/null 2>&1
+	[ ! -e "$EXIT_FILE" ] && timeout 120 cat "$M/status/health.yaml" >/dev/null 2>&1
 }
 
 # Unmounts whatever is mounted below $1 and ends the daemon started here, by pid.
@@ -230,7 +247,7 @@ mnt_clear() {
 # fuse_mode_stays: nobody else changes the mode of /dev/fuse until the test ends
 fuse_mode_stays() {
 	exec 8>"${TMPDIR:-/tmp}/mfs-dev-fuse.lock"
-	flock -w 60 8 || skip "another run holds /dev/fuse's mode"
+	flock -w $((200 * FACTOR)) 8 || skip "another run holds /dev/fuse's mode"
 }
 
 # fuse_for_all: any user may open /dev/fuse until the test ends (udev sets it so everywhere else)
@@ -250,11 +267,27 @@ fuse_restore() {
 	if [ -s "$T/fuse-mode" ]; then
 		(
 			exec 8>"${TMPDIR:-/tmp}/mfs-dev-fuse.lock"
-			flock -w 60 8 || true
+			flock -w $((200 * FACTOR)) 8 || true
 			chmod "$(cat "$T/fuse-mode")" /dev/fuse
 		)
 		rm "$T/fuse-mode"
 	fi
+}
+
+# idle SECONDS N: the daemon wakes up at most N times meanwhile, and does not work all the time
+idle() {
+	local pid before after
+	pid=$(cat "$PID_FILE")
+	# of all its threads: how often one fell asleep, and hundredths of a second of work
+	wakeups() {
+		sed -n 's/^voluntary_ctxt_switches:[[:space:]]*//p' "/proc/$pid/task/"*/status | awk '{ n += $1 } END { print n }'
+		awk '{ sub(/^.*\) /, ""); print $12 + $13 }' "/proc/$pid/stat"
+	}
+	before=$(wakeups)
+	sleep "$1"
+	after=$(wakeups)
+	[ $((${after%$'\n'*} - ${before%$'\n'*})) -le "$2" ] || fail "$((${after%$'\n'*} - ${before%$'\n'*})) times awake in $1 idle seconds"
+	[ $((${after#*$'\n'} - ${before#*$'\n'})) -le $((50 * $1)) ] || fail "$((${after#*$'\n'} - ${before#*$'\n'})) hundredths of a second of work in $1 idle seconds"
 }
 
 # manifest DIR: everything find and sha256sum can say of a tree, for comparing before and after
@@ -277,8 +310,9 @@ events_grep() {
 	jq -c "select($1)" "$M/state/events/all.jsonl"
 }
 
+# event_count: of what the daemon did not do by itself, which is due whenever it is
 event_count() {
-	wc -l <"$M/state/events/all.jsonl"
+	grep -vcF '"operation":"upkeep"' "$M/state/events/all.jsonl"
 }
 
 # rollback_of TEXT: names of TX.yaml in rollbacks that mention TEXT
@@ -342,11 +376,19 @@ prepare() {
 	mkdir -p "$O"
 }
 
+# failed_command, in a trap: of a function that returned its status, the line that called it
+failed_command() {
+	case $BASH_COMMAND in
+	return*) sed -n "${BASH_LINENO[0]}{s/^[[:space:]]*//;p}" "$0" ;;
+	*) echo "$BASH_COMMAND" ;;
+	esac
+}
+
 body() {
 	set +m
 	set -eE -o pipefail
 	# shellcheck disable=SC2154
-	trap '[ -s "$WHY" ] || echo "line $LINENO: $BASH_COMMAND" >|"$WHY"' ERR
+	trap '[ -s "$WHY" ] || echo "line $LINENO: $(failed_command)" >|"$WHY"' ERR
 	cd "$O"
 	"$1"
 }

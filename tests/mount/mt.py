@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-FACTOR = float(os.environ.get("MOUNT_TIME_FACTOR", "1"))
+PATIENCE_S = float(os.environ.get("PATIENCE_S", "60")) * float(os.environ.get("MOUNT_TIME_FACTOR", "1"))
 
 
 def die(text):
@@ -66,8 +66,9 @@ def refused(code, call, *args):
     die(f"{call.__name__}: should have failed with errno {[errno.errorcode[c] for c in codes]}")
 
 
-def until(seconds, condition, text):
-    end = time.monotonic() + seconds * FACTOR
+def until(condition, text):
+    """It comes true, however slow the machine is."""
+    end = time.monotonic() + PATIENCE_S
     while not condition():
         if time.monotonic() > end:
             die(text)
@@ -75,6 +76,7 @@ def until(seconds, condition, text):
 
 
 def stays(seconds, condition, text):
+    """It holds all that time: for what must never happen."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if not condition():

@@ -40,8 +40,9 @@ mtime_is_after() {
 	[ "$(stat -c %.9Y "$1" | tr -d .)" -gt "$(tr -d . <<<"$2")" ]
 }
 
+# head_seq: of the session's newest event
 head_seq() {
-	sed -nE 's/^.*"tx_seq":([0-9]+).*$/\1/p' "$M/state/events/all.jsonl" | tail -n 1
+	sed -nE 's/^.*"tx_seq":([0-9]+).*$/\1/p' "$X/events/session.jsonl" | tail -n 1
 }
 
 # --- registering -------------------------------------------------------------------
@@ -74,7 +75,7 @@ test_removed() {
 	must_fail has_event '.event_type == "agent_deregistered" and .session_id == "gone"'
 	rm "$A/a.yaml"
 	has "$X/session.yaml" '^  active_agents: \["a"\]$'
-	wait_for 5 has_event '.event_type == "agent_deregistered" and .session_id == "gone" and .data.agent_id == "a" and .agent_id == "system"'
+	wait_for has_event '.event_type == "agent_deregistered" and .session_id == "gone" and .data.agent_id == "a" and .agent_id == "system"'
 	has "$X/session.yaml" '^  active_agents: \[\]$'
 }
 
@@ -159,7 +160,7 @@ test_heartbeats_reach_the_files() {
 	touch "$A"/a[123].yaml
 	as a2 "echo one >'$X/state/d/one'"
 	beat=$(date -u -d "@$(stat -c %.6Y "$A/a1.yaml")" +%FT%T.%6NZ)
-	wait_for 35 grep -q "last_heartbeat: \"$beat\"" "$A/a1.yaml"
+	wait_for grep -q "last_heartbeat: \"$beat\"" "$A/a1.yaml"
 	has "$A/a2.yaml" 'operations_completed: 1$'
 	has "$A/a1.yaml" '^# kept$'
 	eq "$beat" "$(date -u -d "@$(stat -c %.6Y "$A/a1.yaml")" +%FT%T.%6NZ)" "mtime once it is written"
@@ -186,28 +187,29 @@ test_work_counts() {
 # --- silence and death ---------------------------------------------------------------
 
 test_silence_and_back() {
-	local why='"reason":"no sign of life for [34] s"'
+	local begin said became='.event_type == "agent_status_changed" and .session_id == "quiet" and .data'
+	begin=$(date +%s%3N)
 	session quiet 'configuration: {heartbeat_interval: 1}'
 	echo 'agent: {status: "active"}' >"$A/a.yaml"
 	echo 'agent: {status: "idle"}' >"$A/lazy.yaml"
 	echo 'agent: {status: "completed"}' >"$A/done.yaml"
-	sleep 2
-	is "$A/a.yaml" status active || fail "unhealthy too early"
-	wait_for 5 is "$A/a.yaml" status unhealthy
-	wait_for 1 is "$A/lazy.yaml" status unhealthy
+	wait_for is "$A/a.yaml" status unhealthy
+	wait_for is "$A/lazy.yaml" status unhealthy
 	is "$A/done.yaml" status completed || fail "completed agents are not watched"
-	events_grep '.event_type == "agent_status_changed" and .session_id == "quiet" and .data.agent_id == "a"' | grep -Eq "$why" || fail "no event with its reason"
+	# three intervals after its last sign of life, and says so
+	said=$(events_grep "$became.agent_id == \"a\"")
+	grep -Eq '"reason":"no sign of life for ([3-9]|[1-9][0-9]+) s"' <<<"$said" || fail "no event with its reason: $said"
+	[ "$(date -d "$(jq -r .timestamp <<<"$said")" +%s%3N)" -ge $((begin + 3000)) ] || fail "unhealthy too early: $said"
 	has "$X/session.yaml" '^  active_agents: \["a", "lazy"\]$'
-	wait_for 3 grep -qE '"healthy_agents":0,"unhealthy_agents":\["a","lazy"\]\}$' "$A/.health/monitor.jsonl"
+	wait_for grep -qE '"healthy_agents":0,"unhealthy_agents":\["a","lazy"\]\}$' "$A/.health/monitor.jsonl"
 	touch "$A/a.yaml" "$A/lazy.yaml"
-	wait_for 1 is "$A/a.yaml" status active
-	wait_for 1 is "$A/lazy.yaml" status idle
-	# Work keeps it so, without any touch.
-	for i in 1 2 3 4 5 6 7 8 9 10; do
-		as a "echo x >'$X/state/f'"
-		sleep 0.5
-		is "$A/a.yaml" status active || fail "an agent that works is not healthy"
-	done
+	wait_for has_event "$became == (.data + {agent_id: \"a\", from: \"unhealthy\", to: \"active\"})"
+	wait_for has_event "$became == (.data + {agent_id: \"lazy\", from: \"unhealthy\", to: \"idle\"})"
+	# Work is a sign of life, too, without any touch.
+	back() { [ "$(events_grep "$became == (.data + {agent_id: \"a\", to: \"$1\"})" | wc -l)" -ge 2 ]; }
+	wait_for back unhealthy
+	as a "echo x >'$X/state/f'"
+	wait_for back active
 }
 
 test_first_sign_of_life() {
@@ -215,37 +217,35 @@ test_first_sign_of_life() {
 	touch "$A/a.yaml"
 	stays 0.5 is "$A/a.yaml" status initializing
 	touch "$A/a.yaml"
-	wait_for 1 is "$A/a.yaml" status active
+	wait_for is "$A/a.yaml" status active
 	has_event '.event_type == "agent_status_changed" and .session_id == "first" and .data.from == "initializing" and .data.to == "active"'
 }
 
 test_a_dead_process() {
-	local pid t
+	local pid
 	session dead
-	sleep 60 &
+	sleep 1000 &
 	pid=$!
 	printf 'agent:\n  pid: %s\n  status: "active"\n' $pid >"$A/p.yaml"
 	echo 'agent: {pid: 4194303, status: "active"}' >"$A/never.yaml"
-	wait_for 2 is "$A/never.yaml" status dead
+	wait_for is "$A/never.yaml" status dead
 	stays 0.5 is "$A/p.yaml" status active
 	has "$X/session.yaml" '^  active_agents: \["p"\]$'
-	t=${EPOCHREALTIME/./}
 	kill -9 $pid
 	wait $pid || true
-	wait_for 2 is "$A/p.yaml" status dead
-	[ $((${EPOCHREALTIME/./} - t)) -lt $((500000 * FACTOR)) ] || fail "dead only after $((${EPOCHREALTIME/./} - t)) us"
+	wait_for is "$A/p.yaml" status dead
 	has "$X/session.yaml" '^  active_agents: \[\]$'
 	has_event ".event_type == \"agent_status_changed\" and .data.agent_id == \"p\" and .data.reason == \"process $pid ended\""
 	# It lives again by its heartbeats; a new process is watched again.
 	touch "$A/p.yaml"
-	wait_for 1 is "$A/p.yaml" status active
-	sleep 60 &
+	wait_for is "$A/p.yaml" status active
+	sleep 1000 &
 	pid=$!
 	sed -i "s/^  pid: .*/  pid: $pid/" "$A/p.yaml"
 	sleep 0.2
 	kill $pid
 	wait $pid || true
-	wait_for 2 is "$A/p.yaml" status dead
+	wait_for is "$A/p.yaml" status dead
 }
 
 # An agent that is killed while it writes stays dead, although its files are closed after that.
@@ -254,14 +254,14 @@ test_killed_while_writing() {
 	session killed
 	# shellcheck disable=SC2016
 	MILESTONES_AGENT=w MILESTONES_SESSION=killed "$BASH" -c 'exec 3>"$1/state/draft.txt" 4>>"$1/state/stream.log"; echo half >&3; echo line >&4; echo $$ >"$2"; read -r _' \
-		sh "$X" "$O/pid" < <(sleep 60) &
-	wait_for 5 test -s "$O/pid"
+		sh "$X" "$O/pid" < <(sleep 1000) &
+	wait_for test -s "$O/pid"
 	pid=$(cat "$O/pid")
 	printf 'agent:\n  pid: %s\n  status: "active"\n' "$pid" >"$A/w.yaml"
 	stays 0.3 is "$A/w.yaml" status active
 	kill -9 "$pid"
-	wait_for 2 is "$A/w.yaml" status dead
-	wait_for 2 has_event '.event_type == "writer_killed" and .session_id == "killed"'
+	wait_for is "$A/w.yaml" status dead
+	wait_for has_event '.event_type == "writer_killed" and .session_id == "killed"'
 	stays 2 is "$A/w.yaml" status dead
 }
 
@@ -269,9 +269,9 @@ test_killed_while_writing() {
 test_dead_when_mounted() {
 	local pid other
 	session away
-	sleep 60 &
+	sleep 1000 &
 	pid=$!
-	sleep 60 &
+	sleep 1000 &
 	other=$!
 	printf 'agent:\n  pid: %s\n  status: "active"\n' $pid >"$A/p.yaml"
 	printf 'agent:\n  pid: %s\n  status: "active"\n' $other >"$A/o.yaml"
@@ -280,26 +280,27 @@ test_dead_when_mounted() {
 	wait $pid || true
 	mnt_start
 	A=$M/state/sessions/away/agents
-	wait_for 2 is "$A/p.yaml" status dead
+	wait_for is "$A/p.yaml" status dead
 	stays 0.5 is "$A/o.yaml" status active
 	kill $other
 	wait $other || true
-	wait_for 2 is "$A/o.yaml" status dead
+	wait_for is "$A/o.yaml" status dead
 }
 
 # --- health --------------------------------------------------------------------------
 
 test_monitor() {
-	local f n
+	local f n begin
 	session watch 'configuration: {heartbeat_interval: 1}'
 	f=$A/.health/monitor.jsonl
 	sleep 1.5
 	[ ! -e "$f" ] || fail "lines about nobody"
 	echo 'agent: {status: "active"}' >"$A/a.yaml"
-	wait_for 5 test -s "$f"
-	sleep 3
+	begin=$SECONDS
+	# shellcheck disable=SC2016
+	wait_for eval 'touch "$A/a.yaml"; [ "$(wc -l <"$f")" -ge 5 ]' # alive all the time
 	n=$(wc -l <"$f")
-	[ "$n" -ge 3 ] && [ "$n" -le 6 ] || fail "$n lines in three or four seconds"
+	[ "$n" -le $((SECONDS - begin + 2)) ] || fail "$n lines in $((SECONDS - begin)) seconds"
 	jq -es 'any(.[]; (.timestamp | length) > 0 and .session_id == "watch" and .healthy_agents == 1 and .unhealthy_agents == [])' "$f" >/dev/null ||
 		fail "no such line: $(cat "$f")"
 	eq 644 "$(stat -c %a "$f")" "mode"
@@ -325,13 +326,15 @@ periodic() {
 }
 
 test_periodic_checkpoints() {
+	local begin at
 	session periodic 'configuration: {checkpoint_interval: 1}'
-	wait_for 4 eval '[ "$(periodic)" = 1 ]'
-	sleep 2.5
-	eq 1 "$(periodic)" "checkpoints while nothing changes"
+	wait_for eval '[ "$(periodic)" = 1 ]'
+	stays 2.5 eval '[ "$(periodic)" = 1 ]' # nothing changes
+	begin=$(date +%s%3N)
 	echo x >"$X/state/f"
-	eq 1 "$(periodic)" "checkpoints within the interval"
-	wait_for 4 eval '[ "$(periodic)" = 2 ]'
+	wait_for eval '[ "$(periodic)" = 2 ]'
+	at=$(sed -n 's/^  created_at: "\(.*\)"/\1/p' "$X"/checkpoints/*/checkpoint.yaml | sort | tail -n 1)
+	[ "$(date -d "$at" +%s%3N)" -ge $((begin + 1000)) ] || fail "a checkpoint within the interval, at $at"
 	# A changed setting holds at once.
 	printf 'configuration: {checkpoint_interval: 1, auto_checkpoint: false}\n' >"$X/session.yaml"
 	stays 2 eval '[ "$(periodic)" = 2 ]'
@@ -339,32 +342,22 @@ test_periodic_checkpoints() {
 
 test_expiry() {
 	session brief 'configuration: {max_session_duration: 2}'
-	is "$X/session.yaml" status active || fail "not active"
-	wait_for 5 is "$X/session.yaml" status expired
+	wait_for is "$X/session.yaml" status expired
 	grep -qE '^  reason: "expiry"$' "$X"/checkpoints/*/checkpoint.yaml || fail "no last checkpoint"
-	has_event '.event_type == "session_status_changed" and .session_id == "brief" and .data.to == "expired"'
+	has_event '.event_type == "session_status_changed" and .session_id == "brief" and .data.from == "active" and .data.to == "expired"'
 }
 
 # --- cost ----------------------------------------------------------------------------------
 
-cpu_ticks() {
-	awk '{ sub(/^.*\) /, ""); print $12 + $13 }' "/proc/$1/stat"
-}
-
-# With a hundred agents, of which half are silent, over ten seconds: next to nothing.
+# With a hundred agents: next to nothing.
 test_idle_costs_nothing() {
-	local i before after pid
+	local i
 	session idle
 	for i in $(seq 1 100); do
 		echo 'agent: {status: "idle"}' >"$A/a$i.yaml"
 	done
-	pid=$(cat "$PID_FILE")
 	sleep 2
-	before=$(cpu_ticks "$pid")
-	sleep 10
-	after=$(cpu_ticks "$pid")
-	echo "$((after - before)) ticks of 10 ms in 10 s"
-	[ $((after - before)) -le 2 ] || fail "an idle mount used $((after - before)) ticks in 10 s"
+	idle 5 100 # lines of monitor.jsonl in sessions of other tests among them
 }
 
 run_tests "$@"

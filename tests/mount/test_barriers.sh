@@ -20,10 +20,6 @@ threads() {
 	sed -n 's/^Threads:[[:space:]]*//p' "/proc/$(cat "$PID_FILE")/status"
 }
 
-milliseconds() {
-	echo $((${EPOCHREALTIME/./} / 1000))
-}
-
 test_record() {
 	barrier_session record coder-1 coder-2
 	mkdir "$Y/build-done"
@@ -37,9 +33,9 @@ test_record() {
 	has "$Y/build-done.yaml" '^missing: \["coder-1", "coder-2"\]$'
 	has "$Y/build-done.yaml" '^timeout_seconds: 300$'
 	touch "$Y/build-done/coder-1"
-	wait_for 3 grep -q '^acknowledged: \["coder-1"\]$' "$Y/build-done.yaml"
+	wait_for grep -q '^acknowledged: \["coder-1"\]$' "$Y/build-done.yaml"
 	touch "$Y/build-done/coder-2"
-	wait_for 3 grep -q '^status: "completed"$' "$Y/build-done.yaml"
+	wait_for grep -q '^status: "completed"$' "$Y/build-done.yaml"
 	has "$Y/build-done.yaml" '^acknowledged: \["coder-1", "coder-2"\]$'
 	has "$Y/build-done.yaml" '^missing: \[\]$'
 	has "$Y/build-done.yaml" '^ended_at: "20'
@@ -73,23 +69,21 @@ test_wait_blocks_until_completed() {
 	touch "$Y/b/coder-1"
 	cat "$Y/b/wait" >"$O/said" &
 	reader=$!
+	wait_for waits_in $reader "$Y/b/wait"
 	stays 0.5 kill -0 $reader
 	[ ! -s "$O/said" ] || fail "said something too early"
 	touch "$Y/b/coder-2"
-	wait_for 2 grep -q . "$O/said"
+	wait_for grep -q . "$O/said"
 	wait $reader
 	eq completed "$(cat "$O/said")"
 }
 
 test_wait_of_an_ended_one_answers_at_once() {
-	local begin
 	barrier_session ended a
 	mkdir "$Y/b"
 	touch "$Y/b/a"
 	eq completed "$(cat "$Y/b/wait")"
-	begin=$(milliseconds)
-	eq completed "$(cat "$Y/b/wait")"
-	[ $(($(milliseconds) - begin)) -lt $((500 * FACTOR)) ] || fail "an ended barrier makes wait"
+	eq completed "$(timeout $((120 * FACTOR)) cat "$Y/b/wait")" # its own time would be over after 300 s
 	eq "completed " "$(dash -c "read -r a < '$Y/b/wait'; echo \"\$a\"" 2>/dev/null || sh -c "read -r a < '$Y/b/wait'; echo \"\$a\"") "
 	cp "$Y/b/wait" "$O/copy"
 	file_is "$O/copy" completed
@@ -107,14 +101,11 @@ test_wait_of_an_ended_one_answers_at_once() {
 }
 
 test_failed_by_timeout() {
-	local begin
 	barrier_session timeout coder-1 coder-2
 	mkdir "$Y/b"
-	echo 1 >"$Y/b/timeout"
 	touch "$Y/b/coder-1"
-	begin=$(milliseconds)
-	eq "failed: missing coder-2" "$(cat "$Y/b/wait")"
-	[ $(($(milliseconds) - begin)) -lt $((2500 * FACTOR)) ] || fail "took $(($(milliseconds) - begin)) ms"
+	echo 1 >"$Y/b/timeout"
+	eq "failed: missing coder-2" "$(timeout $((120 * FACTOR)) cat "$Y/b/wait")"
 	has "$Y/b.yaml" '^status: "failed"$'
 	has "$Y/b.yaml" '^missing: \["coder-2"\]$'
 	has "$Y/b.yaml" '^timeout_seconds: 1$'
@@ -129,7 +120,7 @@ test_timeout_of_the_session() {
 	barrier_session sessiontimeout a b
 	printf 'configuration:\n  sync_timeout: 1\n' >"$S/session.yaml"
 	mkdir "$Y/b"
-	eq "failed: missing a b" "$(timeout $((5 * FACTOR)) cat "$Y/b/wait")"
+	eq "failed: missing a b" "$(timeout $((120 * FACTOR)) cat "$Y/b/wait")"
 }
 
 test_participants_file() {
@@ -139,7 +130,7 @@ test_participants_file() {
 	fails_with 'not permitted' touch "$Y/b/coder-1"
 	has "$LOG" 'coder-1 is no participant of the barrier b, which waits for coder-2 visitor'
 	touch "$Y/b/visitor"
-	wait_for 3 grep -q '^acknowledged: \["visitor"\]$' "$Y/b.yaml"
+	wait_for grep -q '^acknowledged: \["visitor"\]$' "$Y/b.yaml"
 	has "$Y/b.yaml" '^participants: \["coder-2", "visitor"\]$'
 	has "$Y/b.yaml" '^unregistered: \["visitor"\]$'
 	touch "$Y/b/coder-2"
@@ -151,12 +142,12 @@ test_nobody_to_wait_for() {
 	barrier_session nobody
 	mkdir "$Y/b" "$Y/c"
 	echo x >"$Y/c/participants"
-	eq completed "$(timeout $((5 * FACTOR)) cat "$Y/b/wait")"
+	eq completed "$(timeout $((120 * FACTOR)) cat "$Y/b/wait")"
 	has "$Y/c.yaml" in_progress
 }
 
 test_dead_participant_fails_it_at_once() {
-	local begin pid
+	local pid
 	barrier_session dead coder-1 coder-2
 	sleep 1000 &
 	pid=$!
@@ -165,10 +156,8 @@ test_dead_participant_fails_it_at_once() {
 	touch "$Y/b/coder-1"
 	cat "$Y/b/wait" >"$O/said" &
 	stays 0.3 grep -q in_progress "$Y/b.yaml"
-	begin=$(milliseconds)
 	kill -9 $pid
-	wait_for 5 grep -q . "$O/said"
-	[ $(($(milliseconds) - begin)) -lt $((1000 * FACTOR)) ] || fail "took $(($(milliseconds) - begin)) ms"
+	wait_for grep -q . "$O/said" # long before its time is over
 	file_is "$O/said" "failed: missing coder-2"
 	has "$Y/b.yaml" '^reason: "participant_dead"$'
 }
@@ -179,7 +168,7 @@ test_participants_and_timeout_are_checked() {
 	mkdir "$Y/bom" "$Y/bad"
 	printf '\357\273\277a\n' >"$O/bom"
 	cp "$O/bom" "$Y/bom/participants"
-	wait_for 3 grep -q '^participants: \["a"\]$' "$Y/bom.yaml"
+	wait_for grep -q '^participants: \["a"\]$' "$Y/bom.yaml"
 	echo 'a ../b' >"$O/bad"
 	fails_with 'bad message' cp "$O/bad" "$Y/bad/participants"
 	grep -h message "$M"/transactions/rollbacks/*.yaml | grep -qF '../b is no agent' || fail "not said"
@@ -189,7 +178,7 @@ test_participants_and_timeout_are_checked() {
 	has "$Y/bad.yaml" '^timeout_seconds: 300$'
 	echo b >"$Y/bad/participants"
 	echo 1 >"$Y/bad/timeout"
-	eq "failed: missing b" "$(timeout $((5 * FACTOR)) cat "$Y/bad/wait")"
+	eq "failed: missing b" "$(timeout $((120 * FACTOR)) cat "$Y/bad/wait")"
 }
 
 test_completed_participant_fails_it_at_once() {
@@ -200,7 +189,7 @@ test_completed_participant_fails_it_at_once() {
 	sed -i 's/^  status: .*/  status: completed/' "$S/agents/coder-1.yaml"
 	stays 0.3 grep -q in_progress "$Y/b.yaml"
 	sed -i 's/^  status: .*/  status: completed/' "$S/agents/coder-2.yaml"
-	wait_for 3 grep -q . "$O/said"
+	wait_for grep -q . "$O/said"
 	file_is "$O/said" "failed: missing coder-2"
 	has "$Y/b.yaml" '^reason: "participant_completed"$'
 }
@@ -210,7 +199,7 @@ test_unhealthy_participant_does_not() {
 	printf 'configuration:\n  heartbeat_interval: 1\n' >"$S/session.yaml"
 	touch "$S/agents/quiet.yaml"
 	mkdir "$Y/b"
-	wait_for 10 grep -q unhealthy "$M/agents/status/quiet.yaml"
+	wait_for grep -q unhealthy "$M/agents/status/quiet.yaml"
 	stays 1 grep -q in_progress "$Y/b.yaml"
 	touch "$Y/b/quiet"
 	eq completed "$(cat "$Y/b/wait")"
@@ -228,11 +217,11 @@ test_survives_remount() {
 	mnt_crash
 	has "$Y/acks.yaml" in_progress
 	touch "$Y/acks/b"
-	eq completed "$(timeout $((5 * FACTOR)) cat "$Y/acks/wait")"
-	eq "failed: missing a b" "$(timeout $((8 * FACTOR)) cat "$Y/time/wait")"
+	eq completed "$(timeout $((120 * FACTOR)) cat "$Y/acks/wait")"
+	eq "failed: missing a b" "$(timeout $((120 * FACTOR)) cat "$Y/time/wait")"
 }
 
-# interrupted SIGNAL: a reader with the default action dies of it within half a second
+# interrupted SIGNAL: a reader with the default action dies of it
 interrupted() {
 	py "$Y/b/wait" "$1" <<-'END'
 		from mt import *
@@ -240,10 +229,8 @@ interrupted() {
 		p = subprocess.Popen(["cat", sys.argv[1]], preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 		time.sleep(0.3)
 		check(p.poll() is None, "it does not wait")
-		begin = time.monotonic()
 		p.send_signal(int(sys.argv[2]))
-		eq(-int(sys.argv[2]), p.wait(10), "how it ended")
-		check(time.monotonic() - begin < 0.5 * FACTOR, f"took {time.monotonic() - begin:.2f} s")
+		eq(-int(sys.argv[2]), p.wait(120), "how it ended")
 	END
 }
 
@@ -263,9 +250,9 @@ test_signals_end_the_waiting() {
 		def ring(*_):
 		    raise Alarm
 		signal.signal(signal.SIGALRM, ring)
-		signal.setitimer(signal.ITIMER_REAL, 0.2)
 		fd = os.open(sys.argv[1], os.O_RDONLY)
 		try:
+		    signal.setitimer(signal.ITIMER_REAL, 0.2)
 		    os.read(fd, 100)
 		    die("not interrupted")
 		except Alarm:
@@ -289,11 +276,10 @@ test_poll_and_nonblocking() {
 		eq([], p.poll(0), "poll before the end")
 		eq([], p.poll(200), "poll before the end")
 		eq([], select.select([fd], [], [], 0)[0], "select before the end")
-		threading.Timer(0.3, lambda: put(path + "/a", b"")).start()
-		begin = time.monotonic()
-		eq([(fd, select.POLLIN)], p.poll(10000), "poll")
-		took = time.monotonic() - begin
-		check(0.2 < took < 1.5 * FACTOR, f"poll took {took:.2f} s")
+		acknowledging = threading.Event()
+		threading.Timer(0.3, lambda: (acknowledging.set(), put(path + "/a", b""))).start()
+		eq([(fd, select.POLLIN)], p.poll(int(PATIENCE_S * 1000)), "poll")
+		check(acknowledging.is_set(), "poll did not wait")
 		eq([fd], select.select([fd], [], [], 0)[0], "select")
 		eq(b"completed\n", os.read(fd, 100))
 		# Every other file is ready at once.
@@ -335,14 +321,14 @@ test_thousand_waiters_cost_no_threads() {
 		print("answered", flush=True)
 	END
 	reader=$!
-	wait_for 30 grep -q waiting "$O/said"
+	wait_for grep -q waiting "$O/said"
 	eq "$before" "$(threads)" "threads of the daemon"
 	for i in {1..50}; do # nobody is held up meanwhile
 		echo "$i" >"$D/f"
 	done
 	file_is "$D/f" 50
 	touch "$Y/b/a"
-	wait_for 10 grep -q answered "$O/said"
+	wait_for grep -q answered "$O/said"
 	wait $reader
 	eq "$before" "$(threads)" "threads of the daemon afterwards"
 }
@@ -353,9 +339,9 @@ test_removed_while_waited_for() {
 	touch "$Y/b/a"
 	echo 100 >"$Y/b/timeout"
 	cat "$Y/b/wait" >"$O/said" &
-	sleep 0.3
+	wait_for waits_in $! "$Y/b/wait"
 	rm -r "$Y/b"
-	wait_for 2 grep -q . "$O/said"
+	wait_for grep -q . "$O/said"
 	file_is "$O/said" "failed: removed"
 	[ ! -e "$Y/b" ] || fail "still there"
 	has "$Y/b.yaml" '^status: "failed"$'
@@ -364,9 +350,9 @@ test_removed_while_waited_for() {
 	has "$Y/b.yaml" '^status: "in_progress"$'
 	mkdir "$Y/c"
 	cat "$Y/c/wait" >"$O/said2" &
-	sleep 0.2
+	wait_for waits_in $! "$Y/c/wait"
 	rmdir "$Y/c"
-	wait_for 2 grep -q . "$O/said2"
+	wait_for grep -q . "$O/said2"
 	file_is "$O/said2" "failed: removed"
 }
 
@@ -385,9 +371,9 @@ test_walking_the_tree_does_not_wait() {
 	barrier_session walk a
 	mkdir "$Y/b"
 	eq "" "$(ls -A "$Y/b")"
-	timeout 10 grep -r nothing "$S" >/dev/null || [ $? -eq 1 ] || fail "grep -r"
-	timeout 10 find "$S" -type f -exec cat {} + >/dev/null || fail "find"
-	timeout 10 tar -cf /dev/null -C "$S/agents" . || fail "tar"
+	timeout 120 grep -r nothing "$S" >/dev/null || [ $? -eq 1 ] || fail "grep -r"
+	timeout 120 find "$S" -type f -exec cat {} + >/dev/null || fail "find"
+	timeout 120 tar -cf /dev/null -C "$S/agents" . || fail "tar"
 	eq 0 "$(stat -c %s "$Y/b/wait")" "size of wait"
 	fails_with 'read-only|denied' sh -c "echo x > '$Y/b/wait'"
 }
@@ -415,7 +401,7 @@ test_removed_by_an_ordinary_user() {
 		touch state/sessions/s/agents/a.yaml
 		mkdir state/sessions/s/agents/.sync/b
 		touch state/sessions/s/agents/.sync/b/a
-		[ \"\$(timeout 10 cat state/sessions/s/agents/.sync/b/wait)\" = completed ]
+		[ \"\$(timeout 120 cat state/sessions/s/agents/.sync/b/wait)\" = completed ]
 		mkdir state/sessions/s/agents/.sync/c
 		rm -r state/sessions/s/agents/.sync/c
 		rm -r state/sessions/s
@@ -430,24 +416,22 @@ test_read_only_mount_does_not_wait() {
 	touch "$Y/done/a"
 	eq completed "$(cat "$Y/done/wait")"
 	mnt_remount -o ro
-	fails_with 'read-only' timeout 10 cat "$Y/b/wait"
+	fails_with 'read-only' timeout 120 cat "$Y/b/wait"
 	eq completed "$(cat "$Y/done/wait")"
 	mnt_remount
 }
 
 test_end_of_the_mount_answers() {
-	local begin reader
+	local reader
 	barrier_session ending a
 	mkdir "$Y/b"
 	cat "$Y/b/wait" 2>"$O/said" &
 	reader=$!
-	sleep 0.3
-	begin=$(milliseconds)
+	wait_for waits_in $reader "$Y/b/wait"
 	kill -TERM "$(cat "$PID_FILE")"
 	wait $reader && fail "it should fail"
 	has "$O/said" 'not connected' # by us: the kernel would speak of an abort
 	mnt_wait_end
-	[ $(($(milliseconds) - begin)) -lt $((5000 * FACTOR)) ] || fail "took $(($(milliseconds) - begin)) ms"
 	eq 0 "$(cat "$EXIT_FILE")" "exit status of the daemon"
 	mnt_start
 	has "$Y/b.yaml" in_progress

@@ -4,7 +4,6 @@
 # Checkpoints: taken by mkdir or when they are due, what they hold and say, that they cost the same whatever a session holds, and that
 # rmdir, rm -r and retention remove them.
 . "$(dirname "$0")/lib.sh"
-export TEST_LIMIT_S=240 # for 100,000 files
 
 # session NAME [CONFIGURATION]: a fresh session X; configuration: lines of YAML
 session() {
@@ -130,15 +129,15 @@ test_open_files() {
 test_taken_when_due() {
 	local n
 	session due-1 '  checkpoint_interval: 1'
-	n=$(names | wc -l)
 	echo changed >"$X/state/f"
-	wait_for 10 eval "[ \$(names | wc -l) -gt $n ]"
+	# shellcheck disable=SC2016
+	wait_for eval 'grep -qx changed "$C"/checkpoint-*/state/f'
 	eq periodic "$(reason_of "$(automatic | tail -n 1)")" "its reason"
 	file_is "$C/$(automatic | tail -n 1)/state/f" changed
 	n=$(names | wc -l)
 	stays 3 eval "[ \$(names | wc -l) -eq $n ]" # nothing changed
 	echo again >>"$X/state/f"
-	wait_for 10 eval "[ \$(names | wc -l) -gt $n ]"
+	wait_for eval "[ \$(names | wc -l) -gt $n ]"
 	session due-2 $'  checkpoint_interval: 1\n  auto_checkpoint: false'
 	n=$(names | wc -l)
 	echo changed >"$X/state/f"
@@ -150,10 +149,10 @@ test_retention() {
 	mkdir "$C/named"
 	echo one >"$X/state/f"
 	# shellcheck disable=SC2016
-	wait_for 10 eval 'grep -qx one "$C"/checkpoint-*/state/f'
+	wait_for eval 'grep -qx one "$C"/checkpoint-*/state/f'
 	echo two >"$X/state/f"
 	# shellcheck disable=SC2016
-	wait_for 10 eval '[ "$(automatic | wc -l)" -eq 1 ] && grep -qx two "$C/$(automatic)/state/f"'
+	wait_for eval '[ "$(automatic | wc -l)" -eq 1 ] && grep -qx two "$C/$(automatic)/state/f"'
 	stays 2 test -d "$C/named"
 	eq "named" "$(names | grep -v '^checkpoint-')" "named ones"
 	eq 1 "$(automatic | wc -l)" "the newest stays"
@@ -285,6 +284,14 @@ cost() {
 	echo $(($(key "$M/status/journal.yaml" head_sequence) - seq)) $(($(key "$M/status/journal.yaml" bytes_written) - bytes))
 }
 
+# cost_of_one NAME: of taking NAME-1, -2 …: the least, since what is due for other sessions may come between
+cost_of_one() {
+	local i
+	for i in 1 2 3 4; do
+		cost mkdir "$C/$1-$i"
+	done | sort -k 1n -k 2n | sed -n 1p
+}
+
 test_costs_the_same() {
 	local few many i before after
 	mnt_remount -o sync=interval:500
@@ -292,23 +299,23 @@ test_costs_the_same() {
 	for i in 1 2 3 4 5 6 7 8 9 10; do
 		echo "$i" >"$X/state/f$i"
 	done
-	few=$(cost mkdir "$C/few-000")
+	few=$(cost_of_one few-0)
 	py "$X/state" <<-'END'
 		import os, sys
-		for d in range(100):
+		for d in range(30):
 		    os.mkdir(f"{sys.argv[1]}/d{d}")
 		    for i in range(1000):
 		        fd = os.open(f"{sys.argv[1]}/d{d}/f{i}", os.O_WRONLY | os.O_CREAT, 0o644)
 		        os.write(fd, b"x\n")
 		        os.close(fd)
 	END
-	many=$(cost mkdir "$C/many-00")
-	echo "10 files: $few; 100,000: $many (transactions, bytes)" >&2
+	many=$(cost_of_one many)
+	echo "10 files: $few; 30,000: $many (transactions, bytes)" >&2
 	eq 1 "${few% *}" "transactions for 10 files"
-	eq 1 "${many% *}" "transactions for 100,000"
+	eq 1 "${many% *}" "transactions for 30,000"
 	# counts have more digits, nothing else grows
-	[ $((${many#* } - ${few#* })) -lt 512 ] || fail "10 files: ${few#* } bytes, 100,000: ${many#* }"
-	eq 100110 "$(find "$C/many-00/state" -mindepth 1 | wc -l)" "what it holds"
+	[ $((${many#* } - ${few#* })) -lt 512 ] || fail "10 files: ${few#* } bytes, 30,000: ${many#* }"
+	eq 30040 "$(find "$C/many-1/state" -mindepth 1 | wc -l)" "what it holds"
 	# nor does rm -r take a request a file
 	mkdir "$C/unseen"
 	before=$(awk '$1 == "milestonefs_requests_total" { print $2 }' "$M/status/metrics")
@@ -316,8 +323,8 @@ test_costs_the_same() {
 	after=$(awk '$1 == "milestonefs_requests_total" { print $2 }' "$M/status/metrics")
 	[ "$before" ] || fail "no count of requests"
 	[ $((after - before)) -lt 100 ] || fail "rm -r took $((after - before)) requests"
-	rm -r "$C/many-00"
-	eq 100110 "$(find "$X/state" -mindepth 1 | wc -l)" "what the session holds"
+	rm -r "$C/many-1"
+	eq 30040 "$(find "$X/state" -mindepth 1 | wc -l)" "what the session holds"
 	mnt_remount
 }
 
@@ -464,7 +471,7 @@ test_ordinary_user() {
 	project_at "$T/user"
 	chmod -R go+rX "$T"
 	chown 65534:65534 "$P" "$O"
-	as_nobody timeout 30 "$O/bin/milestonefs" mount "$P" >said 2>&1 || fail "mount: status $?: $(tr '\n' ' ' <said)"
+	as_nobody timeout 120 "$O/bin/milestonefs" mount "$P" >said 2>&1 || fail "mount: status $?: $(tr '\n' ' ' <said)"
 	# shellcheck disable=SC2016
 	as_nobody "$BASH" -ec '
 		cd "$1/.milestones"

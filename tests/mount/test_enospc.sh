@@ -37,7 +37,7 @@ fill() {
 test_new_store_without_room() {
 	[ "$(id -u)" -eq 0 ] || skip "only root can mount a tmpfs"
 	mount -t tmpfs -o size=3m mfs-small "$P" || skip "a tmpfs may not be mounted here"
-	fails_with 'No space left on device; a new one takes' timeout 20 "$MILESTONEFS" mount "$P"
+	fails_with 'No space left on device; a new one takes' timeout 120 "$MILESTONEFS" mount "$P"
 	! is_mounted || fail "mounted without a store"
 	mount -o remount,size=200m "$P"
 	mnt_start
@@ -57,7 +57,7 @@ test_full_disk_refuses_and_recovers() {
 	must_fail grep -q '^status: read-only' "$M/status/health.yaml"
 	cp "$D/small.txt" copy || fail "cannot read while the disk is full"
 	mount -o remount,size=400m "$P"
-	wait_for 10 eval 'echo again >"$D/small.txt"'
+	wait_for eval 'echo again >"$D/small.txt"'
 	file_is "$D/small.txt" again
 	head -c 3000000 /dev/urandom >noise
 	cp noise "$D/noise"
@@ -80,7 +80,7 @@ test_full_disk_and_kill9() {
 	sha256sum -c --quiet good
 	file_is "$D/small.txt" before
 	mount -o remount,size=400m "$P"
-	wait_for 10 eval 'echo again >"$D/small.txt"'
+	wait_for eval 'echo again >"$D/small.txt"'
 	mnt_crash
 	file_is "$D/small.txt" again
 	sha256sum -c --quiet good
@@ -114,7 +114,7 @@ test_small_saves_at_the_brink() {
 		print("refused", refusals)
 	END
 	mount -o remount,size=300m "$P"
-	wait_for 10 eval 'echo again >"$D/again.txt"'
+	wait_for eval 'echo again >"$D/again.txt"'
 	mnt_stop
 	umount "$P"
 }
@@ -126,9 +126,9 @@ daemons_work() {
 	local pid
 	small_disk 120m
 	printf 'configuration: {heartbeat_interval: 1, checkpoint_interval: 1}\n' >"$S/session.yaml"
-	sleep 300 &
+	sleep 1000 &
 	OWNER=$!
-	sleep 300 &
+	sleep 1000 &
 	AGENT=$!
 	echo "agent: {type: t, pid: $AGENT}" >"$S/agents/dies.yaml"
 	echo "agent: {type: t}" >"$S/agents/lives.yaml"
@@ -140,10 +140,10 @@ daemons_work() {
 f = open(sys.argv[1], "w")
 f.write("a: 1\n")
 f.flush()
-time.sleep(300)' "$S/state/unfinished.yaml" &
+time.sleep(1000)' "$S/state/unfinished.yaml" &
 	WRITER=$!
-	wait_for 10 test -s "$S/agents/.health/monitor.jsonl"
-	wait_for 10 eval 'grep -q unfinished "$M"/transactions/pending/*.yaml' # names are looked for each time
+	wait_for test -s "$S/agents/.health/monitor.jsonl"
+	wait_for eval 'grep -q unfinished "$M"/transactions/pending/*.yaml' # names are looked for each time
 }
 
 # fill_all: no block is left on the disk, and nothing in the journal
@@ -218,7 +218,7 @@ test_full_disk_and_upkeep() {
 	eq "" "$(awk '/^Threads|^State/ && /D/' "/proc/$(cat "$PID_FILE")/status")" "the daemon's state"
 	# with room all of it happens, soon
 	rm "$P/ballast"
-	wait_for 8 caught_up "$checkpoints"
+	wait_for caught_up "$checkpoints"
 	wait "$WAITER" || true
 	has waited 'failed'
 	cat "$(grep -l unfinished "$M"/transactions/pending/*.yaml "$M"/transactions/rollbacks/*.yaml 2>/dev/null | head -n 1 | sed 's/yaml$/draft/')" >kept
@@ -243,13 +243,13 @@ test_full_disk_upkeep_and_kill9() {
 	wait "$WAITER" || true
 	mnt_start || fail "cannot mount with a full disk"
 	checkpoints=$(checkpoint_count)
-	wait_for 8 no_room_is_said
+	wait_for no_room_is_said
 	eq "of-agent of-process" "$(find "$M/state/.locks" -type f -printf '%f\n' | sort | paste -sd ' ')" locks
 	mnt_remount
-	wait_for 8 no_room_is_said
+	wait_for no_room_is_said
 	grep -q unfinished "$M"/transactions/pending/*.yaml || fail "a killed writer's bytes are gone"
 	rm "$P/ballast"
-	wait_for 8 caught_up "$checkpoints"
+	wait_for caught_up "$checkpoints"
 	mnt_stop
 	"$MILESTONEFS" fsck "$P" >&2 || fail "fsck: status $?"
 	umount "$P"

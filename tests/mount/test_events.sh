@@ -132,10 +132,11 @@ test_size_is_true_and_any_offset_readable() {
 test_log_grows_under_tail_f() {
 	local i
 	tail -n 0 -f "$S/events/session.jsonl" >seen &
-	sleep 0.3
+	# shellcheck disable=SC2016
+	wait_for eval 'echo probe >"$D/probe.txt"; test -s seen' # it has begun
 	for i in 1 2 3; do
 		echo "$i" >"$D/tail$i.txt"
-		wait_for 3 grep -q "tail$i.txt" seen
+		wait_for grep -q "tail$i.txt" seen
 	done
 	eq "$(wc -l <seen)" "$(sort -u seen | wc -l)" "lines seen once"
 	eq "$(tail -n "$(wc -l <seen)" "$S/events/session.jsonl" | head -c 2000)" "$(head -c 2000 seen)" "what tail saw"

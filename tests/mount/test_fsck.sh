@@ -73,7 +73,7 @@ test_fsck_names_corruption_in_the_middle() {
 		file_is "$D/after$i.txt" "$i"
 	done
 	must_fail grep -q FLIP-THIS- "$D/marked.txt" 2>/dev/null
-	timeout 10 find "$M" >/dev/null
+	timeout 120 find "$M" >/dev/null
 	mnt_kill9
 }
 
@@ -129,7 +129,7 @@ fsck_says() {
 # served [STATUS]: what some_history wrote is there; health's first line says STATUS
 served() {
 	mnt_start
-	wait_for 5 grep -qx "status: ${1:-healthy}" "$M/status/health.yaml"
+	wait_for grep -qx "status: ${1:-healthy}" "$M/status/health.yaml"
 	file_is "$D/f.txt" one
 	for i in $(seq 29); do
 		file_is "$D/after$i.txt" "$i"
@@ -201,7 +201,7 @@ test_repair_makes_format_anew() {
 			(cd "$M" && $how)
 			chmod 0500 "$M"
 		fi
-		fails_with "$M: .*fsck --repair" timeout 20 "$MILESTONEFS" mount "$P"
+		fails_with "$M: .*fsck --repair" timeout 120 "$MILESTONEFS" mount "$P"
 		fsck_says 4 'FORMAT is missing or damaged'
 		fsck_says 1 'repaired: FORMAT' --repair
 		fsck_says 0 clean
@@ -212,7 +212,7 @@ test_repair_makes_format_anew() {
 test_format_that_nobody_knows() {
 	damaged sh -c 'rm FORMAT; for f in journal/*.seg; do dd if=/dev/zero of=$f bs=4096 count=1 conv=notrunc status=none; done'
 	fsck_says 8 'restore it from a backup' --repair
-	must_fail timeout 20 "$MILESTONEFS" mount "$P" 2>/dev/null
+	must_fail timeout 120 "$MILESTONEFS" mount "$P" 2>/dev/null
 	! is_mounted || fail "mounted"
 }
 
@@ -248,7 +248,7 @@ test_repair_keeps_what_the_index_knows() {
 	fsck_says 4 'cannot be read' --repair
 	mnt_start
 	grep -q FLIP-THIS- "$D/marked.txt" || fail "what is readable is gone"
-	wait_for 5 grep -qx 'status: degraded' "$M/status/health.yaml"
+	wait_for grep -qx 'status: degraded' "$M/status/health.yaml"
 	mnt_stop
 	# without it the name is lost with the record; health goes on saying so, also from the next snapshot on
 	chmod -R u+w "$M"
@@ -257,7 +257,7 @@ test_repair_keeps_what_the_index_knows() {
 	served degraded
 	mnt_start
 	[ ! -e "$D/marked.txt" ] || fail "where does the name come from?"
-	wait_for 5 grep -qx 'status: degraded' "$M/status/health.yaml"
+	wait_for grep -qx 'status: degraded' "$M/status/health.yaml"
 	mnt_stop
 	fsck_says 4 'cannot be read'
 }
@@ -321,7 +321,7 @@ test_damaged_content_file() {
 	eq 1000000 "$(stat -c %s "exported/${D#"$M/"}/big.bin")" "size of the damaged file"
 	must_fail "$MILESTONEFS" export "$P" - >exported.tar 2>/dev/null
 	tar -tf exported.tar | grep -q whole.txt || fail "the archive ends at the damaged file"
-	wait_for 5 grep -qx 'status: degraded' "$M/status/health.yaml"
+	wait_for grep -qx 'status: degraded' "$M/status/health.yaml"
 	mnt_stop
 }
 

@@ -38,11 +38,11 @@ mount_probe() { # THREADS
 	: >"$LOG"
 	"$probe" mount "$M" "$LOG" "$1" &
 	daemon=$!
-	for _ in $(seq 100); do
+	for _ in $(seq 1200); do
 		mountpoint -q "$M" && mounted=yes && return
 		sleep 0.05
 	done
-	echo "not ok mount: no mount after 5 s"
+	echo "not ok mount: no mount after 60 s"
 	exit 1
 }
 
@@ -58,7 +58,7 @@ published() {
 }
 
 released() { # waits for the asynchronous RELEASE
-	for _ in $(seq 40); do
+	for _ in $(seq 1200); do
 		[ "$(published "$1")" != "$2" ] || return 0
 		sleep 0.05
 	done
@@ -79,18 +79,20 @@ shell_case() {
 	local sh f
 	for sh in bash dash; do
 		f=$M/$1-$sh
-		timeout 20 "$sh" -c "f=$f; $3" 2>/dev/null
+		timeout 120 "$sh" -c "f=$f; $3" 2>/dev/null
 		say "$1-$sh" "$(published "$f")" "$2"
 	done
 }
 
-# late_case: the same, but WANT may come with RELEASE; BEFORE is what was published when the script returned.
+# late_case: the same, but WANT may come with RELEASE; BEFORE is what was published when the script returned. After that there is $T/go.
 late_case() {
 	local sh f before
 	for sh in bash dash; do
 		f=$M/$1-$sh
-		timeout 20 "$sh" -c "f=$f; $4" 2>/dev/null
+		rm -f "$T/go" "$T/begun"
+		timeout 120 "$sh" -c "f=$f; $4" 2>/dev/null
 		before=$(published "$f")
+		touch "$T/go"
 		released "$f" "$3"
 		[ "$2" = any ] || say "$1-at-once-$sh" "$before" "$2"
 		say "$1-$sh" "$(published "$f")" "$3"
@@ -99,7 +101,7 @@ late_case() {
 
 end_case() { # HOW THREADS WANT
 	local f=$M/end-$1-$2
-	{ timeout 20 "$probe" end "$f" "$1" "$2"; } 2>/dev/null
+	{ timeout 120 "$probe" end "$f" "$1" "$2"; } 2>/dev/null
 	released "$f" "$3"
 	say "end-$1-$2" "$(published "$f")" "$3"
 }
@@ -119,7 +121,7 @@ kill_case() { # SIGNAL HOW THREADS: killed from outside
 
 python_case() {
 	# Not into a pipe: what a failed case leaves behind would hold it open.
-	if timeout 20 "$python" "$here/last_close_cases.py" "$1" "$M/$1" "$LOG" >"$T/why" 2>&1 </dev/null; then
+	if timeout 120 "$python" "$here/last_close_cases.py" "$1" "$M/$1" "$LOG" >"$T/why" 2>&1 </dev/null; then
 		echo "ok $1"
 	else
 		echo "not ok $1: $(tail -n 1 "$T/why")"
@@ -137,13 +139,14 @@ shells() {
 	shell_case exec3 "FLUSH a,b,;" 'exec 3>$f; /bin/echo a >&3; /bin/echo b >&3; exec 3>&-; :'
 	shell_case exec3-background "FLUSH a,late,;" 'exec 3>$f; echo a >&3; { sleep 0.3; /bin/echo late >&3; } & exec 3>&-; wait'
 	shell_case group-child-killed "FLUSH a,b,;" '( sh -c "echo a; kill -9 \$\$"; echo b ) >$f'
-	shell_case orphan-writes "FLUSH late,;" '( ( sleep 0.3; echo late ) & ) >$f; sleep 0.6'
+	shell_case orphan-writes "FLUSH late,;" "( ( sleep 0.3; echo late ) & echo \$! >$T/orphan ) >\$f; while kill -0 \$(cat $T/orphan); do sleep 0.05; done"
 	shell_case exit-without-close "FLUSH a,;" '(exec 3>$f; echo a >&3; exit 3)'
 	shell_case cp "FLUSH a,;" "echo a >$T/from; cp $T/from \$f"
 	shell_case tee "FLUSH a,;" 'echo a | tee $f >/dev/null'
 	late_case colon any "RELEASE;" ': >$f'
 	# The script is killed while its command goes on holding the file: never published.
-	late_case script-killed "" "KEPT;" 'sh -c "echo part; sleep 0.5; :" >$f & sleep 0.2; kill -9 $!; wait'
+	late_case script-killed "" "KEPT;" "sh -c 'echo part; sh -c \"touch $T/begun; until [ -e $T/go ]; do sleep 0.05; done\"; :' >\$f &
+		until [ -e $T/begun ]; do sleep 0.05; done; kill -9 \$!; wait"
 }
 
 actors() {
@@ -162,7 +165,7 @@ actors() {
 execs() {
 	local name
 	for name in exec_closes_file exec_closes_all; do
-		timeout -s KILL 20 "$python" "$here/last_close_cases.py" $name "$M/$name" "$LOG" 2>/dev/null
+		timeout -s KILL 120 "$python" "$here/last_close_cases.py" $name "$M/$name" "$LOG" 2>/dev/null
 		say $name "$(published $name)" "FLUSH a,;"
 	done
 }

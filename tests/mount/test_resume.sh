@@ -4,7 +4,6 @@
 # recovery/resume.sh, sourced by bash, dash and zsh: brings a shell back to where the session stood, whatever paths, branches and texts hold, and
 # leaves nothing else behind.
 . "$(dirname "$0")/lib.sh"
-export TEST_LIMIT_S=120
 
 # session NAME: a fresh session X
 session() {

@@ -75,7 +75,7 @@ everything() {
 	cat "$1/agents/.sync/over/wait" >/dev/null
 	echo named >"$1/recovery/restore"
 	echo "{\"event_type\": \"own\"}" >>"$1/events/session.jsonl"
-	wait_for 10 test -s "$1/agents/.health/monitor.jsonl"
+	wait_for test -s "$1/agents/.health/monitor.jsonl"
 }
 
 test_rm_r_of_everything() {
@@ -303,8 +303,8 @@ test_hiding_ends() {
 		x = sys.argv[1]
 		os.unlink(x + "/events/session.jsonl")
 		os.rmdir(x + "/state")
-		stays(3, lambda: not os.path.exists(x + "/state"), "it shows again too early")
-		until(20, lambda: os.path.isdir(x + "/state") and "state" in os.listdir(x), "state stays hidden")
+		stays(1.5, lambda: not os.path.exists(x + "/state"), "it shows again too early")
+		until(lambda: os.path.isdir(x + "/state") and "state" in os.listdir(x), "state stays hidden")
 		check(os.path.exists(x + "/events/session.jsonl"), "session.jsonl stays hidden")
 		put(x + "/state/f", b"x")
 	END
@@ -390,7 +390,7 @@ test_ordinary_user() {
 	project_at "$T/user"
 	chmod -R go+rX "$T"
 	chown 65534:65534 "$P" "$O"
-	as_nobody timeout 30 "$O/bin/milestonefs" mount "$P" >said 2>&1 || fail "mount: status $?: $(tr '\n' ' ' <said)"
+	as_nobody timeout 120 "$O/bin/milestonefs" mount "$P" >said 2>&1 || fail "mount: status $?: $(tr '\n' ' ' <said)"
 	# shellcheck disable=SC2016
 	as_nobody "$BASH" -ec '
 		cd "$1/.milestones"
@@ -437,7 +437,7 @@ test_callers_of_another_namespace() {
 	unshare --pid --fork true 2>/dev/null || skip "no pid namespaces here"
 	project_at "$T/namespace"
 	unshare --pid --fork --kill-child "$MILESTONEFS" mount -f "$P" >said 2>&1 &
-	wait_for 10 test -s "$M/status/health.yaml"
+	wait_for test -s "$M/status/health.yaml"
 	X=$S
 	mkdir "$X"
 	fill "$X"

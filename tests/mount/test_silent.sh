@@ -7,7 +7,7 @@ export NO_MOUNT=1
 
 # says TEXT COMMAND...: it fails with TEXT, and soon
 says() {
-	fails_with "$1" timeout $((15 * FACTOR)) "${@:2}"
+	fails_with "$1" timeout $((120 * FACTOR)) "${@:2}"
 }
 
 daemon_state_is() {
@@ -16,7 +16,7 @@ daemon_state_is() {
 
 stop_daemon() {
 	kill -STOP "$(cat "$PID_FILE")"
-	wait_for 5 daemon_state_is T
+	wait_for daemon_state_is T
 }
 
 test_stopped_daemon() {
@@ -37,11 +37,11 @@ test_stopped_daemon() {
 		wait "$job"
 	done
 	# the store needs nobody
-	timeout $((15 * FACTOR)) "$MILESTONEFS" export "$P" "$O/copy" || fail "export: status $?"
+	timeout $((120 * FACTOR)) "$MILESTONEFS" export "$P" "$O/copy" || fail "export: status $?"
 	file_is "copy/${D#"$M"/}/f.txt" kept
-	timeout $((15 * FACTOR)) "$MILESTONEFS" log "$P" >log || fail "log: status $?"
+	timeout $((120 * FACTOR)) "$MILESTONEFS" log "$P" >log || fail "log: status $?"
 	has log 'stopped_daemon/f.txt'
-	timeout $((15 * FACTOR)) "$MILESTONEFS" fsck --force "$M" >&2 || fail "fsck --force: status $?"
+	timeout $((120 * FACTOR)) "$MILESTONEFS" fsck --force "$M" >&2 || fail "fsck --force: status $?"
 	kill -CONT "$pid"
 	file_is "$D/f.txt" kept
 	echo more >"$D/f.txt"
@@ -68,7 +68,7 @@ test_stopped_daemon_can_be_killed() {
 test_lazy_umount_of_a_stopped_daemon() {
 	mnt_start
 	stop_daemon
-	timeout $((15 * FACTOR)) "$MILESTONEFS" umount --lazy "$P" || fail "umount --lazy: status $?"
+	timeout $((120 * FACTOR)) "$MILESTONEFS" umount --lazy "$P" || fail "umount --lazy: status $?"
 	! is_mounted || fail "still mounted"
 	says "in use by process $(cat "$PID_FILE")" "$MILESTONEFS" mount "$P"
 	kill -CONT "$(cat "$PID_FILE")"
@@ -98,14 +98,14 @@ test_daemon_that_swallows_requests() {
 	END
 	local server=$!
 	echo "$server" >"$PID_FILE"
-	wait_for 10 is_mounted
+	wait_for is_mounted
 	says "pid $server\) does not answer; kill -9 $server" "$MILESTONEFS" umount "$P"
 	# a pipe from the command ends with it
-	{ timeout $((15 * FACTOR)) "$MILESTONEFS" mount "$P" 2>&1 || true; } | timeout $((20 * FACTOR)) cat >said || fail "a pipe is kept open"
+	{ timeout $((120 * FACTOR)) "$MILESTONEFS" mount "$P" 2>&1 || true; } | timeout $((120 * FACTOR)) cat >said || fail "a pipe is kept open"
 	has said "pid $server\\) does not answer; kill -9 $server"
 	kill -9 "$server"
 	wait "$server" 2>/dev/null || true
-	timeout $((15 * FACTOR)) "$MILESTONEFS" umount "$P" || fail "umount once it is dead: status $?"
+	timeout $((120 * FACTOR)) "$MILESTONEFS" umount "$P" || fail "umount once it is dead: status $?"
 	! is_mounted || fail "still mounted"
 }
 

@@ -8,7 +8,7 @@ export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 GIT_AUTHOR_NAME=t GIT_A
 export GIT_COMMITTER_NAME=t GIT_COMMITTER_EMAIL=t@example.org
 
 sql() {
-	sqlite3 -bail -cmd '.timeout 20000' "$@"
+	sqlite3 -bail -cmd '.timeout 200000' "$@"
 }
 
 # sqlite_work MODE: four processes insert at once, two read; then remount and kill -9
@@ -67,13 +67,13 @@ test_sqlite_long_connections() {
 			from mt import *
 			path, mode = sys.argv[1:3]
 			code = ("import sqlite3\n"
-			        "db = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)\n"
+			        "db = sqlite3.connect(sys.argv[1], timeout=200, isolation_level=None)\n"
 			        "for i in range(60):\n"
 			        "    db.execute('BEGIN IMMEDIATE')\n"
 			        "    n = db.execute('SELECT n FROM c').fetchone()[0]\n"
 			        "    db.execute('UPDATE c SET n = ?', (n + 1,))\n"
 			        "    db.execute('COMMIT')\n")
-			db = sqlite3.connect(path, timeout=30, isolation_level=None)
+			db = sqlite3.connect(path, timeout=200, isolation_level=None)
 			eq(mode, db.execute(f"PRAGMA journal_mode={mode}").fetchone()[0], "journal mode")
 			db.execute("CREATE TABLE c(n INTEGER)")
 			db.execute("INSERT INTO c VALUES (0)")
@@ -101,7 +101,7 @@ test_sqlite_killed_writer() {
 				import sys
 				from mt import *
 				c = child("import sqlite3\n"
-				          "db = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)\n"
+				          "db = sqlite3.connect(sys.argv[1], timeout=200, isolation_level=None)\n"
 				          "while True:\n"
 				          "    db.execute('BEGIN IMMEDIATE')\n"
 				          "    i = db.execute('SELECT coalesce(max(i), 0) FROM t').fetchone()[0]\n"
@@ -130,7 +130,7 @@ test_sqlite_killed_daemon() {
 		sql "$D/$mode.db" "PRAGMA journal_mode=$mode; PRAGMA synchronous=FULL; CREATE TABLE t(i INTEGER PRIMARY KEY, pad TEXT);" >/dev/null
 		: >acked
 		"$PY" -u -c 'import sqlite3, sys
-db = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)
+db = sqlite3.connect(sys.argv[1], timeout=200, isolation_level=None)
 db.execute("PRAGMA synchronous=FULL")
 for i in range(1, 1000000):
     db.execute("BEGIN IMMEDIATE")
@@ -139,7 +139,7 @@ for i in range(1, 1000000):
     db.execute("COMMIT")
     print(i * 10)' "$D/$mode.db" >>acked 2>/dev/null &
 		writer=$!
-		wait_for 10 eval '[ "$(wc -l <acked)" -gt 15 ]'
+		wait_for eval '[ "$(wc -l <acked)" -gt 15 ]'
 		mnt_kill9
 		kill "$writer" 2>/dev/null || true
 		wait "$writer" 2>/dev/null || true

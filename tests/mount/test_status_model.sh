@@ -180,7 +180,7 @@ test_names_that_are_none() {
 }
 
 test_agent_status() {
-	local f=$M/agents/status/st-a.yaml name heartbeat
+	local f=$M/agents/status/st-a.yaml name heartbeat before age
 	unhealthy_in() {
 		local s=$(($(seconds "$(key "$f" unhealthy_at)") - $(seconds "$(key "$f" last_heartbeat)")))
 		if [ "$s" -lt "$1" ] || [ "$s" -gt "$2" ]; then
@@ -194,7 +194,7 @@ test_agent_status() {
 	eq 'type: "a: \"b\" # [x"' "$(grep '^type:' "$f")" "type"
 	eq 20 "$(key "$f" heartbeat_interval_seconds)" "interval"
 	unhealthy_in 60 80
-	[ "$(key "$f" last_heartbeat_age_seconds)" -lt 20 ] || fail "age $(key "$f" last_heartbeat_age_seconds)"
+	[ "$(key "$f" last_heartbeat_age_seconds)" -lt 60 ] || fail "age $(key "$f" last_heartbeat_age_seconds)"
 	eq null "$(key "$f" pid)" pid
 	eq false "$(key "$f" pid_watched)" "pid_watched"
 	eq "[]" "$(key "$f" locks)" "locks"
@@ -204,7 +204,9 @@ test_agent_status() {
 	sleep 1.1
 	touch "$X/agents/st-a.yaml"
 	[ "$(seconds "$(key "$f" last_heartbeat)")" -gt "$(seconds "$heartbeat")" ] || fail "a touch is not seen"
-	[ "$(key "$f" last_heartbeat_age_seconds)" -le 1 ] || fail "age after a touch: $(key "$f" last_heartbeat_age_seconds)"
+	before=$(($(date +%s) - $(seconds "$(key "$f" last_heartbeat)")))
+	age=$(key "$f" last_heartbeat_age_seconds)
+	[ "$age" -ge $((before - 1)) ] && [ "$age" -le $(($(date +%s) - $(seconds "$(key "$f" last_heartbeat)"))) ] || fail "age after a touch: $age"
 	unhealthy_in 60 80
 	for name in initializing active idle completed; do
 		sed -i "s/status: [a-z]*/status: $name/" "$X/agents/st-a.yaml"
@@ -236,14 +238,14 @@ test_agent_counts() {
 test_agent_process() {
 	local f=$M/agents/status/proc-a.yaml pid
 	session proc-1
-	sleep 100 &
+	sleep 1000 &
 	pid=$!
 	echo "agent: {pid: $pid, status: active}" >"$X/agents/proc-a.yaml"
 	eq "$pid" "$(key "$f" pid)" pid
-	wait_for 5 is "$f" pid_watched true
+	wait_for is "$f" pid_watched true
 	kill -9 "$pid"
 	wait "$pid" || true
-	wait_for 5 begins "$f" "status: dead"
+	wait_for begins "$f" "status: dead"
 	eq false "$(key "$f" pid_watched)" "watched after its end"
 	eq null "$(key "$f" unhealthy_at)" "a dead agent becomes unhealthy at"
 	begins "$X/health.yaml" "status: degraded" || fail "health: $(head -n 3 "$X/health.yaml")"
@@ -304,7 +306,7 @@ configuration: {checkpoint_interval: 500, max_session_duration: 1000}'
 	eq "state/sessions/ses-1" "$(of_session path ses-1)" path
 	eq "$(key "$X/session.yaml" created_at)" "$(of_session created_at ses-1)" "created_at"
 	eq 1000 $(($(seconds "$(of_session expires_at ses-1)") - $(seconds "$(of_session created_at ses-1)"))) "seconds to expiry"
-	[ "$(of_session last_change_age_seconds ses-1)" -lt 20 ] || fail "age of the last change"
+	[ "$(of_session last_change_age_seconds ses-1)" -lt 60 ] || fail "age of the last change"
 	sleep 1.1
 	[ "$(of_session last_change_age_seconds ses-1)" -ge 1 ] || fail "the age does not grow"
 	eq "$(key "$X/session.yaml" last_checkpoint)" "$(of_session newest_checkpoint ses-1)" "newest checkpoint"
@@ -322,17 +324,19 @@ configuration: {checkpoint_interval: 500, max_session_duration: 1000}'
 }
 
 test_health_of_a_session() {
-	session hea-1 'configuration: {heartbeat_interval: 1}'
+	session hea-1 'configuration: {heartbeat_interval: 30}'
 	eq "status: healthy" "$(head -n 1 "$X/health.yaml")" "first line of a new session"
 	has "$X/health.yaml" '^why: \[\]$'
 	echo 'agent: {status: active}' >"$X/agents/hea-a.yaml"
 	eq 1 "$(sed -n 's/^  active: //p' "$X/health.yaml")" "active agents"
-	wait_for 10 begins "$X/health.yaml" "status: degraded"
+	sed -i 's/heartbeat_interval: 30/heartbeat_interval: 1/' "$X/session.yaml"
+	wait_for begins "$X/health.yaml" "status: degraded"
 	has "$X/health.yaml" '^  - "agent hea-a is unhealthy: no sign of life since 20'
 	begins "$M/agents/status/hea-a.yaml" "status: unhealthy" || fail "its status: $(head -n 1 "$M/agents/status/hea-a.yaml")"
 	eq "{live: 1, unhealthy: 1}" "$(of_session agents hea-1)" agents
+	sed -i 's/heartbeat_interval: 1/heartbeat_interval: 30/' "$X/session.yaml"
 	touch "$X/agents/hea-a.yaml"
-	wait_for 5 begins "$X/health.yaml" "status: healthy"
+	wait_for begins "$X/health.yaml" "status: healthy"
 	begins "$M/agents/status/hea-a.yaml" "status: active" || fail "not active again: $(head -n 1 "$M/agents/status/hea-a.yaml")"
 }
 
@@ -351,7 +355,7 @@ test_health_tells_refused_saves() {
 
 test_health_of_an_expired_session() {
 	session hea-4 'configuration: {max_session_duration: 1}'
-	wait_for 10 begins "$X/health.yaml" "status: degraded"
+	wait_for begins "$X/health.yaml" "status: degraded"
 	has "$X/health.yaml" '^  - "the session has expired'
 	eq expired "$(key "$X/health.yaml" session_status)" "session_status"
 	[ -L "$M/state/completed/hea-4" ] || fail "not in completed/"
@@ -388,10 +392,10 @@ test_health_name_of_what_is_adopted() {
 	[ -L "$M/state/active/old" ] || fail "not in active/"
 	eq older "$(key "$M/agents/status/ad-a.yaml" type)" "type of an adopted agent"
 	eq old "$(of_session type old)" "type of an adopted session"
-	wait_for 5 grep -q '^  event_subscriptions: \[\]$' "$X/agents/ad-a.yaml"
+	wait_for grep -q '^  event_subscriptions: \[\]$' "$X/agents/ad-a.yaml"
 	has "$X/agents/ad-a.yaml" '^# mine$'
 	has "$X/agents/ad-a.yaml" '^agent: {type: older, id: "ad-a", .*}   # by hand$'
-	wait_for 5 grep -q '^  auto_checkpoint: true$' "$X/session.yaml"
+	wait_for grep -q '^  auto_checkpoint: true$' "$X/session.yaml"
 	[ -e "$X/events/session.jsonl" ] || fail "no events in an adopted session"
 	mkdir "$X/checkpoints/taken-over"
 	[ -e "$X/recovery/restore" ] || fail "no recovery/ in an adopted session"
@@ -405,9 +409,9 @@ test_health_name_of_what_is_adopted() {
 test_tools_get_through() {
 	session walk-1
 	: >"$X/agents/walk-a.yaml"
-	timeout 20 find "$M/state/active" "$M/agents" -ls >/dev/null
-	timeout 20 grep -rq walk-1 "$M/status" || fail "grep -r finds nothing in status/"
-	timeout 20 grep -Rq walk-1 "$M/agents" || fail "grep -R finds nothing in agents/"
+	timeout 120 find "$M/state/active" "$M/agents" -ls >/dev/null
+	timeout 120 grep -rq walk-1 "$M/status" || fail "grep -r finds nothing in status/"
+	timeout 120 grep -Rq walk-1 "$M/agents" || fail "grep -R finds nothing in agents/"
 	cp -r "$X" copy
 	[ -s copy/health.yaml ] || fail "cp -r leaves health.yaml out"
 	tar -C "$M/state/sessions" -cf walk.tar walk-1
@@ -462,11 +466,11 @@ test_metrics() {
 	before=$(metric 'sessions{status="completed"}')
 	set_status met-2 completed
 	eq $((before + 1)) "$(metric 'sessions{status="completed"}')" "completed sessions"
-	before=$(metric 'agents{status="idle"}')
-	echo 'agent: {status: idle}' >"$M/state/sessions/met-1/agents/met-a.yaml"
-	eq $((before + 1)) "$(metric 'agents{status="idle"}')" "idle agents"
-	before=$(metric events_total)
-	[ "$before" -eq "$(wc -l <"$M/state/events/all.jsonl")" ] || fail "events_total is $before"
+	before=$(metric 'agents{status="completed"}') # the others fall silent, sooner or later
+	echo 'agent: {status: completed}' >"$M/state/sessions/met-1/agents/met-a.yaml"
+	eq $((before + 1)) "$(metric 'agents{status="completed"}')" "completed agents"
+	# shellcheck disable=SC2016
+	wait_for eval '[ "$(metric events_total)" -eq "$(wc -l <"$M/state/events/all.jsonl")" ]'
 	has "$M/status/health.yaml" '^sessions_active: [0-9]+$'
 	has "$M/status/health.yaml" '^agents_unhealthy: [0-9]+$'
 }

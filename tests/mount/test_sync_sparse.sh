@@ -83,7 +83,7 @@ test_huge_holes_cost_nothing() {
 		os.pwrite(fd, b"far", 8 << 40)
 		os.close(fd)
 	END
-	[ $((${EPOCHREALTIME/./} - start)) -lt $((5000000 * FACTOR)) ] || fail "took $((${EPOCHREALTIME/./} - start)) us"
+	[ $((${EPOCHREALTIME/./} - start)) -lt $((60000000 * FACTOR)) ] || fail "took $((${EPOCHREALTIME/./} - start)) us"
 	mnt_remount
 	eq $(((15 << 40) + 4)) "$(stat -c %s "$D/cut")" "size"
 	eq end "$(tail -c 4 "$D/cut")" "end of the hole"

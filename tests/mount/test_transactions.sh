@@ -72,13 +72,13 @@ test_pending_while_a_draft_is_open() {
 	echo sync >"$D/g.txt"
 	exec 3>"$D/f.txt"
 	echo "not yet" >&3
-	wait_for 2 grep -qs pending_while_a_draft_is_open/f.txt "$M"/transactions/pending/*.yaml
+	wait_for grep -qs pending_while_a_draft_is_open/f.txt "$M"/transactions/pending/*.yaml
 	rec=$(grep -lF pending_while_a_draft_is_open/f.txt "$M"/transactions/pending/*.yaml | head -n 1)
 	has "$rec" '^  status: *"?pending"?'
 	has "$rec" '^  target_file: *"?state/sessions/s1/state/pending_while_a_draft_is_open/f.txt"?'
 	has "$rec" '^  started_at: *"?20[0-9-]+T[0-9:.]+Z"?'
 	exec 3>&-
-	wait_for 2 test ! -e "$rec"
+	wait_for test ! -e "$rec"
 	[ "$(committed_of pending_while_a_draft_is_open/f.txt)" ] || fail "no record in committed/ after close"
 }
 

@@ -189,19 +189,19 @@ test_locks_directory() {
 
 test_walks_end() {
 	echo needle-in-the-tree >"$D/f.txt"
-	timeout 20 find "$M" >found || fail "find: status $?"
+	timeout 120 find "$M" >found || fail "find: status $?"
 	[ "$(wc -l <found)" -lt 20000 ] || fail "find lists $(wc -l <found) entries"
 	eq "" "$(sort found | uniq -d | head -n 3)" "entries listed twice"
-	timeout 30 grep -rl needle-in-the-tree "$M" >hits || fail "grep -r: status $?"
+	timeout 120 grep -rl needle-in-the-tree "$M" >hits || fail "grep -r: status $?"
 	grep -q "walks_end/f.txt" hits || fail "grep -r does not find it"
-	timeout 20 du -s "$M" >/dev/null
-	timeout 20 ls -lR "$M" >/dev/null
-	timeout 30 tar -cf - -C "$P" .milestones | wc -c >size || [ $? -le 1 ] || fail "tar: status $?" # 1: a file changed meanwhile
+	timeout 120 du -s "$M" >/dev/null
+	timeout 120 ls -lR "$M" >/dev/null
+	timeout 120 tar -cf - -C "$P" .milestones | wc -c >size || [ $? -le 1 ] || fail "tar: status $?" # 1: a file changed meanwhile
 	[ "$(cat size)" -gt 10000 ]
-	timeout 30 cp -r "$M/state/sessions/s1/state" "$O/copy"
+	timeout 120 cp -r "$M/state/sessions/s1/state" "$O/copy"
 	if command -v git >/dev/null; then
 		git init -q "$P"
-		timeout 20 git -C "$P" add -A
+		timeout 120 git -C "$P" add -A
 		eq "" "$(git -C "$P" ls-files .milestones)" "what git would track"
 	fi
 }

@@ -35,7 +35,7 @@ users_project() {
 
 # user_mount [-o OPTIONS]
 user_mount() {
-	user timeout 30 "$BIN" mount "$@" "$P" >said 2>&1 || fail "mount: status $?: $(tr '\n' ' ' <said)"
+	user timeout 120 "$BIN" mount "$@" "$P" >said 2>&1 || fail "mount: status $?: $(tr '\n' ' ' <said)"
 	user sed -nE 's/^pid: ([0-9]+)$/\1/p' "$M/status/health.yaml" >"$PID_FILE"
 	[ -s "$PID_FILE" ] || fail "no pid in health.yaml"
 }
@@ -46,14 +46,14 @@ daemon_gone() {
 
 daemon_kill() {
 	kill -9 "$(cat "$PID_FILE")"
-	wait_for 10 daemon_gone
+	wait_for daemon_gone
 }
 
 # day FILE: a script of the user's, whose commands all must succeed; in it $1 is the mount, $2 the session, $3 a directory outside
 day() {
 	user "$BASH" -eE -o pipefail -c 'trap '\''echo "line $LINENO: $BASH_COMMAND" >&2'\'' ERR
 		is() { [ "$1" = "$2" ] || { echo "want $1, got $2 ($3)" >&2; exit 1; }; }
-		soon() { local i; for i in $(seq 100); do "$@" >/dev/null 2>&1 && return; sleep 0.1; done; echo "in vain: $*" >&2; exit 1; }
+		soon() { local i; for i in $(seq 600); do "$@" >/dev/null 2>&1 && return; sleep 0.1; done; echo "in vain: $*" >&2; exit 1; }
 		'"$(cat)" day "$M" "$S" "$O" 2>&1 || fail "the user's script failed"
 }
 
@@ -65,7 +65,7 @@ test_state_model() {
 		cd "$2"
 		is 65534 "$(stat -c %u .)" owner
 		is 65534 "$(stat -c %u session.yaml)" owner
-		sleep 100 &
+		sleep 1000 &
 		echo "agent: {type: coder, pid: $!}" >agents/coder.yaml
 		touch agents/other.yaml
 		echo "a: 1" >state/plan.yaml
@@ -126,7 +126,7 @@ test_kill9() {
 		sleep "0.$((RANDOM % 5 + 4))"
 		daemon_kill
 		for i in "${pids[@]}"; do
-			wait_for 10 eval '! kill -0 '"$i"' 2>/dev/null' || fail "round $round: somebody still waits for the dead daemon"
+			wait_for eval '! kill -0 '"$i"' 2>/dev/null' || fail "round $round: somebody still waits for the dead daemon"
 			wait "$i" || true
 		done
 		user_mount
@@ -149,35 +149,35 @@ test_root_beside_it() {
 	user sh -c 'echo kept >"$1"' sh "$S/state/f.txt"
 	pid=$(cat "$PID_FILE")
 	must_fail ls "$M" 2>/dev/null
-	fails_with "already mounted \(daemon $pid\)" timeout 20 "$MILESTONEFS" mount "$P"
-	fails_with "is mounted \(daemon $pid\)" timeout 20 "$MILESTONEFS" fsck "$P"
+	fails_with "already mounted \(daemon $pid\)" timeout 120 "$MILESTONEFS" mount "$P"
+	fails_with "is mounted \(daemon $pid\)" timeout 120 "$MILESTONEFS" fsck "$P"
 	"$MILESTONEFS" log "$P" >log || fail "log: status $?"
 	has log 'state/f.txt'
 	"$MILESTONEFS" export "$P" "$O/copy" || fail "export: status $?"
 	file_is copy/state/sessions/s1/state/f.txt kept
 	kill -STOP "$pid"
-	fails_with "pid $pid\) does not answer: it is stopped" timeout 20 "$MILESTONEFS" mount "$P"
-	fails_with "pid $pid\) does not answer: it is stopped" user timeout 20 "$BIN" mount "$P"
-	fails_with "is already mounted; milestonefs umount" other timeout 20 "$BIN" mount "$P"
+	fails_with "pid $pid\) does not answer: it is stopped" timeout 120 "$MILESTONEFS" mount "$P"
+	fails_with "pid $pid\) does not answer: it is stopped" user timeout 120 "$BIN" mount "$P"
+	fails_with "is already mounted; milestonefs umount" other timeout 120 "$BIN" mount "$P"
 	kill -CONT "$pid"
 	# somebody else may neither look nor take it away
 	fails_with 'use the user who mounted it, or root' other "$BIN" export "$P" -
 	fails_with 'mounted by another user \(uid 65534\)' other "$BIN" umount "$P"
 	is_mounted || fail "another user has unmounted it"
 	daemon_kill
-	timeout 30 "$MILESTONEFS" umount "$P" >said 2>&1 || fail "root's umount of a user's dead mount: status $?: $(tr '\n' ' ' <said)"
+	timeout 120 "$MILESTONEFS" umount "$P" >said 2>&1 || fail "root's umount of a user's dead mount: status $?: $(tr '\n' ' ' <said)"
 	has said 'has died; cleared'
 	! is_mounted || fail "still mounted"
 	user_mount
 	daemon_kill
-	timeout 30 "$MILESTONEFS" mount "$P" >said 2>&1 || fail "root's mount over a user's dead mount: status $?: $(tr '\n' ' ' <said)"
+	timeout 120 "$MILESTONEFS" mount "$P" >said 2>&1 || fail "root's mount over a user's dead mount: status $?: $(tr '\n' ' ' <said)"
 	mnt_pid >"$PID_FILE"
 	file_is "$S/state/f.txt" kept
 	"$MILESTONEFS" umount "$P" || fail "umount"
 	user_mount
 	user grep -qx kept "$S/state/f.txt" || fail "the user's mount after root's"
 	"$MILESTONEFS" umount "$P" || fail "root's umount of a user's mount"
-	wait_for 10 daemon_gone
+	wait_for daemon_gone
 }
 
 test_read_only() {
@@ -191,7 +191,7 @@ test_read_only() {
 	must_fail user sh -c 'echo x >"$1"' sh "$S/state/f.txt" 2>/dev/null
 	user "$BIN" umount "$P" || fail "umount"
 	eq 500 "$(stat -c %a "$M")" "mode of the store"
-	daemon_gone || wait_for 5 daemon_gone
+	daemon_gone || wait_for daemon_gone
 	user_mount -o ro
 	daemon_kill
 	user_mount
@@ -203,14 +203,14 @@ test_what_is_not_ones_own() {
 	users_project
 	# no right to make the directory
 	chown 0:0 "$P"
-	fails_with 'Permission denied' user timeout 20 "$BIN" mount "$P"
+	fails_with 'Permission denied' user timeout 120 "$BIN" mount "$P"
 	[ ! -e "$M" ] || fail "made all the same"
 	# another user's store
 	chown "$USER_ID:$USER_ID" "$P"
 	user_mount
 	user "$BIN" umount "$P" || fail "umount"
 	chmod 0777 "$P"
-	fails_with "$M" other timeout 20 "$BIN" mount "$P"
+	fails_with "$M" other timeout 120 "$BIN" mount "$P"
 	! is_mounted || fail "mounted another user's store"
 	user_mount
 	user "$BIN" umount "$P" || fail "umount"
@@ -225,7 +225,7 @@ test_allow_other_when_permitted() {
 	echo user_allow_other >conf
 	unshare -m --propagation private sleep 1000 &
 	NS=$!
-	wait_for 5 eval '[ "$(readlink /proc/'$NS'/ns/mnt)" != "$(readlink /proc/self/ns/mnt)" ]'
+	wait_for eval '[ "$(readlink /proc/'$NS'/ns/mnt)" != "$(readlink /proc/self/ns/mnt)" ]'
 	nsenter -t "$NS" -m mount --bind "$O/conf" /etc/fuse.conf
 	user_mount -o allow_other
 	user mkdir "$S"
@@ -245,23 +245,23 @@ test_allow_other_when_permitted() {
 	eq "$OTHER_ID" "$(user stat -c %u "$S/state/open/b.yaml")" owner
 	echo 'b: [' >bad
 	other cp "$O/bad" "$S/state/open/b.yaml" 2>/dev/null || true # what it has open cannot be seen, so its close may be answered before
-	wait_for 5 eval 'user cat '"$M"'/state/events/all.jsonl | jq -es "map(select(.event_type == \"commit_refused\" and .data.actor.uid == '"$OTHER_ID"')) | length == 1"'
+	wait_for eval 'user cat '"$M"'/state/events/all.jsonl | jq -es "map(select(.event_type == \"commit_refused\" and .data.actor.uid == '"$OTHER_ID"')) | length == 1"'
 	user cat "$S/state/open/b.yaml" >got
 	file_is got 'b: 2'
 	# their processes' environment cannot be read, their registered process can be seen
 	mkdir -m 777 theirs
 	other sh -c 'echo $$ >"$1/agent"; exec sleep 1000' sh "$O/theirs" &
-	wait_for 5 test -s theirs/agent
+	wait_for test -s theirs/agent
 	agent=$(cat theirs/agent)
 	other sh -c 'echo "agent: {pid: $2}" >"$1/agents/theirs.yaml"; echo "$2" >"$1/../../.locks/theirs"' sh "$S" "$agent" || fail "their agent and lock"
 	[ "$(user ls "$M/state/.locks")" = theirs ] || fail "their lock: $(user ls "$M/state/.locks")"
 	kill "$agent"
-	wait_for 5 user grep -q 'status: "dead"' "$S/agents/theirs.yaml"
-	wait_for 5 eval '[ -z "$(user ls '"$M"'/state/.locks)" ]'
+	wait_for user grep -q 'status: "dead"' "$S/agents/theirs.yaml"
+	wait_for eval '[ -z "$(user ls '"$M"'/state/.locks)" ]'
 	# a writer of theirs that is killed publishes nothing
 	other "$BASH" -c 'exec 3>"$1"; echo "c: 3" >&3; echo $$ >"$2"; exec sleep 1000' sh "$S/state/open/b.yaml" "$O/theirs/writer" &
 	writer=$!
-	wait_for 5 test -s theirs/writer
+	wait_for test -s theirs/writer
 	kill -9 "$(cat theirs/writer)"
 	wait "$writer" || true
 	sleep 1

@@ -212,7 +212,7 @@ static void test_no_explosion(void **state)
 	strcpy(p, "[b]");
 	assert_false(glob_match(pattern, path));
 	clock_gettime(CLOCK_MONOTONIC, &end);
-	assert_true(end.tv_sec - start.tv_sec < 5); /* exponential would outlast the sun */
+	assert_true(end.tv_sec - start.tv_sec < 100); /* exponential would outlast the sun */
 }
 
 int main(void)

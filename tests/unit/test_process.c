@@ -176,12 +176,12 @@ static void test_exec_seen(void **state)
 		assert_int_equal(actor.leader_pid, getsid(0));
 	}
 	child_signal(pid, SIGUSR1);
-	for (int i = 0; i < 200 && strcmp(actor.comm, "sleep") != 0; i++) {
+	for (int i = 0; i < 6000 && (strcmp(actor.comm, "sleep") != 0 || strcmp(actor.agent, "after") != 0); i++) {
 		usleep(10000);
 		process_actor_fill(cache, (uint32_t)pid, 7, 8, &actor);
 	}
-	usleep(10000);
 	assert_int_equal(process_actor_fill(cache, (uint32_t)pid, 7, 8, &actor), 0);
+	assert_string_equal(actor.comm, "sleep");
 	assert_string_equal(actor.agent, "after");
 	child_signal(pid, SIGKILL);
 	siginfo_t info;

@@ -255,7 +255,7 @@ static void test_cost(void **state)
 
 	(void)state;
 	printf("rule_kind_of: %.0f ns where no rule is concerned, %.0f ns where one is\n", none, whole);
-	assert_true(none < 20000); /* generous: sanitizers and busy machines */
+	assert_true(none < 200000); /* generous: sanitizers and busy machines */
 }
 
 int main(void)

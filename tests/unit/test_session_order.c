@@ -39,7 +39,7 @@ static void start(struct worker *w, struct fs_order *o, uint64_t node_id, bool r
 
 static bool entered(struct worker *w)
 {
-	for (int i = 0; i < 2000 && !atomic_load(&w->entered); i++)
+	for (int i = 0; i < 60000 && !atomic_load(&w->entered); i++)
 		usleep(1000);
 	return atomic_load(&w->entered);
 }

@@ -257,7 +257,7 @@ static void test_million_renames(void **state)
 		assert_true(d && d->node->ino == 2 + (seq - 2) / 2);
 	}
 	print_message("look-up of a name among 250,000 dead ones, at a past transaction: %.0f ns\n", (stopwatch_s() - start) * 1e9 / MILLION);
-	assert_true(stopwatch_s() - start < 20);
+	assert_true(stopwatch_s() - start < 200);
 }
 
 static void make_files(struct tree *t, uint64_t files)
@@ -342,7 +342,7 @@ static void test_million_appends(void **state)
 		assert_false(tree_version_extends(tree_node(t, 2)->newest, v));
 	}
 	assert_null(scratch.map.items); /* an append-only file needs no map of its own for the past */
-	assert_true(stopwatch_s() - start < 60);
+	assert_true(stopwatch_s() - start < 250);
 }
 
 int main(void)

@@ -54,13 +54,19 @@ static void start_barrier(struct engine *e, uint32_t number)
 	assert_int_equal(engine_mkdir(e, &q, fixture_ino(e, "state/sessions/s1/agents/.sync"), name, 0755, &attr), 0);
 }
 
+/* Of several, the one that nothing came between. */
 static int64_t runs_us(struct engine *e)
 {
-	int64_t begin = now_us();
+	int64_t least = INT64_MAX;
 
-	for (int i = 0; i < RUNS; i++)
-		(void)upkeep_run(e);
-	return now_us() - begin;
+	for (int tries = 0; tries < 20; tries++) {
+		int64_t begin = now_us();
+
+		for (int i = 0; i < RUNS; i++)
+			(void)upkeep_run(e);
+		least = MIN(least, now_us() - begin);
+	}
+	return least;
 }
 
 /* The rate of @make and of runs without work, with few and with many of them. */

@@ -20,10 +20,11 @@ WERROR ?=
 PREFIX ?= /usr/local
 ## KINDS="..."      which tests test, asan, tsan and cov run (unit crash prop mount)
 KINDS ?= unit crash prop mount
-## TEST_TIMEOUT=S   seconds one test program may take (300)
-TEST_TIMEOUT ?= 300
-## MOUNT_TIMEOUT=S  seconds all mount tests together may take (1500)
-MOUNT_TIMEOUT ?= 1500
+## TEST_TIMEOUT=S   seconds one test program may take (900)
+TEST_TIMEOUT ?= 900
+## MOUNT_TIMEOUT=S  seconds all mount tests together may take (3600)
+MOUNT_TIMEOUT ?= 3600
+## TEST_JOBS=N, MOUNT_JOBS=N  test programs at a time (processors), and mount scripts (3)
 ## BENCH=quick      make bench in three minutes instead of twenty; or arguments of scripts/bench
 BENCH ?=
 ## FUZZ_SECONDS=S   how long make fuzz runs each harness (30)
@@ -183,7 +184,7 @@ tsan: ## the same with ThreadSanitizer in build-tsan
 	@MOUNT_TIME_FACTOR=$${MOUNT_TIME_FACTOR:-3} ENGINE_CRASH_STEP=$${ENGINE_CRASH_STEP:-20} ENGINE_PROP_RUNS=$${ENGINE_PROP_RUNS:-3} $(MAKE) --no-print-directory test BUILD=build-tsan SANITIZE=thread TEST_WRAPPER="-w 'setarch -R'"
 
 valgrind: ## unit tests under valgrind (a quarter of an hour)
-	@TEST_TIME_FACTOR=20 $(MAKE) --no-print-directory run-tests KINDS=unit TEST_TIMEOUT=1200 \
+	@TEST_TIME_FACTOR=20 $(MAKE) --no-print-directory run-tests KINDS=unit TEST_TIMEOUT=3600 \
 		TEST_WRAPPER="-w 'valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite'"
 
 fuzz: ## build the libFuzzer harnesses with clang in build-fuzz and run each FUZZ_SECONDS

@@ -42,10 +42,10 @@ VFILE("cache/checksums/SHA256SUMS", VFILE_TEXT, 0444, .render = sha256sums_rende
 
 VFILE("replay/*", VFILE_VIEW, 0755, .view = replay_view, .exists = replay_exists, .uncached = true)
 
-VFILE("status/health.yaml", VFILE_TEXT, 0444, .render = health_render, .time = now_time, .uncached = true)
-VFILE("status/sessions.yaml", VFILE_TEXT, 0444, .render = sessions_render, .time = now_time, .uncached = true)
-VFILE("status/agents.yaml", VFILE_TEXT, 0444, .render = agents_render, .time = now_time, .uncached = true)
-VFILE("status/locks.yaml", VFILE_TEXT, 0444, .render = locks_render, .time = now_time, .uncached = true)
-VFILE("status/journal.yaml", VFILE_TEXT, 0444, .render = journal_render, .time = now_time, .uncached = true)
-VFILE("status/metrics", VFILE_TEXT, 0444, .render = metrics_render, .time = now_time, .uncached = true)
+VFILE("status/health.yaml", VFILE_TEXT, 0444, .render = health_render, .time = second_time, .uncached = true)
+VFILE("status/sessions.yaml", VFILE_TEXT, 0444, .render = sessions_render, .time = second_time, .uncached = true)
+VFILE("status/agents.yaml", VFILE_TEXT, 0444, .render = agents_render, .time = second_time, .uncached = true)
+VFILE("status/locks.yaml", VFILE_TEXT, 0444, .render = locks_render, .time = second_time, .uncached = true)
+VFILE("status/journal.yaml", VFILE_TEXT, 0444, .render = journal_render, .time = second_time, .uncached = true)
+VFILE("status/metrics", VFILE_TEXT, 0444, .render = metrics_render, .time = second_time, .uncached = true)
 VFILE("status/version", VFILE_TEXT, 0444, .render = version_render, .constant = true)

@@ -100,5 +100,6 @@ int journal_render(struct fs *fs, const struct vnode *v, struct buf *out);
 int metrics_render(struct fs *fs, const struct vnode *v, struct buf *out);
 int version_render(struct fs *fs, const struct vnode *v, struct buf *out);
 int64_t now_time(struct fs *fs, const struct vnode *v);
+int64_t second_time(struct fs *fs, const struct vnode *v);
 
 #endif

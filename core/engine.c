@@ -15,6 +15,8 @@
 #include "engine_internal.h"
 #include "upkeep.h"
 
+#define CLOCK_BEHIND_NS (60 * NS_PER_S) /* smaller steps are everyday */
+
 #define BLOCK_CACHE_BYTES (16u << 20)
 
 static int engine_before_sync(void *arg)
@@ -307,6 +309,22 @@ void engine_set_observer(struct engine *e, engine_observer_fn fn, void *arg)
 	e->observer = fn;
 }
 
+/* It was set back, or was ahead once: times of commits do not follow it before it gets there. */
+static void health_of_clock(struct engine *e, struct engine_health *ret)
+{
+	char now[TIME_TEXT_BYTES], newest[TIME_TEXT_BYTES];
+	int64_t now_ns = env_time_ns(e->env);
+
+	if (e->last_time_ns - now_ns < CLOCK_BEHIND_NS)
+		return;
+	time_format(now_ns, now);
+	time_format(e->last_time_ns, newest);
+	ret->status = ENGINE_DEGRADED;
+	buf_printf(&ret->why,
+		"the clock says %s, but the newest transaction is of %s: until then times of changes stand still; look whether the clock is right\n", now,
+		newest);
+}
+
 void engine_get_health(struct engine *e, struct engine_health *ret)
 {
 	*ret = (struct engine_health){.status = ENGINE_HEALTHY};
@@ -320,6 +338,7 @@ void engine_get_health(struct engine *e, struct engine_health *ret)
 		ret->status = ENGINE_DEGRADED;
 		buf_append(&ret->why, e->problems.data, e->problems.len);
 	}
+	health_of_clock(e, ret);
 	engine_unlock(e);
 	if (journal_error(e->journal)) {
 		ret->status = ENGINE_READ_ONLY;

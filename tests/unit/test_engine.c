@@ -240,6 +240,28 @@ static void test_fixed_places_stay(void **state)
 	fixture_close_ok(e);
 }
 
+/* Times never go back, which would be a riddle without a word about it. */
+static void test_a_clock_set_back_is_said(void **state)
+{
+	struct engine *e = fixture_open_ok(*state);
+	struct engine_health h;
+
+	fixture_put(e, "a", "1");
+	env_mem_set_clock(*state, FIXTURE_START_NS - 30 * NS_PER_S, 1000);
+	engine_get_health(e, &h);
+	assert_int_equal(h.status, ENGINE_HEALTHY);
+	buf_release(&h.why);
+	env_mem_set_clock(*state, FIXTURE_START_NS - 3600 * NS_PER_S, 1000);
+	fixture_close_ok(e);
+	e = fixture_open_ok(*state);
+	engine_get_health(e, &h);
+	assert_int_equal(h.status, ENGINE_DEGRADED);
+	assert_non_null(strstr(h.why.data, "the clock says 2026-11-22T09:00:00"));
+	assert_non_null(strstr(h.why.data, "of 2026-11-22T10:00:00"));
+	buf_release(&h.why);
+	fixture_close_ok(e);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -253,6 +275,7 @@ int main(void)
 		FIXTURE_TEST(test_newborns),
 		FIXTURE_TEST(test_poisoned_shows_what_is_durable),
 		FIXTURE_TEST(test_fixed_places_stay),
+		FIXTURE_TEST(test_a_clock_set_back_is_said),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

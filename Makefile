@@ -147,12 +147,14 @@ $(FUZZERS): $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(BUILD)/tests/libtest.a $(BUI
 	$(Q)$(COMPILE) -Itests/lib -MF $@.d -fsanitize=fuzzer $(LDFLAGS) -o $@ $< \
 		$(BUILD)/tests/libtest.a $(BUILD)/libcore.a $(CORE_LIBS)
 
+$(BUILD)/tests/bench/floor_fs: BENCH_FLAGS = $(call pkg_cflags,fuse3) $(call pkg_libs,fuse3)
+
 # SQLite is a peer, not a dependency.
 $(BENCH_PROGRAMS): $(BUILD)/tests/bench/%: tests/bench/%.c $(BUILD)/libcore.a $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
 	$(Q)$(COMPILE) $(if $(call pkg_libs,sqlite3),-DBENCH_SQLITE) -MF $@.d $(LDFLAGS) -o $@ $< $(BUILD)/libcore.a $(CORE_LIBS) \
-		$(call pkg_libs,sqlite3)
+		$(call pkg_libs,sqlite3) $(BENCH_FLAGS)
 
 FORCE:
 

@@ -26,17 +26,23 @@ def run(*command, **options):
 
 
 class Mount:
-    """A daemon serving a directory: milestonefs (PROJECT/.milestones) or passthrough_ll."""
+    """A daemon serving a directory: milestonefs (PROJECT/.milestones), passthrough_ll or the floor."""
 
     def __init__(self, command, path, log):
-        self.path = path
+        self.path, self.name, self.log = path, command[0], log
         with open(log, 'a', encoding='utf-8') as out:
             self.process = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        try:
+            self.wait_mounted()
+        except BaseException:  # Ctrl-C, too: nobody else knows of the process yet
+            self.stop()
+            raise
+
+    def wait_mounted(self):
         deadline = time.monotonic() + 60
-        while not os.path.ismount(path):
+        while not os.path.ismount(self.path):
             if self.process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise Skip(f'{command[0]} did not mount: {pathlib.Path(log).read_text()[-300:]}')
+                raise Skip(f'{self.name} did not mount: {pathlib.Path(self.log).read_text()[-300:]}')
             time.sleep(0.005)
 
     @property
@@ -79,6 +85,16 @@ class Mount:
         return None
 
 
+class Absent:
+    """Stands for a mount that could not be made: a contestant that needs it is skipped, and the text says why."""
+
+    def __init__(self, why):
+        self.why = why
+
+    def __getattr__(self, name):
+        raise Skip(self.why)
+
+
 class Lab:
     def __init__(self, directory, build, program, seconds, rounds, quick):
         self.top = pathlib.Path(directory).resolve()
@@ -91,9 +107,14 @@ class Lab:
         self.top.mkdir(parents=True)
         self.device, self.file_system = device_of(self.top)
 
+    def unmount(self):
+        """End whatever is mounted: what a row left that failed, or was interrupted while it mounted or unmounted."""
+        self.stop(*reversed(self.mounts))
+        for path in mounted_below(self.top):
+            subprocess.run(['fusermount3', '-u', '-z', path], stderr=subprocess.DEVNULL, check=False)
+
     def close(self):
-        for m in reversed(self.mounts):
-            m.stop()
+        self.unmount()
         shutil.rmtree(self.top, ignore_errors=True)
 
     def fresh(self, name):
@@ -143,6 +164,30 @@ class Lab:
         m.work = session / 'state'
         return m
 
+    def peer(self, make, *arguments):
+        """The mount of a peer, or what stands for it: the row goes on without."""
+        try:
+            return make(*arguments)
+        except Skip as why:
+            return Absent(str(why))
+        except (OSError, subprocess.CalledProcessError) as why:
+            return Absent(f'failed: {(getattr(why, "stderr", None) or str(why)).strip()[-200:]}')
+
+    def floor(self, log):
+        """The least that a FUSE file system with (or without) a write-ahead log can be: tests/bench/floor_fs.c."""
+        where = self.fresh('mount')
+        m = Mount([self.tool('floor_fs')] + (['--log', self.fresh('floor') / 'log'] if log else []) + [where], where, self.top / 'log')
+        self.mounts.append(m)
+        m.work = m.path
+        return m
+
+    def floor_anew(self, m):
+        """The same files on a fresh mount of the same daemon."""
+        m.process.send_signal(signal.SIGUSR1)
+        run('fusermount3', '-u', '-z', m.path)
+        m.wait_mounted()
+        return m
+
     def passthrough(self, cache, source=None):
         """libfuse's example, from the source that libfuse3-dev brings."""
         source_c = EXAMPLES / 'passthrough_ll.c'
@@ -159,18 +204,26 @@ class Lab:
         m.work, m.source = m.path, source
         return m
 
-    def stop(self, m):
-        m.stop()
-        self.mounts.remove(m)
+    def stop(self, *mounts):
+        for m in mounts:
+            if m in self.mounts:
+                m.stop()
+                self.mounts.remove(m)
 
     # --- measuring ---
 
-    def counted(self, mount, function):
-        """Run a slice and add what it cost the daemon, an operation: processor time, syncs and bytes of the journal."""
-        names = ('milestonefs_journal_syncs_total', 'milestonefs_journal_written_bytes_total')
-        before, cpu = [mount.counter(n) for n in names], mount.cpu_fine_us()
+    def with_cpu(self, mount, function):
+        """Run a slice and add the processor time it cost the daemon, an operation."""
+        cpu = mount.cpu_fine_us()
         result = function()
         result['cpu_us_per_op'] = (mount.cpu_fine_us() - cpu) / result['ops']
+        return result
+
+    def counted(self, mount, function):
+        """Run a slice and add what it cost our daemon, an operation: processor time, syncs and bytes of the journal."""
+        names = ('milestonefs_journal_syncs_total', 'milestonefs_journal_written_bytes_total')
+        before = [mount.counter(n) for n in names]
+        result = self.with_cpu(mount, function)
         for name, key, b in zip(names, ('syncs_per_op', 'journal_kib_per_op'), before):
             if b is not None:
                 result[key] = (mount.counter(name) - b) / result['ops'] / (1024 if 'kib' in key else 1)
@@ -209,6 +262,12 @@ def device_of(path):
     mount = run('findmnt', '-n', '-o', 'SOURCE,FSTYPE', '-T', path).split()
     name = os.path.basename(os.path.realpath(mount[0]))
     return name, mount[1]
+
+
+def mounted_below(top):
+    """Deepest first. Spaces and the like in a path are octal in mountinfo."""
+    paths = [line.split()[4].encode().decode('unicode_escape').encode('latin-1').decode() for line in open('/proc/self/mountinfo', encoding='utf-8')]
+    return sorted((p for p in paths if p.startswith(f'{top}/')), key=len, reverse=True)
 
 
 def device_counters(name):

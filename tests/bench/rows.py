@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
 """The rows of make bench about saving, reading and mounting. Each function measures one row in a Lab and yields what it found (results.py).
 
-The numbers of the rows and the targets are those of the project's list of performance targets.
+The numbers of the rows and the targets are those of the project's list of performance targets, the references of the floor (lab.py) likewise.
 """
 import json
 import os
 import shutil
+import subprocess
 import time
 
 from lab import median, run
-from results import OURS, Figures, Note, against, at_least, at_most
+from results import FLOOR, FLOOR_LOG, OURS, Figures, Note, against, at_least, at_most, beside_floor
 
 MIB = 1 << 20
 EXT4 = 'plain file system'
@@ -35,15 +36,17 @@ def durable_peers(lab, threads):
 
 def row_1(lab):
     """durable save of 1 KiB, 1 writer"""
-    m = lab.ours('sync=commit')
+    m, floor = lab.ours('sync=commit'), lab.peer(lab.floor, True)
     contestants = {OURS: lambda: lab.counted(m, lambda: lab.files('save', m.work)),
-                   f'{OURS}, .yaml': lambda: lab.counted(m, lambda: lab.files('save', m.work, BENCH_SUFFIX='.yaml'))}
+                   f'{OURS}, .yaml': lambda: lab.counted(m, lambda: lab.files('save', m.work, BENCH_SUFFIX='.yaml')),
+                   FLOOR_LOG: lambda: lab.with_cpu(floor, lambda: lab.files('save', floor.work))}
     results = lab.rotate(contestants | durable_peers(lab, 1))
-    lab.stop(m)
+    lab.stop(m, floor)
     ours = results[OURS]
     yield Figures(row_1.__doc__, results)
     yield at_most('p50 / raw', against(results, 'raw', 'p50_us'), 1.4)
     yield at_least('rate / raw', against(results, 'raw'), 0.65)
+    yield from beside_floor(results, FLOOR_LOG, 'raw', 0.69, 0.65)
     yield at_least('rate / plain atomic save', against(results, f'{EXT4}, tmp+fsync+rename+dirsync'), 2.5)
     yield at_most('KiB on the device an operation (row 14)', least_kib(ours), 5.3)
     yield at_most('journal syncs an operation', median(ours, 'syncs_per_op'), 1.0)
@@ -51,17 +54,19 @@ def row_1(lab):
 
 def row_2(lab):
     """durable save of 1 KiB, 16 writers"""
-    m = lab.ours('sync=commit')
+    m, floor = lab.ours('sync=commit'), lab.peer(lab.floor, True)
     contestants = {OURS: lambda: lab.counted(m, lambda: lab.files('save', m.work, 16)),
                    f'{OURS}, threads of one process': lambda: lab.counted(m, lambda: lab.files('save', m.work, 16, BENCH_THREADS='1')),
-                   f'{OURS}, 4 writers': lambda: lab.counted(m, lambda: lab.files('save', m.work, 4))}
+                   f'{OURS}, 4 writers': lambda: lab.counted(m, lambda: lab.files('save', m.work, 4)),
+                   FLOOR_LOG: lambda: lab.with_cpu(floor, lambda: lab.files('save', floor.work, 16))}
     results = lab.rotate(contestants | durable_peers(lab, 16))
-    lab.stop(m)
+    lab.stop(m, floor)
     ours = results[OURS]
     yield Figures(row_2.__doc__, results)
     yield at_least('rate / raw group commit', against(results, 'raw'), 0.62)
+    yield from beside_floor(results, FLOOR_LOG, 'raw', 0.68, 0.62)
     for peer in results:
-        if not peer.startswith((OURS, 'raw')):
+        if not peer.startswith((OURS, FLOOR_LOG, 'raw')):
             yield at_least(f'rate / {peer}', against(results, peer), 1.0)
     yield at_most('journal syncs an operation', median(ours, 'syncs_per_op'), 0.17)
     yield at_most('daemon CPU µs an operation', median(ours, 'cpu_us_per_op'), 60)
@@ -71,37 +76,40 @@ def row_2(lab):
 def row_3(lab):
     """save of 1 KiB, sync=interval"""
     m, plain = lab.ours('sync=interval:1000'), lab.fresh('plain')
-    through = lab.passthrough('always')
-    for threads in (1, 16):
+    through, floor = lab.peer(lab.passthrough, 'always'), lab.peer(lab.floor, False)
+    for threads, reference in ((1, 5.2), (16, None)):
         results = lab.rotate({
             OURS: lambda t=threads: lab.counted(m, lambda: lab.files('save', m.work, t)),
+            FLOOR: lambda t=threads: lab.with_cpu(floor, lambda: lab.files('save', floor.work, t)),
             'passthrough_ll always': lambda t=threads: lab.files('save', through.work, t),
             EXT4: lambda t=threads: lab.files('save', plain, t),
         } | ({'round trip': lambda: lab.files('round-trip', m.work)} if threads == 1 else {}))
         yield Figures(f'{row_3.__doc__}, {threads} writer{"s" * (threads > 1)}', results)
         yield at_least('rate / passthrough_ll', against(results, 'passthrough_ll always'), 3.5)
+        yield from beside_floor(results, FLOOR, 'passthrough_ll always', reference, 3.5)
         yield at_least('rate / plain, no sync', against(results, EXT4), 2.5)
         if threads == 1:
             yield at_most('p50 in round trips', against(results, 'round trip', 'p50_us'), 5)
-    lab.stop(m)
-    lab.stop(through)
+    lab.stop(m, through, floor)
 
 
 def row_4(lab):
     """temporary file and rename, durable"""
-    m, plain = lab.ours('sync=commit'), lab.fresh('plain')
+    m, plain, floor = lab.ours('sync=commit'), lab.fresh('plain'), lab.peer(lab.floor, True)
     atomic = f'{EXT4}, fsync+dirsync'
-    for threads, target in ((1, 0.4), (16, 0.3)):
+    for threads, target, reference in ((1, 0.4, 0.32), (16, 0.3, None)):
         results = lab.rotate({
             OURS: lambda t=threads: lab.counted(m, lambda: lab.files('atomic', m.work, t)),
+            FLOOR_LOG: lambda t=threads: lab.with_cpu(floor, lambda: lab.files('atomic', floor.work, t)),
             'raw': lambda t=threads: lab.raw(t),
             atomic: lambda t=threads: lab.files('atomic-fsync', plain, t),
         })
         yield Figures(f'{row_4.__doc__}, {threads} writer{"s in 16 directories" if threads > 1 else ""}', results)
         yield at_least('rate / raw', against(results, 'raw'), target)
+        yield from beside_floor(results, FLOOR_LOG, 'raw', reference, target)
         yield at_least('rate / plain atomic save', against(results, atomic), 1.0)
         yield at_most('journal syncs an operation', median(results[OURS], 'syncs_per_op'), 2.0)
-    lab.stop(m)
+    lab.stop(m, floor)
 
 
 def row_5(lab):
@@ -135,22 +143,23 @@ def row_5(lab):
 def row_6(lab):
     """hot read of 4 KiB: open, read, close"""
     m, plain = lab.ours('sync=interval:1000'), lab.fresh('plain')
-    always, auto = lab.passthrough('always'), lab.passthrough('auto')
+    always, auto, floor = lab.peer(lab.passthrough, 'always'), lab.peer(lab.passthrough, 'auto'), lab.peer(lab.floor, False)
     results = lab.rotate({
         OURS: lambda: lab.counted(m, lambda: lab.files('read', m.work, 1, 4096)),
+        FLOOR: lambda: lab.with_cpu(floor, lambda: lab.files('read', floor.work, 1, 4096)),
         'passthrough_ll always': lambda: lab.files('read', always.work, 1, 4096),
         'passthrough_ll auto': lambda: lab.files('read', auto.work, 1, 4096),
         EXT4: lambda: lab.files('read', plain, 1, 4096),
     })
-    for each in (m, always, auto):
-        lab.stop(each)
+    lab.stop(m, always, auto, floor)
     yield Figures(row_6.__doc__, results)
     yield at_least('rate / passthrough_ll always', against(results, 'passthrough_ll always'), 1.7)
+    yield from beside_floor(results, FLOOR, 'passthrough_ll always', 2.0, 1.7)
 
 
 def row_7(lab):
     """sequential 64 MiB, sync=interval"""
-    m, plain, through = lab.ours('sync=interval:1000'), lab.fresh('plain'), lab.passthrough('always')
+    m, plain, through = lab.ours('sync=interval:1000'), lab.fresh('plain'), lab.peer(lab.passthrough, 'always')
     for operation, target in (('write-big', 1.0), ('read-big', 1.3)):
         results = lab.rotate({
             OURS: lambda o=operation: lab.files(o, m.work, 1, 64 * MIB),
@@ -162,8 +171,7 @@ def row_7(lab):
                 r['mb_per_s'] = r['per_s'] * 64 * MIB / 1e6
         yield Figures(f'{row_7.__doc__}: {operation.split("-")[0]}', results)
         yield at_least('rate / passthrough_ll', against(results, 'passthrough_ll always'), target)
-    lab.stop(m)
-    lab.stop(through)
+    lab.stop(m, through)
 
 
 def names_round(lab, count, mount, remount):
@@ -171,17 +179,18 @@ def names_round(lab, count, mount, remount):
     lab.number += 1
     name = f'names{lab.number}'
     (mount.work / name).mkdir()
-    found = {'create': lab.names('create', mount.work / name, count)}
-    mount = remount(mount)
-    for what in ('stat', 'readdir', 'unlink'):
-        found[what] = lab.names(what, mount.work / name, count)
+    found = {}
+    for what in ('create', 'stat', 'readdir', 'unlink'):
+        found[what] = lab.with_cpu(mount, lambda w=what: lab.names(w, mount.work / name, count))
+        if what == 'create':
+            mount = remount(mount)
     return mount, found
 
 
 def row_8(lab):
     """10,000 names, sync=interval"""
     count = 2000 if lab.quick else 10000
-    mounts = {OURS: lab.ours('sync=interval:1000'), 'passthrough_ll always': lab.passthrough('always')}
+    mounts = {OURS: lab.ours('sync=interval:1000'), FLOOR: lab.peer(lab.floor, False), 'passthrough_ll always': lab.peer(lab.passthrough, 'always')}
 
     def again_ours(m):
         lab.stop(m)
@@ -196,13 +205,14 @@ def row_8(lab):
         return found
 
     found = lab.rotate({OURS: lambda: slice_of(OURS, again_ours),
+                        FLOOR: lambda: slice_of(FLOOR, lab.floor_anew),
                         'passthrough_ll always': lambda: slice_of('passthrough_ll always', again_through)})
-    for m in mounts.values():
-        lab.stop(m)
-    for what, target in (('create', 4.0), ('stat', 2.0), ('readdir', 2.0), ('unlink', 1.5)):
+    lab.stop(*mounts.values())
+    for what, target, reference in (('create', 4.0, 4.5), ('stat', 2.0, 4.4), ('readdir', 2.0, 2.8), ('unlink', 1.5, None)):
         results = {name: [r[what] for r in rounds] for name, rounds in found.items()}
         yield Figures(f'{what}, {count} names, sync=interval', results)
         yield at_least('rate / passthrough_ll', against(results, 'passthrough_ll always'), target)
+        yield from beside_floor(results, FLOOR, 'passthrough_ll always', reference, target)
 
 
 # --- big stores ---
@@ -217,7 +227,11 @@ def make_store(lab, files, transactions):
 def mount_seconds(lab, project):
     """The time of `milestonefs mount`, which returns when the mount serves."""
     start = time.monotonic()
-    run(lab.program, 'mount', project)
+    try:
+        run(lab.program, 'mount', project)
+    except BaseException:  # it would go on without us
+        subprocess.run([lab.program, 'umount', project], capture_output=True, check=False)
+        raise
     seconds = time.monotonic() - start
     run(lab.program, 'umount', project)
     deadline = time.monotonic() + 60

@@ -25,6 +25,13 @@ def run(*command, **options):
     return subprocess.run([str(c) for c in command], check=True, text=True, capture_output=True, **options).stdout
 
 
+def failure(error):
+    """What an OSError or a CalledProcessError says, in short."""
+    if not isinstance(error, subprocess.CalledProcessError):
+        return str(error)
+    return f'{" ".join(str(c) for c in error.cmd[:2])} failed: {(error.stderr or "").strip()[-300:] or f"status {error.returncode}"}'
+
+
 class Mount:
     """A daemon serving a directory: milestonefs (PROJECT/.milestones), passthrough_ll or the floor."""
 
@@ -170,11 +177,13 @@ class Lab:
             return make(*arguments)
         except Skip as why:
             return Absent(str(why))
-        except (OSError, subprocess.CalledProcessError) as why:
-            return Absent(f'failed: {(getattr(why, "stderr", None) or str(why)).strip()[-200:]}')
+        except (OSError, subprocess.CalledProcessError) as e:
+            return Absent(failure(e))
 
     def floor(self, log):
         """The least that a FUSE file system with (or without) a write-ahead log can be: tests/bench/floor_fs.c."""
+        if not self.tool('floor_fs').exists():
+            raise Skip('floor_fs is not built')
         where = self.fresh('mount')
         m = Mount([self.tool('floor_fs')] + (['--log', self.fresh('floor') / 'log'] if log else []) + [where], where, self.top / 'log')
         self.mounts.append(m)
@@ -250,7 +259,7 @@ class Lab:
                 except Skip as why:
                     out_because[name] = str(why)
                 except subprocess.CalledProcessError as e:
-                    out_because[name] = f'failed: {(e.stderr or "").strip()[-200:]}'
+                    out_because[name] = failure(e)
                 if name in out_because:
                     results[name] = []
         self.skipped |= out_because

@@ -35,8 +35,9 @@ int rule_participants(const struct rule_input *input, struct reason *reason)
 		if (count > BARRIER_MEMBERS_MAX)
 			r = reason_set(reason, -EBADMSG, NULL, "more than %d participants", BARRIER_MEMBERS_MAX);
 		else
-			r = reason_set(reason, -EBADMSG, NULL, "%.*s is no agent's id (letters, digits, '.', '_' and '-'; ids stand one a line or between blanks)",
-				(int)MIN(len, (size_t)64), word);
+			r = reason_set(reason, -EBADMSG, NULL,
+				"%.*s is no agent's id (letters, digits, '.', '_' and '-'; ids stand one a line or between blanks)", (int)MIN(len, (size_t)64),
+				word);
 		set_place(reason, input->text, (size_t)(word - input->text));
 		return r;
 	}

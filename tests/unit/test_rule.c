@@ -152,9 +152,15 @@ static void test_state_model(void **state)
 
 static void test_barrier_files(void **state)
 {
-	static const char *const participants[] = {"a b\nc\n", "\xef\xbb\xbf" "a\r\nb", "[a, \"b\", 'c']", "- a\n- b # c/d\n", "# nobody\n", "\n"};
+	static const char *const participants[] = {"a b\nc\n",
+		"\xef\xbb\xbf"
+		"a\r\nb",
+		"[a, \"b\", 'c']", "- a\n- b # c/d\n", "# nobody\n", "\n"};
 	static const char *const nobodys[] = {"a ../b", "a.b/c", "-x", ".x", "$(id)", "a: b", "\xc3\xa9"};
-	static const char *const timeouts[] = {"1", " 31536000\r\n", "\xef\xbb\xbf" "5\n", "\n"};
+	static const char *const timeouts[] = {"1", " 31536000\r\n",
+		"\xef\xbb\xbf"
+		"5\n",
+		"\n"};
 	static const char *const never[] = {"0", "-1", "1.5", "abc", "5 6", "31536001", "0x10", "99999999999999999999"};
 	cleanup_buf struct buf many = BUF_INIT;
 

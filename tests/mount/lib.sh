@@ -114,6 +114,7 @@ grep() {
 
 # wait_for COMMAND...: until it succeeds, checked every 50 ms
 wait_for() {
+	[[ $1 != [0-9]* ]] || fail "wait_for takes no seconds: what is waited for is waited for for $PATIENCE_S"
 	local end=$((${EPOCHREALTIME/./} + PATIENCE_S * FACTOR * 1000000))
 	until "$@" >/dev/null 2>&1; do
 		[ "${EPOCHREALTIME/./}" -lt "$end" ] || fail "waited in vain for: $*"

@@ -25,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "adopt_move.h"
 #include "adopt_walk.h"
 #include "store.h"
 
@@ -104,6 +105,7 @@ static int move_aside(int from_fd, const char *name, int to_fd, const char *want
 	for (int i = 0; i < 1000; i++) {
 		char to[NAME_MAX + 8];
 		struct stat st;
+		int r;
 
 		if (i)
 			snprintf(to, sizeof(to), "%.240s~%d", want, i);
@@ -111,8 +113,9 @@ static int move_aside(int from_fd, const char *name, int to_fd, const char *want
 			snprintf(to, sizeof(to), "%s", want);
 		if (fstatat(to_fd, to, &st, AT_SYMLINK_NOFOLLOW) == 0)
 			continue;
-		if (renameat(from_fd, name, to_fd, to) < 0)
-			return -errno;
+		r = adopt_move(from_fd, name, to_fd, to);
+		if (r)
+			return r;
 		if (ret_name)
 			snprintf(ret_name, 64, ADOPTED "/%.50s", to);
 		return 0;

@@ -200,6 +200,29 @@ test_umount_of_a_busy_mount() {
 	bg_umount
 }
 
+# In a container, what comes with the image cannot be renamed if it is a directory.
+test_adoption_on_overlayfs() {
+	[ "$(id -u)" -eq 0 ] || skip "only root can mount an overlay"
+	mkdir -p "$O/ov" "$O/ov/work" "$O/ov/upper" "$O/ov/lower/.milestones/notes/deep"
+	mount -t tmpfs -o size=300m mfs-overlay "$O/ov/work" || skip "a tmpfs may not be mounted here"
+	trap 'umount -l "$P"; umount -l "$O/ov/work"' EXIT
+	mkdir "$O/ov/work/work" "$O/ov/work/upper"
+	echo old >"$O/ov/lower/.milestones/notes/deep/a"
+	ln -s a "$O/ov/lower/.milestones/notes/deep/l"
+	setfattr -n user.color -v blue "$O/ov/lower/.milestones/notes"
+	chmod 0750 "$O/ov/lower/.milestones/notes/deep"
+	touch -d '2001-02-03 04:05:06Z' "$O/ov/lower/.milestones/notes/deep"
+	mount -t overlay overlay -o "redirect_dir=off,lowerdir=$O/ov/lower,upperdir=$O/ov/work/upper,workdir=$O/ov/work/work" "$P" || skip "no overlayfs here"
+	mnt_start
+	file_is "$M/notes/deep/a" old
+	eq a "$(readlink "$M/notes/deep/l")" "a symlink"
+	eq "750 981173106" "$(stat -c '%a %Y' "$M/notes/deep")" "mode and time of a directory"
+	eq blue "$(getfattr -n user.color --only-values "$M/notes")" "attribute of a directory"
+	mnt_stop
+	eq old "$(cat "$M"/adopted/*/notes/deep/a)" "the original in the store"
+	[ ! -e "$M/notes" ] || fail "it was left where it was, too"
+}
+
 test_umount_below_a_bind_mount() {
 	[ "$(id -u)" -eq 0 ] || skip "only root can make bind mounts"
 	mnt_start

@@ -423,6 +423,8 @@ void barriers_changed(struct engine *e, struct session *s, uint64_t dir_ino, uin
 void barriers_read_files(struct engine *e);
 /** Call the barriers' observer. No lock held. */
 void barriers_tell(struct engine *e);
+/** The process that @number means, written just now by the process @writer (0: by nobody who could mean another one). No lock held. */
+uint32_t registry_number_meant(struct engine *e, uint32_t writer, uint32_t number);
 /** A file directly in state/.locks was made, written or removed. No lock held (its content is read). */
 void lock_files_changed(struct engine *e, uint64_t ino);
 /** An agent is dead or gone from the session: its locks end at the next upkeep. Lock held. */

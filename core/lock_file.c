@@ -242,6 +242,8 @@ static void lock_look(struct engine *e, uint64_t ino, bool written)
 		if (done)
 			return;
 		look_read(e, &l);
+		if (written)
+			l.pid = registry_number_meant(e, l.creator.pid, l.pid);
 		if (written && l.pid && l.pid != l.creator.pid && !(e->lock_files->alive && e->lock_files->alive(l.pid)))
 			l.pid = 0;
 		engine_lock(e);

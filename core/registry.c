@@ -220,6 +220,16 @@ void agent_pid_update(struct registry *r, struct agent *a)
 	entry->counted_pid = pid;
 }
 
+void registry_set_numbers(struct engine *e, uint32_t (*meant)(uint32_t writer, uint32_t number))
+{
+	e->registry->number_meant = meant;
+}
+
+uint32_t registry_number_meant(struct engine *e, uint32_t writer, uint32_t number)
+{
+	return number && writer && e->registry->number_meant ? e->registry->number_meant(writer, number) : number;
+}
+
 bool engine_has_agent_pids(struct engine *e)
 {
 	return e->registry && __atomic_load_n(&e->registry->pid_count, __ATOMIC_RELAXED) != 0;

@@ -28,6 +28,8 @@ struct loaded {
 	bool incomplete; /* fields are missing; never of what cannot be parsed */
 	struct session_fields session;
 	struct agent_fields agent;
+	uint32_t pid_said;  /* as the file says it */
+	bool somebody_said; /* and it was not the daemon who saved it */
 	uint64_t owned_hash;
 	enum agent_status was;            /* what the agent is in memory */
 	enum agent_status before_silence; /* of one that is found unhealthy; UNHEALTHY: not looked for */
@@ -58,6 +60,19 @@ static enum agent_status find_before_silence(struct engine *e, const struct vers
 	return status == AGENT_IDLE ? AGENT_IDLE : AGENT_ACTIVE;
 }
 
+/* What the writer of this version means by its pid. At the start nobody can tell that any more. */
+static void find_pid_meant(struct engine *e, const struct version *v, struct loaded *l)
+{
+	struct record *rec;
+
+	l->pid_said = l->agent.pid;
+	if (!l->pid_said || e->registry->scanning || engine_load_record(e, v->born, &rec))
+		return;
+	l->somebody_said = rec->actor.pid != 0;
+	l->agent.pid = registry_number_meant(e, rec->actor.pid, l->pid_said);
+	record_free(rec);
+}
+
 static int load_text(struct engine *e, const struct version *v, struct loaded *l)
 {
 	cleanup_free char *text = NULL;
@@ -73,6 +88,8 @@ static int load_text(struct engine *e, const struct version *v, struct loaded *l
 	r = l->is_agent ? agent_fields_of(doc_root(doc), &l->agent) : session_fields_of(doc_root(doc), &l->session);
 	doc_free(doc);
 	l->before_silence = AGENT_UNHEALTHY;
+	if (!r && l->is_agent)
+		find_pid_meant(e, v, l);
 	if (!r && l->is_agent && l->agent.status == AGENT_UNHEALTHY && l->was != AGENT_UNHEALTHY)
 		l->before_silence = find_before_silence(e, v);
 	return r;
@@ -109,6 +126,9 @@ static void agent_take(struct engine *e, struct agent *a, struct loaded *l, cons
 	uint32_t pid_before = a->fields.pid;
 	int64_t said_ns = MAX(l->agent.heartbeat_ns, l->agent.registered_ns);
 
+	if (!l->somebody_said && l->pid_said == a->pid_said)
+		l->agent.pid = pid_before; /* it means what it meant */
+	a->pid_said = l->pid_said;
 	agent_fields_release(&a->fields);
 	a->fields = l->agent;
 	if (before != AGENT_UNHEALTHY && l->before_silence != AGENT_UNHEALTHY)

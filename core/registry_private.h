@@ -58,8 +58,9 @@ struct registry {
 	struct registry_session *sessions;
 	struct session *first, *last;
 	struct agent_id *agent_ids;
-	bool scanning;                   /**< at the start: nothing is new, and every name is looked at once */
-	uint64_t pid_count, pid_changes; /**< atomic: read without the lock */
+	uint32_t (*number_meant)(uint32_t writer, uint32_t number); /**< registry_set_numbers(); NULL: as it is */
+	bool scanning;                                              /**< at the start: nothing is new, and every name is looked at once */
+	uint64_t pid_count, pid_changes;                            /**< atomic: read without the lock */
 	/** atomic: a bit is set for each file that is or was an agent's; read without the lock. For an agent_bit() a word and a bit of it */
 	uint64_t agent_bits[AGENT_BITS / 64];
 };

@@ -304,6 +304,7 @@ static int serve(struct mount *m)
 		engine_set_observer(fs->engine, committed, fs);
 		barriers_set_observer(fs->engine, barrier_ended, fs);
 		lock_files_set_probe(fs->engine, process_alive);
+		registry_set_numbers(fs->engine, process_number_meant);
 		r = m->options->read_only ? 0 : upkeep_thread_start(fs, &m->upkeep);
 	}
 	if (!r)

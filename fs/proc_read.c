@@ -226,6 +226,17 @@ static uint64_t status_number(const char *text, const char *end, const char *key
 	return p && proc_number_next(&p, end, &v) ? v : 0;
 }
 
+/* The numbers of "NSpid:", outermost first. */
+static void status_numbers(const char *text, const char *end, struct proc_status *ret)
+{
+	const char *p = line_find(text, "NSpid:");
+	const char *stop = p ? memchr(p, '\n', (size_t)(end - p)) : NULL;
+	uint64_t v;
+
+	for (ret->depth = ret->own_pid = 0; stop && proc_number_next(&p, stop, &v); ret->depth++)
+		ret->own_pid = (uint32_t)v;
+}
+
 int proc_status_read(int dir, struct proc_status *ret_status)
 {
 	char text[8192];
@@ -237,5 +248,6 @@ int proc_status_read(int dir, struct proc_status *ret_status)
 		.threads = (uint32_t)status_number(text, text + n, "Threads:"),
 		.fd_table = status_number(text, text + n, "FDSize:") != 0,
 	};
+	status_numbers(text, text + n, ret_status);
 	return 0;
 }

@@ -86,6 +86,8 @@ struct proc_status {
 	uint32_t ppid;    /**< 0: none, or outside of our pid namespace */
 	uint32_t threads; /**< of its process, those not yet reaped; 0 of a dead one */
 	bool fd_table;    /**< it has one: not yet exiting */
+	uint32_t depth;   /**< pid namespaces it has a number in, from ours on: 1 in ours; 0 unknown (kernels before 4.1) */
+	uint32_t own_pid; /**< its number in the innermost of them */
 };
 
 /** Read and parse "status" below @dir (a descriptor of /proc/PID). Returns 0, -ESRCH when gone, or another -errno. */

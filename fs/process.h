@@ -57,6 +57,12 @@ uint32_t process_tgid_get(struct process_cache *cache, uint32_t tid);
 /** Does a process of that number live? Reads nothing of it, so it never waits for it. */
 bool process_alive(uint32_t pid);
 
+/**
+ * The process that @number stands for, written by the process @writer: by the numbers of its pid namespace, if that is one below ours. 0: none
+ * there. @number itself where the writer is of our namespace, or gone. Waits for no process; looks through /proc only for writers of other namespaces.
+ */
+uint32_t process_number_meant(uint32_t writer, uint32_t number);
+
 /** Is the process of thread @tid exiting, or gone: does it close its files because it ends? May be asked on behalf of a FLUSH. */
 bool process_exiting(struct process_cache *cache, uint32_t tid);
 

@@ -9,7 +9,8 @@
  *
  * The content is the first line without blanks around it: digits only are a process, an id is an agent. Who wrote it is who made the file under its
  * present name. Of several agents with one id it is the one of the session its writer names (MILESTONES_SESSION, or that of the process's agent). A number that no process had when it was written is none; of a lock that is found at a mount that cannot be told any more, so
- * there the process is one that has ended. Nor is a number one that comes from where our process numbers mean nothing (a writer without one).
+ * there the process is one that has ended. A writer in a pid namespace below ours means its own numbers
+ * (registry_set_numbers()), which is found out when it is written, and not again at a mount. Nor is a number one that comes from where our process numbers mean nothing (a writer without one).
  *
  * A file that anybody has locked by flock or fcntl since the mount is a lock of that kind, whatever is written in it: it is never released, since who
  * waits for it has it open, and a new file of its name would be another lock.

@@ -34,6 +34,7 @@ struct agent {
 	bool lived;                       /**< a sign of life since its status changed last */
 	bool process_ended;               /**< fields.pid ended and that has not been acted upon */
 	uint32_t ended_pid;               /**< the process that ended: not watched again; 0: none */
+	uint32_t pid_said;                /**< as the file says it; fields.pid is what its writer meant by that (registry_set_numbers()) */
 	int64_t pid_known_ns;             /**< wall clock: newest time at which fields.pid can have been the agent's, as far as the file tells */
 	bool incomplete;                  /**< the file lacks fields that upkeep gives their defaults */
 	uint64_t uneditable;              /**< the version (born) of the file that upkeep could not edit; 0: none */
@@ -87,6 +88,10 @@ enum place_kind {
 	PLACE_LOCKS
 };
 enum place_kind registry_place_of(struct engine *e, uint64_t dir_ino, struct session **ret_session);
+
+/** Whose process a number means that another process wrote just now (containers have numbers of their own): @meant(writer, number) is ours, 0 nobody's.
+ *  To be set before anything changes; without it every number is ours. */
+void registry_set_numbers(struct engine *e, uint32_t (*meant)(uint32_t writer, uint32_t number));
 
 struct session *registry_session(struct engine *e, const char *id);
 struct session *registry_first_session(struct engine *e);

@@ -146,6 +146,32 @@ test_released_with_a_creator_that_holds_it_open() {
 	is_released "$L/exec"
 }
 
+# In a container processes have numbers of their own: $$ there is another process here.
+test_taken_in_a_pid_namespace() {
+	local inner outer
+	setup
+	unshare --pid --fork true 2>/dev/null || skip "no pid namespaces here"
+	unshare --pid --fork --kill-child --mount-proc "$BASH" -c "set -C
+		sleep 1000 & echo \$! >'$O/child'; echo \$! >'$L/child'
+		(echo \$\$ >'$L/shell')
+		touch '$L/none'; echo 30000 >|'$L/none'; wait; sleep 1000; :" &
+	outer=$!
+	wait_for 5 test -s "$L/none"
+	eq 1 "$(cat "$L/shell")" "its number in there"
+	inner=$(cat "/proc/$outer/task/$outer/children")
+	inner=${inner% }
+	wait_for 3 grep -q "owner: \"process $inner\"" "$M/status/locks.yaml"
+	file_is "$L/child" "$(cat "$O/child")"
+	has "$M/status/locks.yaml" 'name: "child"'
+	stays 0.5 test -e "$L/child" -a -e "$L/shell"
+	kill -9 "$(cat "/proc/$inner/task/$inner/children")"
+	gone_within 1000 "$L/child"
+	[ -e "$L/shell" ] || fail "the shell lives"
+	kill -9 "$inner"
+	gone_within 1000 "$L/shell"
+	[ -e "$L/none" ] || fail "a number of nobody's is no owner"
+}
+
 test_released_with_its_agent() {
 	local pid
 	setup

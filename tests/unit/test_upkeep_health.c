@@ -202,6 +202,37 @@ static void expect_watched(struct engine *e, size_t count, uint32_t first)
 	free(pids);
 }
 
+static uint32_t in_container(uint32_t writer, uint32_t number)
+{
+	assert_int_equal(writer, 4242); /* engine_fixture.h */
+	return number == 1 ? 77 : 0;
+}
+
+/* What a number means is asked when somebody saves it, and stays so when the daemon writes into the file. */
+static void test_a_process_of_another_namespace(void **state)
+{
+	struct engine *e = fixture_open_upkept(*state, NULL);
+
+	registry_set_numbers(e, in_container);
+	fixture_put(e, A1, "agent: {pid: 1, status: active}\n");
+	fixture_put(e, S1 "/agents/b.yaml", "agent: {pid: 66, status: active}\n"); /* nobody's */
+	(void)upkeep_run(e);
+	expect_watched(e, 1, 77);
+	fixture_heartbeat(e, A1);
+	fixture_pass(*state, e, 31);
+	fixture_expect_says(e, A1, "pid: 1,");
+	expect_watched(e, 1, 77);
+	upkeep_process_ended(e, 1);
+	upkeep_process_ended(e, 66);
+	(void)upkeep_run(e);
+	fixture_expect_status(e, "a", "active");
+	fixture_expect_status(e, "b", "active");
+	upkeep_process_ended(e, 77);
+	(void)upkeep_run(e);
+	fixture_expect_status(e, "a", "dead");
+	assert_int_equal(engine_close(e), 0);
+}
+
 static void test_a_process_ends(void **state)
 {
 	struct engine *e = fixture_open_upkept(*state, NULL);
@@ -295,6 +326,7 @@ int main(void)
 		FIXTURE_TEST(test_monitor),
 		FIXTURE_TEST(test_sessions_share_a_transaction),
 		FIXTURE_TEST(test_monitor_is_bounded),
+		FIXTURE_TEST(test_a_process_of_another_namespace),
 		FIXTURE_TEST(test_a_process_ends),
 		FIXTURE_TEST(test_the_dead_stay_dead),
 		FIXTURE_TEST(test_a_number_is_used_again),

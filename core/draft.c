@@ -291,6 +291,20 @@ struct draft *draft_of_node(struct engine *e, const struct node *n)
 	return found;
 }
 
+bool drafts_of_newborn(struct engine *e, const struct node *n, uint32_t *ret_pid, int64_t *ret_started_ns)
+{
+	const struct draft *first = NULL;
+
+	for (const struct draft *d = *draft_bucket(e, n->ino); d; d = d->next)
+		if (d->node == n && (!first || d->started_ns < first->started_ns))
+			first = d;
+	if (!first)
+		return false;
+	*ret_pid = first->writer_pid;
+	*ret_started_ns = first->started_ns;
+	return true;
+}
+
 void drafts_note_unlinked(struct engine *e, const struct node *n, uint32_t pid)
 {
 	for (struct draft *d = *draft_bucket(e, n->ino); d; d = d->next) {

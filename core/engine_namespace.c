@@ -249,8 +249,7 @@ int engine_symlink(struct engine *e, struct request *q, uint64_t parent, const c
 
 /* ---- hard links ---- */
 
-/* A newborn enters the journal with what its open draft holds before it gets a second name. */
-static int link_settle(struct engine *e, struct request *q, uint64_t ino)
+int engine_settle_newborn(struct engine *e, struct request *q, uint64_t ino)
 {
 	struct node *n;
 	struct draft *d = NULL;
@@ -329,7 +328,7 @@ static int link_check_rules(struct engine *e, struct request *q, uint64_t ino, u
 int engine_link(struct engine *e, struct request *q, uint64_t ino, uint64_t parent, const char *name, struct tree_attr *ret)
 {
 	struct txn t;
-	int r = link_settle(e, q, ino);
+	int r = engine_settle_newborn(e, q, ino);
 
 	if (!r)
 		r = link_check_rules(e, q, ino, parent, name);

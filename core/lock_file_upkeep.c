@@ -141,6 +141,21 @@ uint64_t lock_file_token(struct engine *e, uint64_t ino)
 	return token;
 }
 
+uint64_t lock_file_take_token(struct engine *e, struct request *q, uint64_t ino)
+{
+	const struct dentry *d;
+	bool newborn;
+
+	q->seq = 0;
+	engine_lock(e);
+	d = lock_file_name(e, tree_node(e->tree, ino));
+	newborn = d && d->born == SEQ_NEWBORN;
+	engine_unlock(e);
+	if (newborn && (engine_settle_newborn(e, q, ino) || engine_wait(e, q->seq, JOURNAL_ACKNOWLEDGED)))
+		return 0;
+	return lock_file_token(e, ino);
+}
+
 void lock_info_release(struct lock_info *i)
 {
 	free(i->name);
@@ -169,6 +184,34 @@ static int info_fill(struct engine *e, const struct lock_file *l, struct lock_in
 	return ret->name ? 0 : -ENOMEM;
 }
 
+/* One that is just being made: it holds already, and has no number yet. False: it is none. */
+static bool newborn_fill(struct engine *e, const struct dentry *d, struct lock_info *ret)
+{
+	*ret = (struct lock_info){.owner = LOCK_OWNER_CREATOR, .uid = d->node->newest->attrs->uid};
+	if (d->born != SEQ_NEWBORN || !S_ISREG(d->node->newest->attrs->mode) || !drafts_of_newborn(e, d->node, &ret->pid, &ret->taken_ns))
+		return false;
+	ret->name = strdup(d->name->text);
+	return true;
+}
+
+static int list_newborns(struct engine *e, struct lock_info **all, size_t *count, size_t *capacity)
+{
+	const struct node *dir = tree_resolve(e->tree, "state/.locks", SEQ_LIVE);
+
+	for (const struct dentry *d = dir && dir->dir ? dir->dir->first : NULL; d; d = d->next) {
+		struct lock_info i;
+
+		if (!newborn_fill(e, d, &i))
+			continue;
+		if (!i.name || array_reserve(all, capacity, *count + 1, sizeof(**all))) {
+			lock_info_release(&i);
+			return -ENOMEM;
+		}
+		(*all)[(*count)++] = i;
+	}
+	return 0;
+}
+
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(((const struct lock_info *)a)->name, ((const struct lock_info *)b)->name);
@@ -190,6 +233,8 @@ int lock_files_list(struct engine *e, struct lock_info **ret, size_t *ret_count)
 				r = info_fill(e, l, &all[count]);
 			count += !r;
 		}
+	if (!r)
+		r = list_newborns(e, &all, &count, &capacity);
 	engine_unlock(e);
 	if (r) {
 		while (count)

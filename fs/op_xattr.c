@@ -81,14 +81,20 @@ static void answer(fuse_req_t req, const struct buf *data, size_t size, int r)
 		(void)fuse_reply_xattr(req, data->len);
 }
 
-/* The fencing token of a lock file, in decimal. False: it is none. */
-static bool token_put(struct fs *fs, uint64_t node_id, struct buf *out)
+/* The fencing token of a lock file, in decimal. Who asks for it while he is making the file gets one, too. -ENODATA: it is none. */
+static int token_put(fuse_req_t req, uint64_t node_id, struct buf *out)
 {
-	uint64_t token = node_id_is_live(node_id) ? lock_file_token(fs->engine, node_id) : 0;
+	struct fs *fs = fs_of(req);
+	uint64_t token = 0;
+	struct request q;
 
+	if (node_id_is_live(node_id)) {
+		fs_request_init(req, &q);
+		token = lock_file_take_token(fs->engine, &q, node_id);
+	}
 	if (token)
 		buf_printf(out, "%llu", (unsigned long long)token);
-	return token;
+	return token ? 0 : -ENODATA;
 }
 
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
@@ -105,7 +111,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	if (r == 0 && node_id_is_virtual(ino))
 		r = -ENODATA;
 	if (r == 0 && !strcmp(name, LOCK_FILE_TOKEN_XATTR)) {
-		r = token_put(fs, ino, &data) ? 0 : -ENODATA;
+		r = token_put(req, ino, &data);
 	} else if (r == 0) {
 		engine_lock(fs->engine);
 		v = entry_version(fs, ino, &node);
@@ -136,7 +142,6 @@ static int list_add(void *arg, const char *name, size_t len)
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	struct list l = {.privileged = fuse_req_ctx(req)->uid == 0};
-	cleanup_buf struct buf token = BUF_INIT;
 	struct fs *fs = fs_of(req);
 	const struct version *v;
 	struct node *node;
@@ -149,7 +154,7 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 		r = v ? tree_xattr_list(v->attrs, list_add, &l) : -ENOENT;
 		engine_unlock(fs->engine);
 	}
-	if (r == 0 && token_put(fs, ino, &token))
+	if (r == 0 && node_id_is_live(ino) && lock_file_token(fs->engine, ino))
 		buf_append(&l.names, LOCK_FILE_TOKEN_XATTR, sizeof(LOCK_FILE_TOKEN_XATTR));
 	answer(req, &l.names, size, r);
 	buf_release(&l.names);

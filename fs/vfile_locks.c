@@ -42,7 +42,10 @@ static void put_lock(struct buf *out, const struct lock_info *l, int64_t now_ns)
 	buf_put_yaml_string(out, l->name, strlen(l->name));
 	buf_append_str(out, "\n");
 	put_owner(out, l);
-	yaml_line_number(out, 4, "token", l->token);
+	if (l->token)
+		yaml_line_number(out, 4, "token", l->token);
+	else
+		yaml_line_text(out, 4, "token", NULL);
 	yaml_line_time(out, 4, "taken_at", l->taken_ns);
 	yaml_line_age(out, 4, "age_seconds", now_ns, l->taken_ns);
 	if (l->pid)

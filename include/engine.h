@@ -123,7 +123,10 @@ int engine_mkdir(struct engine *e, struct request *q, uint64_t parent, const cha
 /** FIFOs, sockets, devices; also S_IFREG (an empty file, journaled at once). */
 int engine_mknod(struct engine *e, struct request *q, uint64_t parent, const char *name, uint32_t mode, uint64_t rdev, struct tree_attr *ret);
 int engine_symlink(struct engine *e, struct request *q, uint64_t parent, const char *name, const char *target, struct tree_attr *ret);
-/** Commits the drafts of @ino first if it is a newborn. */
+/** A newborn enters the journal with what its open draft holds (before it gets a second name, or when it needs a number). 0, also where nothing is to be
+ *  done; as draft_commit(). */
+int engine_settle_newborn(struct engine *e, struct request *q, uint64_t ino);
+/** Settles @ino first. */
 int engine_link(struct engine *e, struct request *q, uint64_t ino, uint64_t parent, const char *name, struct tree_attr *ret);
 int engine_unlink(struct engine *e, struct request *q, uint64_t parent, const char *name);
 /** A session goes with its empty skeleton, session.yaml and what the daemon made by itself (automatic checkpoints too), in one transaction; -ENOTEMPTY when anything else is in it. */

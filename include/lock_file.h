@@ -36,7 +36,7 @@ struct lock_info {
 	char session[ACTOR_ID_BYTES]; /**< of that agent; "": of any that has one of that id */
 	char comm[ACTOR_COMM_BYTES];  /**< of its creator */
 	uint32_t uid;
-	uint64_t token;
+	uint64_t token; /**< 0: it is just being made, and has none yet */
 	int64_t taken_ns;
 	bool shared; /**< locked by flock or fcntl: never released */
 };
@@ -45,6 +45,8 @@ void lock_info_release(struct lock_info *i);
 int lock_files_list(struct engine *e, struct lock_info **ret, size_t *ret_count);
 /** Fencing token of the file with this inode number; 0: it is no lock file, or not committed yet. Takes the lock. */
 uint64_t lock_file_token(struct engine *e, uint64_t ino);
+/** The same; a lock that is just being made enters the journal for it, and is safe (JOURNAL_ACKNOWLEDGED) when this returns. */
+uint64_t lock_file_take_token(struct engine *e, struct request *q, uint64_t ino);
 /** Its creator (opened with O_EXCL) died with the file still open: release it, if that is its rule. Takes the lock; happens at the next upkeep, which is
  *  due at once. */
 void lock_file_creator_died(struct engine *e, uint64_t ino, uint32_t pid);

@@ -302,6 +302,31 @@ contender() {
 		done' contender "$L/contended" "$O" "$PY" &
 }
 
+# While its file is open and nothing written, a lock is held all the same; who wants its token has it before anybody else can have one.
+test_just_being_made() {
+	local token
+	setup
+	"$PY" - "$L/making" "$O/token" <<-'END' &
+		from mt import *
+		fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+		time.sleep(1.5)
+		token = os.getxattr(fd, "user.milestonefs.fencing_token").decode()
+		open(sys.argv[2], "w").write(token + "\n")
+		time.sleep(1000)
+	END
+	HOLDER=$!
+	wait_for 5 grep -q 'name: "making"' "$M/status/locks.yaml"
+	has "$M/status/locks.yaml" 'token: null'
+	has "$M/status/locks.yaml" "pid: $HOLDER$"
+	wait_for 5 test -s "$O/token"
+	token=$(cat "$O/token")
+	[ "$token" -gt 0 ] || fail "token $token"
+	has "$M/status/locks.yaml" "token: $token$"
+	eq "$token" "$(token "$L/making")"
+	kill -9 $HOLDER
+	gone_within 1000 "$L/making"
+}
+
 test_ten_contenders_and_never_two_holders() {
 	local i pids=()
 	setup

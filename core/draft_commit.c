@@ -190,7 +190,8 @@ void draft_committed(struct draft *d, struct draft_plan *p, struct txn *t)
 		d->base_len = p->model->user_len;
 		p->model->user_text = NULL;
 	}
-	e->bytes_committed += p->blocks.bytes.len;
+	for (size_t i = 0; i < p->extent_count; i++)
+		e->bytes_committed += p->extents[i].len;
 	if (p->rest_id) {
 		draft_note_ended(e, p->rest_id, t->seq);
 		d->split_id = p->rest_id = 0;

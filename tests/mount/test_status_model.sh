@@ -471,6 +471,10 @@ test_metrics() {
 	eq $((before + 1)) "$(metric 'agents{status="completed"}')" "completed agents"
 	# shellcheck disable=SC2016
 	wait_for eval '[ "$(metric events_total)" -eq "$(wc -l <"$M/state/events/all.jsonl")" ]'
+	before=$(metric committed_bytes_total)
+	head -c 300000 /dev/zero | tr '\0' x >"$M/state/sessions/met-1/state/big"
+	echo 1234567 >>"$M/state/sessions/met-1/state/big"
+	eq $((before + 300008)) "$(metric committed_bytes_total)" "bytes of content"
 	has "$M/status/health.yaml" '^sessions_active: [0-9]+$'
 	has "$M/status/health.yaml" '^agents_unhealthy: [0-9]+$'
 }

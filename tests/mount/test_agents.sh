@@ -258,18 +258,18 @@ test_a_process_in_a_pid_namespace() {
 	unshare --pid --fork --kill-child --mount-proc "$BASH" -c 'sleep 1000 & echo "agent: {pid: $!}" >"$1/worker.yaml"
 		echo "agent: {pid: $$}" >"$1/init.yaml"; while :; do touch "$1/init.yaml" "$1/worker.yaml"; sleep 0.3; done' sh "$A" &
 	outer=$!
-	wait_for 5 is "$A/init.yaml" status active
-	wait_for 5 is "$A/worker.yaml" status active
+	wait_for is "$A/init.yaml" status active
+	wait_for is "$A/worker.yaml" status active
 	has "$A/init.yaml" 'pid: 1[,}]'
 	inner=$(cat "/proc/$outer/task/$outer/children")
 	inner=${inner% }
 	has "$M/agents/status/init.yaml" "^pid: $inner$"
 	has "$M/agents/status/worker.yaml" '^pid_watched: true$'
 	kill -9 "$(sed -n 's/^pid: //p' "$M/agents/status/worker.yaml")"
-	wait_for 2 is "$A/worker.yaml" status dead
-	wait_for 2 is "$A/init.yaml" status active
+	wait_for is "$A/worker.yaml" status dead
+	wait_for is "$A/init.yaml" status active
 	kill -9 "$inner"
-	wait_for 2 is "$A/init.yaml" status dead
+	wait_for is "$A/init.yaml" status dead
 }
 
 # An agent that is killed while it writes stays dead, although its files are closed after that.

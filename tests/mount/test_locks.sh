@@ -156,19 +156,19 @@ test_taken_in_a_pid_namespace() {
 		(echo \$\$ >'$L/shell')
 		touch '$L/none'; echo 30000 >|'$L/none'; wait; sleep 1000; :" &
 	outer=$!
-	wait_for 5 test -s "$L/none"
+	wait_for test -s "$L/none"
 	eq 1 "$(cat "$L/shell")" "its number in there"
 	inner=$(cat "/proc/$outer/task/$outer/children")
 	inner=${inner% }
-	wait_for 3 grep -q "owner: \"process $inner\"" "$M/status/locks.yaml"
+	wait_for grep -q "owner: \"process $inner\"" "$M/status/locks.yaml"
 	file_is "$L/child" "$(cat "$O/child")"
 	has "$M/status/locks.yaml" 'name: "child"'
 	stays 0.5 test -e "$L/child" -a -e "$L/shell"
 	kill -9 "$(cat "/proc/$inner/task/$inner/children")"
-	gone_within 1000 "$L/child"
+	wait_for test ! -e "$L/child"
 	[ -e "$L/shell" ] || fail "the shell lives"
 	kill -9 "$inner"
-	gone_within 1000 "$L/shell"
+	wait_for test ! -e "$L/shell"
 	[ -e "$L/none" ] || fail "a number of nobody's is no owner"
 }
 
@@ -309,22 +309,24 @@ test_just_being_made() {
 	"$PY" - "$L/making" "$O/token" <<-'END' &
 		from mt import *
 		fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-		time.sleep(1.5)
+		while not os.path.exists(sys.argv[2]):
+		    time.sleep(0.05)
 		token = os.getxattr(fd, "user.milestonefs.fencing_token").decode()
 		open(sys.argv[2], "w").write(token + "\n")
 		time.sleep(1000)
 	END
 	HOLDER=$!
-	wait_for 5 grep -q 'name: "making"' "$M/status/locks.yaml"
+	wait_for grep -q 'name: "making"' "$M/status/locks.yaml"
 	has "$M/status/locks.yaml" 'token: null'
 	has "$M/status/locks.yaml" "pid: $HOLDER$"
-	wait_for 5 test -s "$O/token"
+	touch "$O/token"
+	wait_for test -s "$O/token"
 	token=$(cat "$O/token")
 	[ "$token" -gt 0 ] || fail "token $token"
 	has "$M/status/locks.yaml" "token: $token$"
 	eq "$token" "$(token "$L/making")"
 	kill -9 $HOLDER
-	gone_within 1000 "$L/making"
+	wait_for test ! -e "$L/making"
 }
 
 test_ten_contenders_and_never_two_holders() {

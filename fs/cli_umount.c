@@ -98,7 +98,7 @@ static const char *held_as(int proc_fd, const char *pid, const char *top)
 	return how;
 }
 
-/* The daemon has its store below @top open, too, but that keeps no mount busy. */
+/* The daemon has its store below @top open, too, but that keeps no mount busy; and this command is gone when somebody reads what it said. */
 static void describe_holders(const char *top, pid_t daemon, struct buf *out)
 {
 	DIR *proc = opendir("/proc");
@@ -106,7 +106,7 @@ static void describe_holders(const char *top, pid_t daemon, struct buf *out)
 
 	for (struct dirent *e; proc && found < HOLDERS_MAX && (e = readdir(proc));) {
 		char path[PATH_MAX], comm[64] = "";
-		bool other = isdigit((unsigned char)e->d_name[0]) && atol(e->d_name) != daemon;
+		bool other = isdigit((unsigned char)e->d_name[0]) && atol(e->d_name) != daemon && atol(e->d_name) != getpid();
 		const char *how = other ? held_as(dirfd(proc), e->d_name, top) : NULL;
 		FILE *f;
 

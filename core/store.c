@@ -82,7 +82,8 @@ static int format_decode(struct store *s, const uint8_t *in, size_t len, struct 
 	uint64_t unknown;
 
 	if (len != FORMAT_BLOCK_BYTES || memcmp(in, FORMAT_MAGIC, sizeof(FORMAT_MAGIC)) != 0)
-		return reason_set(reason, -EBADMSG, "store", "The store's FORMAT file is not one of milestonefs; milestonefs fsck --repair makes it anew.");
+		return reason_set(reason, -EBADMSG, "store",
+			"The store's FORMAT file is not one of milestonefs; milestonefs fsck --repair makes it anew. If it is a file of yours, move it away.");
 	if (get_le64(in + FORMAT_OFFSET_CHECKSUM) != checksum_xxh3(in, FORMAT_OFFSET_CHECKSUM, 0))
 		return reason_set(reason, -EBADMSG, "store", "The store's FORMAT file is damaged (checksum); milestonefs fsck --repair makes it anew.");
 	s->version = get_le16(in + FORMAT_OFFSET_VERSION);

@@ -204,6 +204,17 @@ test_umount_of_a_busy_mount() {
 	bg_umount
 }
 
+test_adoption_of_a_file_called_format() {
+	mkdir -p "$M"
+	echo "my format" >"$M/FORMAT"
+	fails_with 'If it is a file of yours, move it away' timeout 20 "$MILESTONEFS" mount "$P"
+	eq "my format" "$(cat "$M/FORMAT")" "the file"
+	chmod u+w "$M"
+	mv "$M/FORMAT" "$M/FORMAT.txt"
+	mnt_start
+	file_is "$M/FORMAT.txt" "my format"
+}
+
 # In a container, what comes with the image cannot be renamed if it is a directory.
 test_adoption_on_overlayfs() {
 	[ "$(id -u)" -eq 0 ] || skip "only root can mount an overlay"

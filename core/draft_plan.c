@@ -151,7 +151,7 @@ static int plan_small_whole(struct draft *d, struct draft_plan *p)
 
 static int hash_view(struct draft *d, const struct version *base, uint64_t len, struct sha256 *ret)
 {
-	cleanup_free char *chunk = malloc((size_t)MIN(len + 1, (uint64_t)ARENA_RECORD_MAX));
+	cleanup_free char *chunk = malloc(len ? (size_t)MIN(len, (uint64_t)ARENA_RECORD_MAX) : 1);
 	struct sha256_state *s = sha256_new();
 	int r = chunk && s ? 0 : -ENOMEM;
 

@@ -73,7 +73,7 @@ void engine_note_record(struct engine *e, const struct record *r, uint64_t posit
 	else if (r->operation == OPERATION_RESTORE)
 		e->restores.seqs[e->restores.count++] = r->seq;
 	for (uint32_t i = 0; i < r->event_count; i++)
-		event_logs_add(e->logs, &r->events[i], position, r->seq, i, r->time_ns);
+		event_logs_add(e->logs, &r->events[i], position, r->seq, r->time_ns);
 	/* What history calls over is never begun again. */
 	e->next_draft_id = MAX(e->next_draft_id, r->draft_id + 1);
 	for (uint32_t i = 0; i < r->drafts_over_count; i++)

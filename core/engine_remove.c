@@ -72,7 +72,7 @@ static void put_back_copy(struct txn *t, const struct node *n, uint64_t parent, 
 		.uid = v->attrs->uid,
 		.gid = v->attrs->gid,
 		.attr_mask = ATTR_MTIME,
-		.mtime_ns = v->mtime_ns};
+		.mtime_ns = version_mtime(v)};
 	*txn_add_change(t) = (struct change){.type = CHANGE_CONTENT,
 		.ino = ino,
 		.content_flags = CONTENT_REPLACE | CONTENT_KEEP_MTIME,

@@ -30,8 +30,9 @@ struct renaming {
 	struct dentry *from, *to;
 	struct node *node;
 	const struct version *version, *to_version;
-	struct draft *draft; /* with a holder, dirty, of the source */
-	bool refused_back;   /* of an exchange: what was to come to the source's name is what the rules refuse */
+	bool is_file, to_is_file; /* regular ones */
+	struct draft *draft;      /* with a holder, dirty, of the source */
+	bool refused_back;        /* of an exchange: what was to come to the source's name is what the rules refuse */
 	char *from_path, *to_path;
 	struct model_save *model; /* the target is a file of the state model, and no draft is open: what the source becomes there */
 	struct extent merged;
@@ -159,7 +160,9 @@ static int renaming_find(struct renaming *x)
 		r = check_target(x);
 	x->version = x->node->newest;
 	x->to_version = x->to ? x->to->node->newest : NULL;
-	x->draft = !r && S_ISREG(x->version->attrs->mode) ? draft_of_node(e, x->node) : NULL;
+	x->is_file = S_ISREG(x->version->attrs->mode);
+	x->to_is_file = x->to_version && S_ISREG(x->to_version->attrs->mode);
+	x->draft = !r && x->is_file ? draft_of_node(e, x->node) : NULL;
 	return r;
 }
 
@@ -168,9 +171,9 @@ static int renaming_check_rules(struct renaming *x, bool *ret_malformed)
 	struct node *to = x->to ? x->to->node : NULL;
 	int r = 0;
 
-	if (!x->draft && S_ISREG(x->version->attrs->mode))
+	if (!x->draft && x->is_file)
 		r = engine_check_content(x->e, x->q, x->to_path, x->version, to, ret_malformed);
-	if (!r && x->flags & RENAME_EXCHANGE && S_ISREG(x->to_version->attrs->mode)) {
+	if (!r && x->flags & RENAME_EXCHANGE && x->to_is_file) {
 		r = engine_check_content(x->e, x->q, x->from_path, x->to_version, x->node, ret_malformed);
 		x->refused_back = r == -EBADMSG;
 	}
@@ -185,8 +188,7 @@ static int renaming_merge(struct renaming *x, struct record_blocks *blocks)
 	size_t len;
 	int r;
 
-	if (x->draft || x->flags & RENAME_EXCHANGE || !S_ISREG(x->version->attrs->mode) || x->node->flags & NODE_NEWBORN ||
-		model_kind_of(x->to_path, NULL, NULL) == MODEL_NONE)
+	if (x->draft || x->flags & RENAME_EXCHANGE || !x->is_file || x->node->flags & NODE_NEWBORN || model_kind_of(x->to_path, NULL, NULL) == MODEL_NONE)
 		return 0;
 	r = file_edit_read(x->e, x->node->ino, &base, &text, &len);
 	if (!r && base != x->version)

@@ -2,12 +2,12 @@
  *
  * Where each event is and how many bytes of log come before it.
  *
- * The global log is an array of entries; a session's log is an array of indices into it; a day is a range of it. What turns a byte
+ * The global log is two arrays, of places and of lengths; a session's log is an array of indices into it; a day is a range of it. What turns a byte
  * offset into an event is an array of sums, one every EVENT_LOG_STRIDE events: a binary search and a short walk.
  *
  * Left to others: lines (event.c renders them from the frames), locking (the engine's), the bytes of a dump (event_log_dump.c).
  *
- * Invariants: entries are never changed; indices of a session ascend; days ascend; bytes is the sum of all line_bytes.
+ * Invariants: entries are never changed; places ascend, and those of one frame are all its events in order; indices of a session ascend; days ascend; bytes is the sum of all line_bytes.
  * Failure: only reserving and making a session can fail, for lack of memory, and change nothing one could see.
  */
 #include "event_log.h"
@@ -21,6 +21,7 @@
 #include "util.h"
 
 #define NS_PER_DAY (86400 * NS_PER_S)
+#define ORDINAL_NEAR 8
 
 struct event_logs *event_logs_new(void)
 {
@@ -38,7 +39,8 @@ void event_logs_clear(struct event_logs *l)
 		free(s->sums.items);
 		free(s);
 	}
-	free(l->entries);
+	free(l->frame_positions);
+	free(l->line_bytes);
 	free(l->sums.items);
 	free(l->days);
 	*l = (struct event_logs){0};
@@ -121,7 +123,8 @@ int event_logs_reserve_global(struct event_logs *l, size_t more)
 
 	if (more > UINT32_MAX || want > UINT32_MAX)
 		return -ENOMEM;
-	if (array_reserve(&l->entries, &l->capacity, want, sizeof(*l->entries)) || sums_reserve(&l->sums, want))
+	if (array_reserve(&l->frame_positions, &l->position_capacity, want, sizeof(*l->frame_positions)) ||
+		array_reserve(&l->line_bytes, &l->line_capacity, want, sizeof(*l->line_bytes)) || sums_reserve(&l->sums, want))
 		return -ENOMEM;
 	return array_reserve(&l->days, &l->day_capacity, l->day_count + more, sizeof(*l->days));
 }
@@ -154,22 +157,23 @@ int event_logs_reserve(struct event_logs *l, const struct event *events, size_t 
 	return 0;
 }
 
-void event_logs_add_global(struct event_logs *l, const struct event_log_entry *e)
+void event_logs_add_global(struct event_logs *l, uint64_t frame_position, uint32_t line_bytes)
 {
-	assert(l->count < l->capacity);
+	assert(l->count < l->position_capacity && l->count < l->line_capacity);
 	sums_add(&l->sums, l->count, l->bytes);
-	l->entries[l->count++] = *e;
-	l->bytes += e->line_bytes;
+	l->frame_positions[l->count] = frame_position;
+	l->line_bytes[l->count++] = line_bytes;
+	l->bytes += line_bytes;
 }
 
 void event_logs_add_session(struct event_logs *l, struct event_log_session *s, uint32_t event)
 {
 	assert(s->count < s->capacity);
 	sums_add(&s->sums, s->count, s->bytes);
-	if (!s->count || l->entries[s->events[s->count - 1]].frame_position != l->entries[event].frame_position)
+	if (!s->count || l->frame_positions[s->events[s->count - 1]] != l->frame_positions[event])
 		s->transactions++;
 	s->events[s->count++] = event;
-	s->bytes += l->entries[event].line_bytes;
+	s->bytes += l->line_bytes[event];
 }
 
 void event_logs_add_day(struct event_logs *l, int64_t day, uint32_t first, uint64_t bytes_before)
@@ -185,44 +189,55 @@ static int64_t day_of(int64_t time_ns)
 	return time_ns / NS_PER_DAY - (time_ns % NS_PER_DAY < 0);
 }
 
-void event_logs_add(struct event_logs *l, const struct event *e, uint64_t frame_position, uint64_t tx_seq, uint32_t ordinal, int64_t time_ns)
+void event_logs_add(struct event_logs *l, const struct event *e, uint64_t frame_position, uint64_t tx_seq, int64_t time_ns)
 {
-	struct event_log_entry entry = {.frame_position = frame_position, .line_bytes = e->line_bytes, .ordinal = ordinal};
 	struct event_log_session *s = session_find(l, e->session);
 	uint32_t index = (uint32_t)l->count;
 
 	assert(s);
 	event_logs_add_day(l, day_of(time_ns), index, l->bytes);
-	event_logs_add_global(l, &entry);
+	event_logs_add_global(l, frame_position, e->line_bytes);
 	event_logs_add_session(l, s, index);
 	l->seq_last = MAX(l->seq_last, tx_seq);
 }
 
 /* ---- reading ---- */
 
-void event_logs_show_before(struct event_logs *l, uint64_t frame_position)
+/* How many of the first @count events are of frames before @frame_position. */
+static size_t count_before(const struct event_logs *l, size_t count, uint64_t frame_position)
 {
-	size_t low = 0, high = l->count;
+	size_t low = 0, high = count;
 
-	if (frame_position == UINT64_MAX)
-		low = high;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (l->entries[middle].frame_position < frame_position)
+		if (l->frame_positions[middle] < frame_position)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	l->hidden = l->count - low;
+	return low;
+}
+
+uint32_t event_logs_ordinal(const struct event_logs *l, size_t event)
+{
+	for (uint32_t n = 0; n < ORDINAL_NEAR; n++) /* few frames have more events */
+		if (n == event || l->frame_positions[event - n - 1] != l->frame_positions[event])
+			return n;
+	return (uint32_t)(event - count_before(l, event, l->frame_positions[event]));
+}
+
+void event_logs_show_before(struct event_logs *l, uint64_t frame_position)
+{
+	l->hidden = frame_position == UINT64_MAX ? 0 : l->count - count_before(l, l->count, frame_position);
 }
 
 /* A log as a range of an array of events. */
 struct range {
-	const struct event_log_entry *entries;
+	const struct event_logs *logs;
 	const uint32_t *events; /* NULL: the global log itself */
 	const uint64_t *sums;
-	size_t first, end;     /* indices into events, or entries */
+	size_t first, end;     /* indices into events, or of events */
 	uint64_t bytes_before; /* the first; offsets of the log count from there */
 	uint64_t bytes;
 };
@@ -249,7 +264,7 @@ static bool day_range(const struct event_logs *l, const char *text, struct range
 	d = &l->days[low];
 	newest = low + 1 == l->day_count;
 	*ret = (struct range){
-		.entries = l->entries,
+		.logs = l,
 		.sums = l->sums.items,
 		.first = d->first,
 		.end = newest ? l->count : d[1].first,
@@ -259,9 +274,24 @@ static bool day_range(const struct event_logs *l, const char *text, struct range
 	return true;
 }
 
-static const struct event_log_entry *range_entry(const struct range *r, size_t i)
+static size_t range_event(const struct range *r, size_t i)
 {
-	return &r->entries[r->events ? r->events[i] : i];
+	return r->events ? r->events[i] : i;
+}
+
+static uint32_t range_line_bytes(const struct range *r, size_t i)
+{
+	return r->logs->line_bytes[range_event(r, i)];
+}
+
+static uint64_t range_frame(const struct range *r, size_t i)
+{
+	return r->logs->frame_positions[range_event(r, i)];
+}
+
+static struct event_ref range_ref(const struct range *r, size_t i)
+{
+	return (struct event_ref){.frame_position = range_frame(r, i), .ordinal = event_logs_ordinal(r->logs, range_event(r, i))};
 }
 
 /* Leave out what readers do not see: its newest events. */
@@ -269,13 +299,13 @@ static void range_clip(const struct event_logs *l, struct range *r)
 {
 	size_t seen = l->count - l->hidden;
 
-	while (r->end > r->first && (r->events ? r->events[r->end - 1] : r->end - 1) >= seen)
-		r->bytes -= range_entry(r, --r->end)->line_bytes;
+	while (r->end > r->first && range_event(r, r->end - 1) >= seen)
+		r->bytes -= range_line_bytes(r, --r->end);
 }
 
 static struct range session_range(const struct event_logs *l, const struct event_log_session *s)
 {
-	struct range r = {.entries = l->entries, .events = s->events, .sums = s->sums.items, .end = s->count, .bytes = s->bytes};
+	struct range r = {.logs = l, .events = s->events, .sums = s->sums.items, .end = s->count, .bytes = s->bytes};
 
 	range_clip(l, &r);
 	return r;
@@ -292,7 +322,7 @@ static bool log_range(struct event_logs *l, const struct event_log_key *key, str
 			return false;
 		range_clip(l, ret);
 	} else if (!key->session) {
-		*ret = (struct range){.entries = l->entries, .sums = l->sums.items, .end = l->count, .bytes = l->bytes};
+		*ret = (struct range){.logs = l, .sums = l->sums.items, .end = l->count, .bytes = l->bytes};
 		range_clip(l, ret);
 	} else {
 		s = session_find(l, key->session);
@@ -321,8 +351,8 @@ static size_t range_find(const struct range *r, uint64_t offset, uint64_t *ret_s
 			high = middle - 1;
 	}
 	i = low * EVENT_LOG_STRIDE;
-	for (start = r->sums[low]; start + range_entry(r, i)->line_bytes <= target; i++)
-		start += range_entry(r, i)->line_bytes;
+	for (start = r->sums[low]; start + range_line_bytes(r, i) <= target; i++)
+		start += range_line_bytes(r, i);
 	*ret_skip = target - start;
 	return i;
 }
@@ -349,13 +379,12 @@ void event_log_session_counts(struct event_logs *l, const char *session, uint64_
 	*ret_transactions = s->transactions;
 	*ret_events = s->chain.sequence_number - (s->count - r.end);
 	for (size_t i = s->count; i > r.end; i--)
-		*ret_transactions -= i == 1 || range_entry(&r, i - 1)->frame_position != range_entry(&r, i - 2)->frame_position;
+		*ret_transactions -= i == 1 || range_frame(&r, i - 1) != range_frame(&r, i - 2);
 }
 
 bool event_log_last(struct event_logs *l, const char *session, size_t back, struct event_ref *ret)
 {
 	const struct event_log_session *s = session_find(l, session);
-	const struct event_log_entry *e;
 	struct range r;
 
 	if (!s)
@@ -363,8 +392,7 @@ bool event_log_last(struct event_logs *l, const char *session, size_t back, stru
 	r = session_range(l, s);
 	if (back >= r.end)
 		return false;
-	e = range_entry(&r, r.end - 1 - back);
-	*ret = (struct event_ref){.frame_position = e->frame_position, .ordinal = e->ordinal};
+	*ret = range_ref(&r, r.end - 1 - back);
 	return true;
 }
 
@@ -393,10 +421,8 @@ size_t event_log_slice(
 	if (!len || !max || !log_range(l, key, &r) || offset >= r.bytes)
 		return 0;
 	for (size_t i = range_find(&r, offset, ret_skip); i < r.end && n < max; i++) {
-		const struct event_log_entry *e = range_entry(&r, i);
-
-		out[n++] = (struct event_ref){.frame_position = e->frame_position, .ordinal = e->ordinal};
-		have = n == 1 ? e->line_bytes - *ret_skip : e->line_bytes;
+		out[n++] = range_ref(&r, i);
+		have = range_line_bytes(&r, i) - (n == 1 ? *ret_skip : 0);
 		if (have >= len)
 			break;
 		len -= have;

@@ -12,7 +12,7 @@
  *   event × event_count        le64 frame_position, le32 line_bytes, le32 ordinal
  *   le32 event index           for each session in that order, as many as it has
  *
- * Sums of bytes are added up again while loading. Left to others: the snapshot's file and its checksum (index).
+ * Sums of bytes are added up again while loading. Frame positions ascend; the ordinal is how many events before it have the same. Left to others: the snapshot's file and its checksum (index).
  * Failure: malformed bytes (-EBADMSG) or no memory (-ENOMEM) leave empty logs.
  */
 #include <assert.h>
@@ -107,11 +107,11 @@ int event_logs_dump_begin(const struct event_logs *l, uint64_t seq, struct buf *
 int event_logs_dump_more(const struct event_logs *l, struct event_logs_mark *m, size_t max, struct buf *out)
 {
 	for (; max && m->events_done < m->event_count; max--) {
-		const struct event_log_entry *e = &l->entries[m->events_done++];
+		uint32_t i = m->events_done++;
 
-		buf_put_le64(out, e->frame_position);
-		buf_put_le32(out, e->line_bytes);
-		buf_put_le32(out, e->ordinal);
+		buf_put_le64(out, l->frame_positions[i]);
+		buf_put_le32(out, l->line_bytes[i]);
+		buf_put_le32(out, event_logs_ordinal(l, i));
 	}
 	while (max && m->sessions_done < m->session_count) {
 		const struct mark_session *s = &m->sessions[m->sessions_done];
@@ -252,20 +252,23 @@ static int load_sessions(struct loader *r, struct event_logs *l, struct mark_ses
 	return sum == r->event_count ? 0 : -EBADMSG;
 }
 
-static void load_events(struct loader *r, struct event_logs *l)
+static int load_events(struct loader *r, struct event_logs *l)
 {
+	uint32_t ordinal = 0;
 	size_t day = 0;
 
 	for (uint32_t i = 0; i < r->event_count; i++) {
-		struct event_log_entry e;
+		uint64_t frame_position = take64(r), before = i ? l->frame_positions[i - 1] : 0;
+		uint32_t line_bytes = take32(r);
 
-		e.frame_position = take64(r);
-		e.line_bytes = take32(r);
-		e.ordinal = take32(r);
+		ordinal = i && frame_position == before ? ordinal + 1 : 0;
+		if (frame_position < before || take32(r) != ordinal)
+			return -EBADMSG;
 		if (day < l->day_count && l->days[day].first == i)
 			l->days[day++].bytes_before = l->bytes;
-		event_logs_add_global(l, &e);
+		event_logs_add_global(l, frame_position, line_bytes);
 	}
+	return 0;
 }
 
 static int load_indices(struct loader *r, struct event_logs *l, const struct mark_session *sessions)
@@ -301,8 +304,8 @@ static int load(struct loader *r, struct event_logs *l)
 		return error;
 	if ((uint64_t)(r->end - r->p) != (uint64_t)r->event_count * (DUMP_EVENT_BYTES + 4))
 		return -EBADMSG;
-	load_events(r, l);
-	return load_indices(r, l, sessions);
+	error = load_events(r, l);
+	return error ? error : load_indices(r, l, sessions);
 }
 
 int event_logs_load(struct event_logs *l, const uint8_t *data, size_t len)

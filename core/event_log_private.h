@@ -13,14 +13,6 @@
 #define HASH_NONFATAL_OOM 1 /* a failed insertion leaves hh.tbl NULL */
 #include <uthash.h>
 
-/** One event of the global log; its index there is its name everywhere below. */
-struct event_log_entry {
-	uint64_t frame_position;
-	uint32_t line_bytes;
-	uint32_t ordinal;
-};
-_Static_assert(sizeof(struct event_log_entry) == 16, "as event_log.h promises");
-
 /** Bytes of log before every EVENT_LOG_STRIDE-th event: items[k] is before event k × EVENT_LOG_STRIDE. */
 struct event_log_sums {
 	uint64_t *items;
@@ -45,9 +37,11 @@ struct event_log_session {
 	UT_hash_handle hh;
 };
 
+/** An event's index in the global log is its name everywhere below. Its ordinal is its distance from the first one of its frame. */
 struct event_logs {
-	struct event_log_entry *entries;
-	size_t count, capacity;
+	uint64_t *frame_positions; /**< of each event, ascending */
+	uint32_t *line_bytes;      /**< likewise */
+	size_t count, position_capacity, line_capacity;
 	struct event_log_sums sums;
 	uint64_t bytes;
 	struct event_chain chain;
@@ -66,8 +60,10 @@ struct event_log_session *event_logs_session(struct event_logs *l, const char *i
 /** Room for @more events in the global log (and as many days), or in a session's. 0 or -ENOMEM. */
 int event_logs_reserve_global(struct event_logs *l, size_t more);
 int event_logs_reserve_session(struct event_log_session *s, size_t more);
+/** The ordinal of an event. */
+uint32_t event_logs_ordinal(const struct event_logs *l, size_t event);
 /** Enter what there is room for. A session's events of one transaction have one frame. */
-void event_logs_add_global(struct event_logs *l, const struct event_log_entry *e);
+void event_logs_add_global(struct event_logs *l, uint64_t frame_position, uint32_t line_bytes);
 void event_logs_add_session(struct event_logs *l, struct event_log_session *s, uint32_t event);
 /** Event @first begins @day, unless that day is not after the newest one. Needs room, too. */
 void event_logs_add_day(struct event_logs *l, int64_t day, uint32_t first, uint64_t bytes_before);

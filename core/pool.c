@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Slab pools and the bump allocator. Slabs double from a page's worth to 256 KiB, so
+ * Slab pools and the bump allocator. Slabs double from a page's worth to 64 KiB, so
  * that a small tree stays small and a large one calls malloc rarely. Nothing
  * goes back to the system before release; objects put back are chained through their first word.
  *
@@ -17,9 +17,9 @@
 #include "util.h"
 
 #define SLAB_BYTES_FIRST 4000
-#define SLAB_BYTES_LARGEST (256u << 10)
+#define SLAB_BYTES_LARGEST (64u << 10)
 #define CHUNK_BYTES_FIRST 4000
-#define CHUNK_BYTES_LARGEST (256u << 10)
+#define CHUNK_BYTES_LARGEST (64u << 10)
 
 struct pool_slab {
 	struct pool_slab *next;

@@ -154,9 +154,11 @@ static int list_range(struct restore_diff *x, const struct version *v, uint64_t 
 /* The ranges that were written since, as they were. False: there are too many, or @w has not grown out of @v. */
 static bool list_since(struct restore_diff *x, const struct version *v, const struct version *w, struct extent_list *l)
 {
-	if (v->log_count <= WHOLE_EXTENTS_MAX || w->log_count < v->log_count || v->content != w->content || w->log_count - v->log_count > RANGES_MAX)
+	uint32_t from = version_log_count(v), to = version_log_count(w);
+
+	if (from <= WHOLE_EXTENTS_MAX || to < from || v->content != w->content || to - from > RANGES_MAX)
 		return false;
-	for (uint32_t i = v->log_count; i < w->log_count && !x->t->error; i++) {
+	for (uint32_t i = from; i < to && !x->t->error; i++) {
 		const struct extent *written = &w->content->log[i];
 		uint64_t end = written->len > UINT64_MAX - written->file_offset ? UINT64_MAX : written->file_offset + written->len;
 
@@ -211,7 +213,7 @@ uint64_t restore_add_create(struct restore_diff *x, const struct dentry *d, uint
 		.uid = v->attrs->uid,
 		.gid = v->attrs->gid,
 		.attr_mask = ATTR_MTIME,
-		.mtime_ns = v->mtime_ns};
+		.mtime_ns = version_mtime(v)};
 
 	if (v->attrs->atime_set) {
 		c.attr_mask |= ATTR_ATIME;

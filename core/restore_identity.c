@@ -58,7 +58,7 @@ bool restore_concerns(const struct restore_diff *x, uint64_t parent, uint64_t in
 
 static int64_t atime_of(const struct version *v)
 {
-	return v->attrs->atime_set ? v->attrs->atime_ns : v->mtime_ns;
+	return v->attrs->atime_set ? v->attrs->atime_ns : version_mtime(v);
 }
 
 bool restore_is_same(struct restore_diff *x, const struct version *v, const struct version *w)
@@ -75,7 +75,7 @@ bool restore_differs(struct restore_diff *x, const struct version *v, const stru
 {
 	const struct attrs *a = v->attrs, *b = w->attrs;
 
-	return v != w && (a->mode != b->mode || a->uid != b->uid || a->gid != b->gid || a->xattrs != b->xattrs || v->mtime_ns != w->mtime_ns ||
+	return v != w && (a->mode != b->mode || a->uid != b->uid || a->gid != b->gid || a->xattrs != b->xattrs || version_mtime(v) != version_mtime(w) ||
 				 atime_of(v) != atime_of(w) || !restore_is_same(x, v, w));
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The tree's bones: nodes by number, live entries by (parent, name), dead ones
- * behind them, versions in chains. What a change means is in tree_apply.c.
+ * behind them. Versions are in tree_version.c, what a change means is in tree_apply.c.
  *
  * Live entries are in a hash table of chains and in their directory's list. An
  * entry that dies moves to the history: its directory's list of the dead, and the
@@ -106,26 +106,6 @@ uint64_t tree_next_ino(const struct tree *t)
 	return t->next_ino;
 }
 
-struct version *tree_version_push(struct tree *t, struct node *n, uint64_t born)
-{
-	struct version *v = pool_get(&t->versions);
-	struct version *o = n->newest;
-
-	v->born = born;
-	if (o) {
-		const struct version *j = o->jump;
-
-		v->older = o;
-		v->depth = o->depth + 1;
-		v->jump = j && j->jump && o->depth - j->depth == j->depth - j->jump->depth ? j->jump : o;
-	} else {
-		t->stats.nodes++;
-	}
-	n->newest = v;
-	t->stats.versions++;
-	return v;
-}
-
 /* ---- names ---- */
 
 uint32_t tree_name_hash(const char *name, size_t len)
@@ -154,13 +134,14 @@ static bool entry_is(const struct dentry *d, const struct node *parent, uint32_t
 
 const struct name *tree_name_new(struct tree *t, const char *text, size_t len)
 {
-	struct name *name = bump_get(&t->text, sizeof(*name) + len + 1, _Alignof(struct name));
+	size_t bytes = offsetof(struct name, text) + len + 1;
+	struct name *name = bump_get(&t->text, bytes, _Alignof(struct name));
 
 	name->hash = tree_name_hash(text, len);
-	name->len = (uint16_t)len;
+	name->len = (uint8_t)len;
 	memcpy(name->text, text, len);
 	name->text[len] = '\0';
-	t->stats.names_bytes += sizeof(*name) + len + 1;
+	t->stats.names_bytes += bytes;
 	return name;
 }
 
@@ -399,15 +380,6 @@ void tree_entry_settle(struct tree *t, struct dentry *d, uint64_t born)
 	dir_append(d->parent->dir, d);
 }
 
-void tree_dir_touch(struct node *dir, int64_t time_ns)
-{
-	struct version *v = dir->newest;
-
-	v->ctime_ns = MAX(v->ctime_ns, time_ns);
-	v->mtime_ns = v->flags & VERSION_MTIME_SET ? time_ns : MAX(v->mtime_ns, time_ns);
-	v->flags &= ~(uint32_t)VERSION_MTIME_SET;
-}
-
 /* ---- the whole ---- */
 
 static int tree_init_root(struct tree *t, uint32_t uid, uint32_t gid, int64_t now_ns)
@@ -415,7 +387,7 @@ static int tree_init_root(struct tree *t, uint32_t uid, uint32_t gid, int64_t no
 	const struct change create = {.type = CHANGE_CREATE, .ino = TREE_ROOT_INO, .mode = S_IFDIR | 0755, .uid = uid, .gid = gid};
 	struct node *root;
 
-	if (tree_live_reserve(t, 1) || tree_tombs_reserve(t, 1) || tree_attrs_reserve(t, 1) || tree_blobs_reserve(t, 1) || pool_reserve(&t->versions, 1) ||
+	if (tree_live_reserve(t, 1) || tree_tombs_reserve(t, 1) || tree_attrs_reserve(t, 1) || tree_blobs_reserve(t, 1) || tree_versions_reserve(t, 1, 0) ||
 		pool_reserve(&t->directories, 1) || tree_node_reserve(t, TREE_ROOT_INO))
 		return -ENOMEM;
 	root = tree_node_slot(t, TREE_ROOT_INO);
@@ -434,6 +406,7 @@ struct tree *tree_new(uint32_t root_uid, uint32_t root_gid, int64_t now_ns)
 	if (!t)
 		return NULL;
 	pool_init(&t->versions, sizeof(struct version));
+	pool_init(&t->far_versions, sizeof(struct version_far));
 	pool_init(&t->dentries, sizeof(struct dentry));
 	pool_init(&t->directories, sizeof(struct directory));
 	pool_init(&t->attrs, sizeof(struct attrs));
@@ -466,6 +439,7 @@ void tree_free(struct tree *t)
 		extent_map_release(&c->map);
 	}
 	pool_release(&t->versions);
+	pool_release(&t->far_versions);
 	pool_release(&t->dentries);
 	pool_release(&t->directories);
 	pool_release(&t->attrs);
@@ -484,7 +458,7 @@ void tree_free(struct tree *t)
 void tree_get_stats(const struct tree *t, struct tree_stats *ret)
 {
 	*ret = t->stats;
-	ret->total_bytes = sizeof(*t) + t->versions.total_bytes + t->dentries.total_bytes + t->directories.total_bytes + t->attrs.total_bytes +
-			   t->contents.total_bytes + t->text.total_bytes + t->node_bytes + t->content_bytes +
+	ret->total_bytes = sizeof(*t) + t->versions.total_bytes + t->far_versions.total_bytes + t->dentries.total_bytes + t->directories.total_bytes +
+			   t->attrs.total_bytes + t->contents.total_bytes + t->text.total_bytes + t->node_bytes + t->content_bytes +
 			   (t->live_slots + t->tomb_slots + t->attrs_slots + t->blob_slots) * sizeof(void *);
 }

@@ -21,8 +21,8 @@ static int64_t tick(int64_t time_ns, int64_t before_ns)
 	return before_ns == INT64_MAX ? before_ns : before_ns + 1;
 }
 
-/* The version of @seq, and its ctime. */
-static struct version *version_begin(struct tree *t, struct node *n, uint64_t seq, int64_t time_ns, bool keep_ctime)
+/* The version of @seq. Its ctime is the caller's: see next_ctime(). */
+static struct version *version_begin(struct tree *t, struct node *n, uint64_t seq)
 {
 	struct version *v = n->newest;
 
@@ -31,19 +31,23 @@ static struct version *version_begin(struct tree *t, struct node *n, uint64_t se
 
 		v = tree_version_push(t, n, seq);
 		v->size = o->size;
-		v->mtime_ns = o->mtime_ns;
 		v->ctime_ns = o->ctime_ns;
 		v->attrs = o->attrs;
-		v->content = o->content;
-		if (!o->log_count)
+		v->has_log = o->has_log;
+		if (o->has_log) {
+			v->content = o->content;
+			v->log_count = o->log_count;
+		} else {
 			v->position = o->position;
-		v->log_count = o->log_count;
-		v->stored_len = o->stored_len;
-		v->flags = o->flags;
+			v->stored_len = o->stored_len;
+		}
 	}
-	if (!keep_ctime)
-		v->ctime_ns = MAX(v->ctime_ns, v->older ? tick(time_ns, v->older->ctime_ns) : time_ns);
 	return v;
+}
+
+static int64_t next_ctime(const struct version *v, int64_t time_ns)
+{
+	return MAX(v->ctime_ns, v->older ? tick(time_ns, v->older->ctime_ns) : time_ns);
 }
 
 /* A real node that changes can name. */
@@ -112,7 +116,7 @@ static const char *symlink_new(struct tree *t, const struct change *c)
 
 void tree_create_fill(struct tree *t, struct node *n, struct version *v, int64_t time_ns, const struct change *c)
 {
-	const struct attrs attrs = {
+	struct attrs attrs = {
 		.mode = c->mode,
 		.uid = c->uid,
 		.gid = c->gid,
@@ -120,10 +124,9 @@ void tree_create_fill(struct tree *t, struct node *n, struct version *v, int64_t
 		.atime_ns = c->attr_mask & ATTR_ATIME ? c->atime_ns : 0,
 	};
 
+	tree_attrs_set_mtime(&attrs, c->attr_mask & ATTR_MTIME ? c->mtime_ns : time_ns, time_ns, c->attr_mask & ATTR_MTIME);
 	v->attrs = tree_attrs_intern(t, &attrs);
-	v->mtime_ns = c->attr_mask & ATTR_MTIME ? c->mtime_ns : time_ns;
 	v->ctime_ns = time_ns;
-	v->flags = c->attr_mask & ATTR_MTIME ? VERSION_MTIME_SET : 0;
 	v->size = 0;
 	if (S_ISDIR(c->mode)) {
 		n->dir = n->dir ? n->dir : pool_get(&t->directories);
@@ -161,16 +164,18 @@ static int apply_create(struct tree *t, uint64_t seq, int64_t time_ns, const str
 		tree_entry_settle(t, d, seq);
 	else
 		tree_entry_link(t, parent, n, c->name, c->name_len, seq);
-	tree_dir_touch(parent, time_ns);
+	tree_dir_touch(t, parent, time_ns);
 	tree_ino_used(t, c->ino);
 	return 0;
 }
 
 /* ---- names ---- */
 
-static void node_touch(struct node *n, int64_t time_ns)
+static void node_touch(struct tree *t, struct node *n, int64_t time_ns)
 {
-	n->newest->ctime_ns = MAX(n->newest->ctime_ns, time_ns);
+	struct version *v = n->newest;
+
+	tree_version_set_times(t, v, version_mtime(v), MAX(v->ctime_ns, time_ns), v->attrs->mtime_set);
 }
 
 static int apply_link(struct tree *t, uint64_t seq, int64_t time_ns, const struct change *c)
@@ -184,8 +189,8 @@ static int apply_link(struct tree *t, uint64_t seq, int64_t time_ns, const struc
 	if (node_is_dir(n) && (node_is_linked(n) || is_above(t, n, parent)))
 		return -EIO;
 	tree_entry_link(t, parent, n, c->name, c->name_len, seq);
-	node_touch(n, time_ns);
-	tree_dir_touch(parent, time_ns);
+	node_touch(t, n, time_ns);
+	tree_dir_touch(t, parent, time_ns);
 	return 0;
 }
 
@@ -203,8 +208,8 @@ static int apply_unlink(struct tree *t, uint64_t seq, int64_t time_ns, const str
 	if (node_is_dir(n) && !tree_dir_is_empty(n) && !is_relinked(t, n->ino))
 		return -EIO;
 	tree_entry_unlink(t, d, seq);
-	node_touch(n, time_ns);
-	tree_dir_touch(parent, time_ns);
+	node_touch(t, n, time_ns);
+	tree_dir_touch(t, parent, time_ns);
 	return 0;
 }
 
@@ -212,56 +217,54 @@ static int apply_unlink(struct tree *t, uint64_t seq, int64_t time_ns, const str
 
 #define ATTR_ALL (ATTR_MODE | ATTR_UID | ATTR_GID | ATTR_ATIME | ATTR_MTIME | ATTR_KEEP_CTIME)
 
-void tree_attrs_change(struct tree *t, struct version *v, const struct change *c)
+void tree_attrs_change(struct tree *t, struct version *v, int64_t ctime_ns, const struct change *c)
 {
+	uint32_t mask = c->type == CHANGE_ATTR ? c->attr_mask : 0;
 	struct attrs a = *v->attrs;
 
-	if (c->type == CHANGE_XATTR) {
+	if (c->type == CHANGE_XATTR)
 		a.xattrs = tree_xattrs_with(t, a.xattrs, c->name, c->name_len, c->value, c->value_len);
-		v->attrs = tree_attrs_intern(t, &a);
-		return;
-	}
-	if (c->attr_mask & ATTR_MODE)
+	if (mask & ATTR_MODE)
 		a.mode = (a.mode & S_IFMT) | (c->mode & 07777);
-	if (c->attr_mask & ATTR_UID)
+	if (mask & ATTR_UID)
 		a.uid = c->uid;
-	if (c->attr_mask & ATTR_GID)
+	if (mask & ATTR_GID)
 		a.gid = c->gid;
-	if (c->attr_mask & ATTR_ATIME) {
+	if (mask & ATTR_ATIME) {
 		a.atime_set = true;
 		a.atime_ns = c->atime_ns;
 	}
-	if (c->attr_mask & ATTR_MTIME) {
-		v->mtime_ns = c->mtime_ns;
-		v->flags |= VERSION_MTIME_SET;
-	}
+	tree_attrs_set_mtime(&a, mask & ATTR_MTIME ? c->mtime_ns : version_mtime(v), ctime_ns, a.mtime_set || mask & ATTR_MTIME);
 	v->attrs = tree_attrs_intern(t, &a);
+	v->ctime_ns = ctime_ns;
 }
 
 static int apply_attr(struct tree *t, uint64_t seq, int64_t time_ns, const struct change *c)
 {
 	struct node *n = node_get(t, c->ino);
 	bool is_attr = c->type == CHANGE_ATTR;
+	struct version *v;
 
 	if (!n || (is_attr ? c->attr_mask & ~(uint32_t)ATTR_ALL : !tree_xattr_fits(c, n->newest->attrs)))
 		return -EIO;
-	tree_attrs_change(t, version_begin(t, n, seq, time_ns, is_attr && (c->attr_mask & ATTR_KEEP_CTIME)), c);
+	v = version_begin(t, n, seq);
+	tree_attrs_change(t, v, is_attr && (c->attr_mask & ATTR_KEEP_CTIME) ? v->ctime_ns : next_ctime(v, time_ns), c);
 	return 0;
 }
 
 static int apply_content(struct tree *t, uint64_t seq, int64_t time_ns, const struct change *c)
 {
 	struct node *n = node_get(t, c->ino);
+	bool keep = c->content_flags & CONTENT_KEEP_MTIME;
 	struct version *v;
+	int64_t ctime_ns;
 
 	if (!n || !S_ISREG(n->newest->attrs->mode) || !tree_content_fits(c))
 		return -EIO;
-	v = version_begin(t, n, seq, time_ns, false);
+	v = version_begin(t, n, seq);
+	ctime_ns = next_ctime(v, time_ns);
 	tree_content_change(t, n, v, c);
-	if (!(c->content_flags & CONTENT_KEEP_MTIME)) {
-		v->mtime_ns = v->ctime_ns;
-		v->flags &= ~(uint32_t)VERSION_MTIME_SET;
-	}
+	tree_version_set_times(t, v, keep ? version_mtime(v) : ctime_ns, ctime_ns, keep && v->attrs->mtime_set);
 	return 0;
 }
 

@@ -35,14 +35,20 @@ static uint64_t attrs_hash(const struct attrs *a)
 
 	h = h * UINT64_C(0xff51afd7ed558ccd) + a->gid;
 	h = h * UINT64_C(0xff51afd7ed558ccd) + (a->atime_set ? (uint64_t)a->atime_ns + 1 : 0);
+	h = h * UINT64_C(0xff51afd7ed558ccd) + (a->mtime_own ? (uint64_t)a->mtime_ns + 1 + a->mtime_set : 0);
 	h = (h ^ h >> 29) * UINT64_C(0xff51afd7ed558ccd) + ((uintptr_t)a->xattrs >> 3);
 	return h ^ h >> 32;
 }
 
-static bool attrs_equal(const struct attrs *a, const struct attrs *b)
+bool tree_attrs_same(const struct attrs *a, const struct attrs *b)
 {
 	return a->mode == b->mode && a->uid == b->uid && a->gid == b->gid && a->atime_set == b->atime_set && a->atime_ns == b->atime_ns &&
 	       a->xattrs == b->xattrs;
+}
+
+static bool attrs_equal(const struct attrs *a, const struct attrs *b)
+{
+	return tree_attrs_same(a, b) && a->mtime_set == b->mtime_set && a->mtime_own == b->mtime_own && a->mtime_ns == b->mtime_ns;
 }
 
 int tree_attrs_reserve(struct tree *t, size_t more)

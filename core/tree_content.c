@@ -132,7 +132,7 @@ static void content_drop(struct tree *t, const struct node *n, struct version *v
 	struct tree_spare *spare;
 	struct content *c;
 
-	if (v->log_count && (!o || !o->log_count || o->content != v->content)) {
+	if (v->has_log && !(o && o->has_log && o->content == v->content)) {
 		spare = spare_find(t, n->ino);
 		c = v->content;
 		c->count = c->appends_from = 0;
@@ -141,8 +141,9 @@ static void content_drop(struct tree *t, const struct node *n, struct version *v
 		if (spare && !spare->content)
 			spare->content = c;
 	}
+	v->has_log = 0;
 	v->position = 0;
-	v->log_count = v->stored_len = 0;
+	v->stored_len = 0;
 }
 
 /* The content @v goes on writing to; a version without a log begins one with its block. */
@@ -152,7 +153,7 @@ static struct content *content_open(struct tree *t, const struct node *n, struct
 	struct tree_spare *spare;
 	struct content *c;
 
-	if (v->log_count) {
+	if (v->has_log) {
 		assert(v->log_count == v->content->count);
 		return v->content;
 	}
@@ -191,6 +192,7 @@ static void content_write(struct tree *t, struct node *n, struct version *v, con
 		if (e->position)
 			size = MAX(size, e->file_offset + e->len);
 	}
+	v->has_log = 1;
 	v->content = log;
 	v->log_count = log->count;
 }
@@ -208,10 +210,10 @@ void tree_content_change(struct tree *t, struct node *n, struct version *v, cons
 			v->position = c->extents->position;
 			v->stored_len = c->extents->stored_len;
 		}
-	} else if (!v->log_count && !v->position) { /* nothing but zeros so far */
+	} else if (!v->has_log && !v->position) { /* nothing but zeros so far */
 		if (has_data(c))
 			content_write(t, n, v, c);
-	} else if (c->extent_count || (v->log_count ? c->size < v->size : c->size != v->size)) {
+	} else if (c->extent_count || (v->has_log ? c->size < v->size : c->size != v->size)) {
 		content_write(t, n, v, c);
 	}
 	v->size = c->size;

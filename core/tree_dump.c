@@ -89,19 +89,20 @@ static void put_log(struct buf *out, const struct version *v, uint32_t from, boo
 
 static void put_version(struct buf *out, const struct version *v, const struct version *o)
 {
-	bool is_new = v->log_count && !(o && o->log_count && o->content == v->content);
+	bool is_new = v->has_log && !(o && o->has_log && o->content == v->content);
+	int64_t mtime_ns = version_mtime(v);
 	uint8_t b[17], flags = 0;
 
-	flags |= v->flags & VERSION_MTIME_SET ? TREE_DUMP_MTIME_SET : 0;
-	flags |= v->ctime_ns == v->mtime_ns ? TREE_DUMP_CTIME_SAME : 0;
-	flags |= o && o->attrs == v->attrs ? TREE_DUMP_ATTRS_SAME : 0;
+	flags |= v->attrs->mtime_set ? TREE_DUMP_MTIME_SET : 0;
+	flags |= v->ctime_ns == mtime_ns ? TREE_DUMP_CTIME_SAME : 0;
+	flags |= o && tree_attrs_same(o->attrs, v->attrs) ? TREE_DUMP_ATTRS_SAME : 0;
 	flags |= v->size > UINT32_MAX ? TREE_DUMP_SIZE64 : 0;
-	flags |= !v->log_count && v->position ? TREE_DUMP_BLOCK : 0;
-	flags |= v->log_count ? TREE_DUMP_LOG : 0;
+	flags |= !v->has_log && v->position ? TREE_DUMP_BLOCK : 0;
+	flags |= v->has_log ? TREE_DUMP_LOG : 0;
 	flags |= is_new ? TREE_DUMP_NEW_LOG : 0;
 	b[0] = flags;
 	put_le64(b + 1, v->born);
-	put_le64(b + 9, (uint64_t)v->mtime_ns);
+	put_le64(b + 9, (uint64_t)mtime_ns);
 	buf_append(out, b, sizeof(b));
 	if (!(flags & TREE_DUMP_CTIME_SAME))
 		buf_put_le64(out, (uint64_t)v->ctime_ns);
@@ -115,7 +116,7 @@ static void put_version(struct buf *out, const struct version *v, const struct v
 		buf_put_le64(out, v->position);
 		buf_put_le32(out, v->stored_len);
 	}
-	if (v->log_count)
+	if (v->has_log)
 		put_log(out, v, is_new ? 0 : o->log_count, is_new);
 }
 

@@ -3,6 +3,7 @@
  * Private to core/tree*.c: what a tree is made of, and the steps the parts share.
  *
  *   tree.c          the tree itself, nodes by number, names by (parent, name), stats
+ *   tree_version.c  versions of a node, their times
  *   tree_attrs.c    interned attributes and extended attributes
  *   tree_content.c  write logs
  *   tree_reserve.c  memory ahead of apply
@@ -59,8 +60,15 @@ struct tree_spare {
 	struct content *content;
 };
 
+/* Every so many-th version of a node points further back: see tree_version.c. */
+#define TREE_FAR_STRIDE 8
+struct version_far {
+	struct version version; /* depth % TREE_FAR_STRIDE == TREE_FAR_STRIDE - 1 */
+	struct version_far *jump;
+};
+
 struct tree {
-	struct pool versions, dentries, directories, attrs, contents;
+	struct pool versions, far_versions, dentries, directories, attrs, contents;
 	struct bump text; /* names, symlink targets, blobs */
 	struct tree_inner *nodes;
 
@@ -103,8 +111,6 @@ int tree_node_reserve(struct tree *t, uint64_t ino);
 struct node *tree_node_slot(const struct tree *t, uint64_t ino);
 /* First node with a number >= @ino, or NULL. */
 struct node *tree_node_next(const struct tree *t, uint64_t ino);
-/* Push a version: links older, jump and depth, counts it. */
-struct version *tree_version_push(struct tree *t, struct node *n, uint64_t born);
 /* Largest number ever used or taken is at least @ino. */
 void tree_ino_used(struct tree *t, uint64_t ino);
 
@@ -125,13 +131,25 @@ void tree_entry_settle(struct tree *t, struct dentry *d, uint64_t born);
 void tree_entry_insert_live(struct tree *t, struct dentry *d);
 void tree_entry_insert_dead(struct tree *t, struct dentry *d);
 const struct name *tree_name_new(struct tree *t, const char *text, size_t len);
-/* A child came or went: times of the directory's newest version. */
-void tree_dir_touch(struct node *dir, int64_t time_ns);
+
+/* ---- versions (tree_version.c) ---- */
+/* Room for @count versions, of which @far may be far ones. */
+int tree_versions_reserve(struct tree *t, size_t count, size_t far);
+/* Push a version: links it, counts it. */
+struct version *tree_version_push(struct tree *t, struct node *n, uint64_t born);
+/* Attributes of a version with these times; @is_set: utimens gave mtime. */
+void tree_attrs_set_mtime(struct attrs *a, int64_t mtime_ns, int64_t ctime_ns, bool is_set);
+/* Alter times in place. May need a reserved attrs. */
+void tree_version_set_times(struct tree *t, struct version *v, int64_t mtime_ns, int64_t ctime_ns, bool is_set);
+/* A child came or went: times of the directory's newest version. May need a reserved attrs. */
+void tree_dir_touch(struct tree *t, struct node *dir, int64_t time_ns);
 
 /* ---- attributes (tree_attrs.c) ---- */
 int tree_attrs_reserve(struct tree *t, size_t more);
 int tree_blobs_reserve(struct tree *t, size_t more);
 const struct attrs *tree_attrs_intern(struct tree *t, const struct attrs *want);
+/* The same but for mtime? */
+bool tree_attrs_same(const struct attrs *a, const struct attrs *b);
 /* Bytes of text that setting an attribute of these sizes needs, when the set has @count others. */
 size_t tree_xattr_bytes(size_t name_len, size_t value_len, size_t count);
 bool tree_xattr_fits(const struct change *c, const struct attrs *a);
@@ -159,7 +177,7 @@ void tree_spares_clear(struct tree *t);
 bool tree_create_fits(const struct change *c);
 /* Fill a node's first version from a CREATE. Keeps the symlink text or directory a newborn has. */
 void tree_create_fill(struct tree *t, struct node *n, struct version *v, int64_t time_ns, const struct change *c);
-/* ATTR or XATTR to @v; they fit. */
-void tree_attrs_change(struct tree *t, struct version *v, const struct change *c);
+/* ATTR or XATTR to @v, at @ctime_ns; they fit. */
+void tree_attrs_change(struct tree *t, struct version *v, int64_t ctime_ns, const struct change *c);
 
 #endif

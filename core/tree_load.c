@@ -94,7 +94,7 @@ static int load_xattrs(struct loader *l, struct attrs *a)
 	return 0;
 }
 
-static int load_attrs(struct loader *l, mode_t type, struct version *v)
+static int load_attrs(struct loader *l, mode_t type, struct attrs *ret)
 {
 	struct reader *in = &l->in;
 	struct attrs a = {0};
@@ -109,9 +109,7 @@ static int load_attrs(struct loader *l, mode_t type, struct version *v)
 	r = load_xattrs(l, &a);
 	if (r || in->bad)
 		return r ? r : -EBADMSG;
-	if (tree_attrs_reserve(l->tree, 1))
-		return -ENOMEM;
-	v->attrs = tree_attrs_intern(l->tree, &a);
+	*ret = a;
 	return 0;
 }
 
@@ -128,7 +126,7 @@ static int load_log(struct loader *l, struct version *v, bool is_new)
 		if (pool_reserve(&l->tree->contents, 1))
 			return -ENOMEM;
 		c = tree_content_new(l->tree);
-	} else if (o && o->log_count) {
+	} else if (o && o->has_log) {
 		c = o->content;
 		appends_from = c->appends_from;
 		had = c->count;
@@ -150,6 +148,7 @@ static int load_log(struct loader *l, struct version *v, bool is_new)
 	}
 	/* What lay beyond the dumped part is forgotten; a number that pointed there means "nothing is known". */
 	c->appends_from = appends_from;
+	v->has_log = 1;
 	v->content = c;
 	v->log_count = count;
 	return 0;
@@ -162,22 +161,26 @@ static int load_version(struct loader *l, struct node *n, mode_t type)
 	const uint8_t *b = get_bytes(in, 17);
 	uint8_t flags = b[0];
 	uint64_t born = get_le64(b + 1);
+	int64_t mtime_ns = (int64_t)get_le64(b + 9);
+	struct attrs a = {0};
 	int r = 0;
 
 	if (in->bad || flags > 127 || born > l->seq || (o && born <= o->born))
 		return -EBADMSG;
 	v = tree_version_push(l->tree, n, born);
-	v->flags = flags & TREE_DUMP_MTIME_SET ? VERSION_MTIME_SET : 0;
-	v->mtime_ns = (int64_t)get_le64(b + 9);
-	v->ctime_ns = flags & TREE_DUMP_CTIME_SAME ? v->mtime_ns : (int64_t)get_u64(in);
+	v->ctime_ns = flags & TREE_DUMP_CTIME_SAME ? mtime_ns : (int64_t)get_u64(in);
 	if (!(flags & TREE_DUMP_ATTRS_SAME))
-		r = load_attrs(l, type, v);
+		r = load_attrs(l, type, &a);
 	else if (o)
-		v->attrs = o->attrs;
+		a = *o->attrs;
 	else
 		r = -EBADMSG;
 	if (r)
 		return r;
+	if (tree_attrs_reserve(l->tree, 1))
+		return -ENOMEM;
+	tree_attrs_set_mtime(&a, mtime_ns, v->ctime_ns, flags & TREE_DUMP_MTIME_SET);
+	v->attrs = tree_attrs_intern(l->tree, &a);
 	v->size = flags & TREE_DUMP_SIZE64 ? get_u64(in) : get_u32(in);
 	if (v->size > INT64_MAX || (type == S_IFLNK ? v->size != strlen(n->symlink) : type != S_IFREG && v->size))
 		return -EBADMSG;
@@ -388,7 +391,7 @@ static int load_node(struct loader *l, uint64_t ino)
 
 	if (l->in.bad || !versions || versions > l->in.left / TREE_DUMP_VERSION_BYTES_MIN || (ino == TREE_ROOT_INO && type != S_IFDIR))
 		return -EBADMSG;
-	if (tree_node_reserve(t, ino) || pool_reserve(&t->versions, versions))
+	if (tree_node_reserve(t, ino) || tree_versions_reserve(t, versions, versions / TREE_FAR_STRIDE))
 		return -ENOMEM;
 	n = tree_node_slot(t, ino);
 	n->ino = ino;
@@ -418,11 +421,23 @@ static int load_header(struct loader *l)
 	return 0;
 }
 
+/* Room for a name a node: untouched memory costs nothing, while lists that grow leave holes between the slabs. */
+static int expect_names(struct loader *l)
+{
+	size_t count = l->in.left / (TREE_DUMP_NODE_BYTES + TREE_DUMP_VERSION_BYTES_MIN + TREE_DUMP_NAME_BYTES_MIN);
+	int r = array_reserve(&l->live.items, &l->live.capacity, count, sizeof(*l->live.items));
+
+	return r ? r : array_reserve(&l->dead.items, &l->dead.capacity, count, sizeof(*l->dead.items));
+}
+
 int tree_load(struct tree *t, const uint8_t *data, size_t len)
 {
 	struct loader l = {.tree = t, .in = {.at = data, .left = len}};
 	uint64_t ino, last = 0;
 	int r = load_header(&l);
+
+	if (!r)
+		r = expect_names(&l);
 
 	while (!r) {
 		ino = get_u64(&l.in);

@@ -36,7 +36,7 @@ int tree_newborn_create(struct tree *t, const struct change *create, int64_t tim
 	n->flags |= NODE_NEWBORN;
 	tree_create_fill(t, n, tree_version_push(t, n, SEQ_NEWBORN), time_ns, create);
 	tree_entry_link(t, parent, n, create->name, create->name_len, SEQ_NEWBORN);
-	tree_dir_touch(parent, time_ns);
+	tree_dir_touch(t, parent, time_ns);
 	tree_ino_used(t, create->ino);
 	*ret = n;
 	return 0;
@@ -46,6 +46,7 @@ int tree_newborn_change(struct tree *t, struct node *n, int64_t time_ns, const s
 {
 	struct version *v = n->newest;
 	const char *value;
+	bool keep_ctime;
 	size_t len;
 	int r;
 
@@ -61,9 +62,8 @@ int tree_newborn_change(struct tree *t, struct node *n, int64_t time_ns, const s
 	r = tree_reserve(t, c, 1);
 	if (r)
 		return r;
-	tree_attrs_change(t, v, c);
-	if (c->type == CHANGE_XATTR || !(c->attr_mask & ATTR_KEEP_CTIME))
-		v->ctime_ns = MAX(v->ctime_ns, time_ns);
+	keep_ctime = c->type == CHANGE_ATTR && (c->attr_mask & ATTR_KEEP_CTIME);
+	tree_attrs_change(t, v, keep_ctime ? v->ctime_ns : MAX(v->ctime_ns, time_ns), c);
 	return 0;
 }
 
@@ -135,9 +135,9 @@ int tree_newborn_describe(const struct tree *t, const struct node *n, struct cha
 		.mode = a->mode,
 		.uid = a->uid,
 		.gid = a->gid,
-		.attr_mask = (a->atime_set ? ATTR_ATIME : 0) | (v->flags & VERSION_MTIME_SET ? ATTR_MTIME : 0),
+		.attr_mask = (a->atime_set ? ATTR_ATIME : 0) | (a->mtime_set ? ATTR_MTIME : 0),
 		.atime_ns = a->atime_ns,
-		.mtime_ns = v->flags & VERSION_MTIME_SET ? v->mtime_ns : 0,
+		.mtime_ns = a->mtime_set ? a->mtime_ns : 0,
 	};
 	if (S_ISLNK(a->mode)) {
 		out[0].value = n->symlink;

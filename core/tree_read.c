@@ -56,15 +56,6 @@ struct dentry *tree_lookup_since(const struct tree *t, const struct node *parent
 	return d && d->died > seq ? d : NULL;
 }
 
-struct version *tree_version_at(const struct node *node, uint64_t seq)
-{
-	struct version *v = node->newest;
-
-	while (v && v->born > seq)
-		v = v->jump && v->jump->born > seq ? v->jump : v->older;
-	return v;
-}
-
 struct dentry *tree_name_at(const struct node *node, uint64_t seq)
 {
 	struct dentry *d = node->names;
@@ -97,7 +88,7 @@ static uint32_t nlink_at(const struct node *n, uint64_t seq)
 
 static uint64_t data_bytes(const struct version *v)
 {
-	if (!v->log_count)
+	if (!v->has_log)
 		return v->position ? v->size : 0;
 	return v->log_count == v->content->count ? v->content->map.data_bytes : v->size;
 }
@@ -120,7 +111,7 @@ int tree_attr_at(const struct tree *t, const struct node *node, uint64_t seq, in
 		.rdev = type == S_IFCHR || type == S_IFBLK ? node->rdev : 0,
 		.size = v->size,
 		.blocks_512 = type == S_IFREG ? (data_bytes(v) + 511) / 512 : 0,
-		.mtime_ns = v->mtime_ns,
+		.mtime_ns = version_mtime(v),
 		.ctime_ns = v->ctime_ns,
 		.born = v->born,
 	};
@@ -317,12 +308,12 @@ ssize_t tree_extents(
 	uint64_t end = len > EXTENT_TO_END - offset ? EXTENT_TO_END : offset + len;
 	uint64_t asked = offset < v->size ? MIN(end, v->size) - offset : 0;
 	struct extent whole = {0};
-	const struct extent_map one = {.items = &whole, .count = v->position ? 1 : 0};
+	const struct extent_map one = {.items = &whole, .count = !v->has_log && v->position};
 	const struct extent_map *map = &one;
 	uint64_t covered;
 	ssize_t n;
 
-	if (!v->log_count) {
+	if (!v->has_log) {
 		whole = tree_inline_extent(v);
 	} else if (map_serves(v)) {
 		map = &v->content->map;
@@ -344,9 +335,9 @@ bool tree_version_same_content(const struct version *a, const struct version *b)
 {
 	if (a == b)
 		return true;
-	if (a->size != b->size || a->log_count != b->log_count)
+	if (a->size != b->size || version_log_count(a) != version_log_count(b))
 		return false;
-	if (a->log_count)
+	if (a->has_log)
 		return a->content == b->content;
 	return a->position == b->position && a->stored_len == b->stored_len;
 }
@@ -361,10 +352,10 @@ bool tree_version_extends(const struct version *older, const struct version *new
 		return true;
 	if (size > newer->size || !S_ISREG(older->attrs->mode))
 		return false;
-	if (!newer->log_count)
-		return !older->log_count && !older->position && !newer->position;
+	if (!newer->has_log)
+		return !older->has_log && !older->position && !newer->position;
 	c = newer->content;
-	if (older->log_count)
+	if (older->has_log)
 		return older->content == c && older->log_count <= newer->log_count && log_only_appends(c, older->log_count, newer->log_count, size);
 	if (!older->position) /* zeros, and @newer need not descend from it */
 		return log_lies_behind(c, 0, newer->log_count, size);

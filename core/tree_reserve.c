@@ -14,7 +14,7 @@
 #define XATTRS_FEW 32
 
 struct demand {
-	size_t nodes, versions, dentries, dead, directories, attrs, blobs, contents;
+	size_t versions, far, dentries, dead, directories, attrs, blobs, contents;
 	size_t xattrs_of_one; /* most changes of extended attributes that one inode has */
 	size_t text_bytes;
 };
@@ -28,11 +28,20 @@ static int compare_u64(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* A further version of a node: a first one is never far. */
+static void demand_version(struct demand *d)
+{
+	d->versions++;
+	d->far++;
+	d->attrs++;
+}
+
 static void demand_name(struct demand *d, const struct change *c)
 {
 	d->dentries++;
 	if (c->name_len <= TREE_NAME_MAX)
 		d->text_bytes += sizeof(struct name) + c->name_len + 1 + BUMP_ALIGN_MAX;
+	d->attrs += 2; /* times of what has the name and of its directory */
 }
 
 static void demand_xattr(const struct tree *t, struct demand *d, const struct change *c)
@@ -43,8 +52,7 @@ static void demand_xattr(const struct tree *t, struct demand *d, const struct ch
 	if (c->value_len <= TREE_XATTR_VALUE_MAX && c->name_len <= 255)
 		d->text_bytes += tree_xattr_bytes(c->name_len, c->value_len, count + d->xattrs_of_one);
 	d->blobs += 2;
-	d->attrs++;
-	d->versions++;
+	demand_version(d);
 }
 
 /* Each of an inode's changes may make its set one larger than it was; so what they need together grows with the square of their number. */
@@ -82,7 +90,6 @@ static int demand_change(struct tree *t, struct demand *d, const struct change *
 			return 0;
 		demand_name(d, c);
 		d->versions++;
-		d->attrs++;
 		d->directories += S_ISDIR(c->mode);
 		if (S_ISLNK(c->mode) && c->value_len <= TREE_SYMLINK_MAX)
 			d->text_bytes += c->value_len + 1 + BUMP_ALIGN_MAX;
@@ -92,16 +99,16 @@ static int demand_change(struct tree *t, struct demand *d, const struct change *
 		return array_reserve(&t->relinks, &t->relink_capacity, ++t->relink_count, sizeof(*t->relinks));
 	case CHANGE_UNLINK:
 		d->dead++;
+		d->attrs += 2; /* as above */
 		return 0;
 	case CHANGE_ATTR:
-		d->versions++;
-		d->attrs++;
+		demand_version(d);
 		return 0;
 	case CHANGE_XATTR:
 		demand_xattr(t, d, c);
 		return 0;
 	case CHANGE_CONTENT:
-		d->versions++;
+		demand_version(d);
 		d->contents++;
 		return 0;
 	}
@@ -172,7 +179,7 @@ static int reserve_contents(struct tree *t, const struct change *changes, size_t
 	for (size_t i = 0; i < t->spare_count; i++) {
 		struct tree_spare *s = &t->spares[i];
 		const struct node *n = tree_node(t, s->ino);
-		bool has_log = n && S_ISREG(n->newest->attrs->mode) && n->newest->log_count;
+		bool has_log = n && S_ISREG(n->newest->attrs->mode) && n->newest->has_log;
 
 		if (!s->extents)
 			continue;
@@ -199,7 +206,7 @@ int tree_reserve(struct tree *t, const struct change *changes, size_t count)
 	for (size_t i = 0; i < count; i++)
 		if (demand_change(t, &d, &changes[i]))
 			goto fail;
-	if (pool_reserve(&t->versions, d.versions) || pool_reserve(&t->dentries, d.dentries) || pool_reserve(&t->directories, d.directories) ||
+	if (tree_versions_reserve(t, d.versions, d.far) || pool_reserve(&t->dentries, d.dentries) || pool_reserve(&t->directories, d.directories) ||
 		bump_reserve(&t->text, d.text_bytes) || tree_live_reserve(t, d.dentries) || tree_tombs_reserve(t, d.dead) || tree_attrs_reserve(t, d.attrs) ||
 		tree_blobs_reserve(t, d.blobs))
 		goto fail;

@@ -40,6 +40,16 @@ static int edit_prepare(struct batch *b, uint64_t ino, const struct version *bas
 	return file_edit_prepare(ino, base, out->data, out->len, &b->t.blocks, edit);
 }
 
+static int64_t mtime_of(struct engine *e, const struct version *v)
+{
+	int64_t mtime_ns;
+
+	engine_lock(e); /* a rename alters a version's times in place */
+	mtime_ns = version_mtime(v);
+	engine_unlock(e);
+	return mtime_ns;
+}
+
 static int prepare_agent(struct batch *b, const char *session, struct agent_work *w)
 {
 	struct agent_owned owned = {.id = w->id,
@@ -63,7 +73,7 @@ static int prepare_agent(struct batch *b, const char *session, struct agent_work
 	if (w->changes)
 		registry_load_file(b->e, w->ino); /* who saved it may not have come to that; another status than w->from is seen when staging */
 	if (!r && !w->pending && !w->lived)
-		owned.last_updated_ns = base->mtime_ns;
+		owned.last_updated_ns = mtime_of(b->e, base);
 	if (!r)
 		r = len > UPKEEP_TEXT_BYTES_MAX ? -EFBIG : model_edit_agent(text, len, &owned, status, NULL, &out);
 	if (r == -EBADMSG && owned.fill) { /* it holds something else where fields would go: then without them */
@@ -102,7 +112,7 @@ static int prepare_session(struct batch *b, struct session_work *w)
 		return 0;
 	o->fill = w->fills;
 	if (!r && w->fills && !o->last_updated_ns)
-		o->last_updated_ns = base->mtime_ns;
+		o->last_updated_ns = mtime_of(b->e, base);
 	if (!r)
 		r = len > UPKEEP_TEXT_BYTES_MAX ? -EFBIG : model_edit_session(text, len, o, "", NULL, &out);
 	if (r == -EBADMSG && o->fill) {
@@ -191,7 +201,7 @@ static int add_agent(struct txn *t, const char *session, const struct agent_work
 {
 	int r = w->edit.base ? file_edit_add(&w->edit, t) : 0;
 
-	if (!r && w->edit.base && w->lived && w->heartbeat_ns > w->edit.base->mtime_ns)
+	if (!r && w->edit.base && w->lived && w->heartbeat_ns > version_mtime(w->edit.base))
 		*txn_add_change(t) =
 			(struct change){.type = CHANGE_ATTR, .ino = w->ino, .attr_mask = ATTR_MTIME | ATTR_KEEP_CTIME, .mtime_ns = w->heartbeat_ns};
 	if (!r && w->changes)

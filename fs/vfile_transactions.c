@@ -209,8 +209,9 @@ static int base_sha(struct fs *fs, const struct record *r, struct sha256 *ret)
 	engine_lock(fs->engine);
 	node = r->base_seq ? tree_resolve(engine_tree(fs->engine), r->path, r->seq - 1) : NULL;
 	v = node ? tree_version_at(node, r->seq - 1) : NULL;
+	v = v && S_ISREG(v->attrs->mode) ? v : NULL;
 	engine_unlock(fs->engine);
-	if (!v || !S_ISREG(v->attrs->mode) || v->size > BACKUP_HASHED_MAX)
+	if (!v || v->size > BACKUP_HASHED_MAX)
 		return -ENOENT;
 	return engine_content_sha(fs->engine, node, v, ret);
 }

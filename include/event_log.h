@@ -3,7 +3,7 @@
  * L5. Event logs: where each event's frame is and how many bytes of log come before it, for the whole store and per session, so that
  * all.jsonl, a day's file and session.jsonl can be read at any offset and have a true size without storing a line.
  *
- * Memory: 16 bytes an event in the global log, 4 more in its session's, plus a sum of bytes every EVENT_LOG_STRIDE events.
+ * Memory: 12 bytes an event in the global log, 4 more in its session's, plus a sum of bytes every EVENT_LOG_STRIDE events.
  * A day is a range of the global log (transaction times never go back; an event that claims an earlier day stays in the newest one).
  *
  * Locking: the engine's lock, as for the tree. Reading lines happens without it: take a slice under the lock, render it after.
@@ -31,8 +31,9 @@ int event_logs_reserve(struct event_logs *l, const struct event *events, size_t 
 /** The chains an event of @session continues (created on first use). NULL: no memory. */
 struct event_chain *event_logs_global_chain(struct event_logs *l);
 struct event_chain *event_logs_session_chain(struct event_logs *l, const char *session);
-/** Enter a sealed event: its frame's payload position, its ordinal in the frame, its time. Moves no chain. Needs a reservation. */
-void event_logs_add(struct event_logs *l, const struct event *e, uint64_t frame_position, uint64_t tx_seq, uint32_t ordinal, int64_t time_ns);
+/** Enter a sealed event: its frame's payload position, its time. Frames come in order, and so do all the events of one. Moves no chain. Needs a
+ *  reservation. */
+void event_logs_add(struct event_logs *l, const struct event *e, uint64_t frame_position, uint64_t tx_seq, int64_t time_ns);
 
 /** From now on readers (all below up to the index snapshot) see only events of frames before @frame_position; UINT64_MAX: all of them. */
 void event_logs_show_before(struct event_logs *l, uint64_t frame_position);

@@ -14,7 +14,8 @@
  *
  * Locking: none here. The engine's lock protects everything, for reading too.
  *
- * Memory: a file costs a node, a version, a dentry and its name (about 220 bytes + name); a further version 80.
+ * Memory: a file costs a node (40 bytes), a version (56), a dentry (80) and its name (6 + its length); a further version 56, every eighth
+ * of a node's 64. An mtime that is not the ctime is an attribute, 48 bytes of their own where no other version has the same.
  * Versions of a node and dead entries of a name are chains with jump pointers, so finding the one of a
  * sequence number is O(log n) (E. W. Myers, "An applicative random-access stack", 1983).
  */
@@ -45,7 +46,9 @@ struct attrs {
 	uint32_t mode; /**< type and permission bits */
 	uint32_t uid, gid;
 	bool atime_set; /**< utimens gave an access time; else it is the version's mtime */
-	int64_t atime_ns;
+	bool mtime_set; /**< utimens gave an mtime, not a commit */
+	bool mtime_own; /**< mtime_ns holds; else mtime is the version's ctime */
+	int64_t atime_ns, mtime_ns;
 	const struct xattrs *xattrs; /**< NULL: none */
 	struct attrs *hash_next;
 };
@@ -60,28 +63,36 @@ struct content {
 	struct content *next;  /**< all contents of the tree */
 };
 
-/** A file (or directory) version. 80 bytes. */
+/** A file (or directory) version: most of the tree's memory, hence the unions. */
 struct version {
 	struct version *older; /**< next older version of the node */
-	struct version *jump;  /**< a version further back, see the header comment */
 	uint64_t born;
 	uint64_t size;
-	int64_t mtime_ns;
-	int64_t ctime_ns;
+	int64_t ctime_ns; /**< and mtime, see version_mtime() */
 	const struct attrs *attrs;
 	union {
-		struct content *content; /**< log_count != 0 */
-		uint64_t position;       /**< log_count == 0: one block from offset 0, whole size; 0 when size is 0 or all hole */
+		struct content *content; /**< has_log */
+		uint64_t position;       /**< else: one block from offset 0, whole size; 0 when size is 0 or all hole */
 	};
-	uint32_t log_count;  /**< 0: a single block or nothing */
-	uint32_t stored_len; /**< log_count == 0: of the block */
-	uint32_t depth;      /**< 0 for the oldest */
-	uint32_t flags;      /**< enum version_flags */
+	union {
+		uint32_t log_count;  /**< has_log: the first so many of the log; > 0 */
+		uint32_t stored_len; /**< else: of the block */
+	};
+	uint32_t depth : 31; /**< 0 for the oldest */
+	uint32_t has_log : 1;
 };
+_Static_assert(sizeof(void *) > 4 ? sizeof(struct version) == 56 : 1, "as the header comment says");
 
-enum version_flags {
-	VERSION_MTIME_SET = 1, /**< utimens set mtime, not a commit */
-};
+/** Under the lock, like all attributes: a name that comes or goes alters times of the newest version in place. */
+static inline int64_t version_mtime(const struct version *v)
+{
+	return v->attrs->mtime_own ? v->attrs->mtime_ns : v->ctime_ns;
+}
+/** How many extents of its content's log it is made of; 0: a single block or nothing. */
+static inline uint32_t version_log_count(const struct version *v)
+{
+	return v->has_log ? v->log_count : 0;
+}
 
 struct dentry;
 struct directory;
@@ -106,7 +117,7 @@ enum node_flags {
 
 struct name {
 	uint32_t hash;
-	uint16_t len;
+	uint8_t len; /**< at most TREE_NAME_MAX */
 	char text[]; /**< NUL-terminated too */
 };
 

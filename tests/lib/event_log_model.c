@@ -20,8 +20,8 @@ struct event event_log_model_blank(const char *session)
 
 void event_log_model_add(struct event_logs *l, struct event_log_model *m)
 {
-	size_t count = 1 + rng_below(&m->g, 4);
-	struct event events[4];
+	size_t count = rng_below(&m->g, 30) ? 1 + rng_below(&m->g, 4) : EVENT_LOG_MODEL_EVENTS_MAX;
+	struct event events[EVENT_LOG_MODEL_EVENTS_MAX];
 
 	m->time_ns += (int64_t)rng_below(&m->g, 100) ? (int64_t)rng_below(&m->g, 100 * NS_PER_S) : (int64_t)rng_below(&m->g, 5) * EVENT_LOG_DAY_NS;
 	m->seq += 1 + rng_below(&m->g, 3);
@@ -37,7 +37,7 @@ void event_log_model_add(struct event_logs *l, struct event_log_model *m)
 			.ref = {.frame_position = position, .ordinal = (uint32_t)i}, .line_bytes = events[i].line_bytes, .tx_seq = m->seq};
 		strcpy(e->session, events[i].session);
 		time_format_day(m->time_ns, e->day);
-		event_logs_add(l, &events[i], position, m->seq, (uint32_t)i, m->time_ns);
+		event_logs_add(l, &events[i], position, m->seq, m->time_ns);
 	}
 }
 
@@ -46,7 +46,8 @@ struct event_logs *event_log_model_fill(struct event_log_model *m, uint64_t seed
 	struct event_logs *l = event_logs_new();
 
 	assert_non_null(l);
-	*m = (struct event_log_model){.events = calloc(transactions * 4 + 1, sizeof(*m->events)), .time_ns = EVENT_LOG_FIRST_NS - 3 * EVENT_LOG_DAY_NS};
+	*m = (struct event_log_model){
+		.events = calloc(transactions * EVENT_LOG_MODEL_EVENTS_MAX + 1, sizeof(*m->events)), .time_ns = EVENT_LOG_FIRST_NS - 3 * EVENT_LOG_DAY_NS};
 	rng_init(&m->g, rng_seed_of_run(seed));
 	for (size_t i = 0; i < transactions; i++)
 		event_log_model_add(l, m);

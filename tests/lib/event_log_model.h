@@ -34,7 +34,8 @@ extern const char *const event_log_model_sessions[4];
 struct event event_log_model_blank(const char *session);
 /** Logs and model with so many random transactions. */
 struct event_logs *event_log_model_fill(struct event_log_model *m, uint64_t seed, size_t transactions);
-/** One transaction of a few events, in both. */
+/** One transaction of a few events, seldom of many, in both. */
+#define EVENT_LOG_MODEL_EVENTS_MAX 30
 void event_log_model_add(struct event_logs *l, struct event_log_model *m);
 /** Sizes, days and random slices of all logs are the model's. */
 void event_log_model_compare(struct event_logs *l, struct event_log_model *m, int rounds);

@@ -79,7 +79,7 @@ static void test_days(void **state)
 
 		e.line_bytes = rows[i].bytes;
 		assert_int_equal(event_logs_reserve(l, &e, 1), 0);
-		event_logs_add(l, &e, 1, i + 1, 0, rows[i].time_ns);
+		event_logs_add(l, &e, 1, i + 1, rows[i].time_ns);
 	}
 	assert_int_equal(event_logs_days(l, event_log_collect_day, &list), 0);
 	assert_int_equal(list.count, ARRAY_SIZE(expected));
@@ -149,7 +149,7 @@ static void test_speed(void **state)
 
 		e.line_bytes = 600;
 		assert_int_equal(event_logs_reserve(l, &e, 1), 0);
-		event_logs_add(l, &e, (uint64_t)i, (uint64_t)i + 1, 0, EVENT_LOG_FIRST_NS + i);
+		event_logs_add(l, &e, (uint64_t)i, (uint64_t)i + 1, EVENT_LOG_FIRST_NS + i);
 	}
 	add_s = stopwatch_s() - started;
 	event_log_size(l, &(struct event_log_key){0}, &bytes, &events);

@@ -38,7 +38,7 @@ static void test_dump_and_load(void **state)
 	assert_int_equal(again.len, dump.len);
 	assert_memory_equal(again.data, dump.data, dump.len);
 
-	m.events = realloc(m.events, (m.count + 400) * sizeof(*m.events)); /* and it goes on from there */
+	m.events = realloc(m.events, (m.count + 100 * EVENT_LOG_MODEL_EVENTS_MAX) * sizeof(*m.events)); /* and it goes on from there */
 	for (int i = 0; i < 100; i++)
 		event_log_model_add(loaded, &m);
 	event_log_model_compare(loaded, &m, 50);
@@ -116,7 +116,7 @@ static void test_load_malformed(void **state)
 	free(m.events);
 }
 
-/* Days and a session's events must ascend, and a session be there once. */
+/* Days, frames, ordinals and a session's events must ascend, and a session be there once. */
 static void test_load_disorder(void **state)
 {
 	struct event_logs *l = event_logs_new(), *loaded = event_logs_new();
@@ -130,6 +130,9 @@ static void test_load_disorder(void **state)
 		{64 + 8, 1},
 		{64 + 12, 0},
 		{64 + 36 + 47 + 2, 'a'},
+		{64 + 36 + 2 * 47 + 16, 0},
+		{64 + 36 + 2 * 47 + 16 + 12, 0},
+		{64 + 36 + 2 * 47 + 16 + 12, 2},
 		{64 + 36 + 2 * 47 + 48, 1},
 		{64 + 36 + 2 * 47 + 48 + 4, 0},
 	};
@@ -139,7 +142,7 @@ static void test_load_disorder(void **state)
 		struct event e = event_log_model_blank(i < 2 ? "a" : "b");
 
 		assert_int_equal(event_logs_reserve(l, &e, 1), 0);
-		event_logs_add(l, &e, 1, i + 1, 0, times[i]);
+		event_logs_add(l, &e, 1, i + 1, times[i]);
 	}
 	assert_int_equal(event_logs_dump(l, 3, &dump), 0);
 	assert_int_equal(dump.len, 64 + 36 + 2 * 47 + 48 + 12);

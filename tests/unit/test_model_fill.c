@@ -93,7 +93,7 @@ static int64_t mtime_of(struct engine *e, const char *path)
 
 	engine_lock(e);
 	n = tree_resolve(engine_tree(e), path, SEQ_LIVE);
-	ns = n->newest->mtime_ns;
+	ns = version_mtime(n->newest);
 	engine_unlock(e);
 	return ns;
 }

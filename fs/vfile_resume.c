@@ -143,6 +143,7 @@ static void put_event(struct buf *out, const char *text, size_t len)
 	put_member(&line, doc_get(root, "timestamp"), "  ");
 	put_member(&line, doc_get(root, "event_type"), " ");
 	put_member(&line, doc_get_path(root, "data.path"), " ");
+	put_member(&line, doc_get_path(root, "data.new_path"), " -> ");
 	put_member(&line, doc_get(root, "agent_id"), " by ");
 	put_line(out, &line);
 	doc_free(doc);

@@ -53,6 +53,8 @@ test_summary() {
 	sed -i 's/^  current_operation: .*/  current_operation: "refactor the parser"/; s/^  progress_percentage: .*/  progress_percentage: 40/' "$X/session.yaml"
 	echo "agent: {status: active}" >"$X/agents/coder-1.yaml"
 	mkdir "$C/before-refactor"
+	echo x >"$X/state/new-thing"
+	mv "$X/state/new-thing" "$X/state/old-thing"
 	echo x >"$X/state/last-thing"
 	[ -x "$R/resume.sh" ] || fail "not executable"
 	for sh in $(shells); do
@@ -67,6 +69,7 @@ test_summary() {
 			has out '^last checkpoint: before-refactor \(20.*, before-refactor\)$'
 			has out '^agents: coder-1 \(active\)$'
 			has out '^  20[^ ]* file_created state/sessions/res-1/state/last-thing by '
+			has out '^  20[^ ]* renamed state/sessions/res-1/state/new-thing -> state/sessions/res-1/state/old-thing by '
 			eq 5 "$(grep -c '^  20' out)" "events shown"
 		done
 	done

@@ -207,7 +207,7 @@ test_umount_of_a_busy_mount() {
 test_adoption_of_a_file_called_format() {
 	mkdir -p "$M"
 	echo "my format" >"$M/FORMAT"
-	fails_with 'If it is a file of yours, move it away' timeout 20 "$MILESTONEFS" mount "$P"
+	fails_with 'If it is a file of yours, move it away' timeout 120 "$MILESTONEFS" mount "$P"
 	eq "my format" "$(cat "$M/FORMAT")" "the file"
 	chmod u+w "$M"
 	mv "$M/FORMAT" "$M/FORMAT.txt"

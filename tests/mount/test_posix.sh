@@ -499,7 +499,7 @@ test_lock_semantics() {
 test_blocked_lock_answers_to_signals() {
 	need flock
 	: >"$D/l"
-	flock "$D/l" sleep 20 &
+	flock "$D/l" sleep 1000 &
 	local holder=$! r=0
 	wait_for eval '! flock -n "$D/l" true'
 	timeout -s INT 0.5 flock "$D/l" true || r=$?

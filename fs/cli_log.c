@@ -4,7 +4,7 @@
  * can be followed; else from the store.
  *
  * Lines come in pieces of any size; a line is complete with its newline. With -n the last lines are kept in a ring. Following looks again every
- * FOLLOW_PAUSE_MS and holds nothing in between, so that the mount can be taken away; that ends it.
+ * FOLLOW_PAUSE_MS, or after some times as long as a look takes, and holds nothing in between, so that the mount can be taken away; that ends it.
  *
  * Failure: a line that is not JSON is shown as it is. Events that cannot be read are left out and named, and the status is 1.
  */
@@ -24,6 +24,7 @@
 
 #define PIECE_BYTES (256u << 10)
 #define FOLLOW_PAUSE_MS 200
+#define FOLLOW_PAUSE_MAX_MS 2000
 #define DAMAGE_BYTES_MAX (256u << 20) /* in one run */
 #define LINE_BYTES_MIN 64             /* of an event: no line is shorter */
 
@@ -307,9 +308,25 @@ static int read_ended(const struct project *p, const struct output *o, const cha
 	return reason_set(reason, error, "log", "%s: %s", path, strerror(-error));
 }
 
+static int64_t now_ns(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * NS_PER_S + t.tv_nsec;
+}
+
+/* Where a look takes long, so does the pause: several who follow must not keep the mount busy all the time. */
+static void pause_after(int64_t look_ns)
+{
+	int64_t ns = MIN(MAX(4 * look_ns, FOLLOW_PAUSE_MS * NS_PER_MS), FOLLOW_PAUSE_MAX_MS * NS_PER_MS);
+	struct timespec t = {.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
+
+	(void)nanosleep(&t, NULL);
+}
+
 static int read_mounted(const struct project *p, struct output *o, struct reason *reason)
 {
-	const struct timespec pause = {.tv_nsec = FOLLOW_PAUSE_MS * NS_PER_MS};
 	const char *session = o->a->session;
 	cleanup_free char *path = NULL;
 	uint64_t offset = 0;
@@ -318,8 +335,10 @@ static int read_mounted(const struct project *p, struct output *o, struct reason
 		    session ? "/session.jsonl" : "/all.jsonl") < 0)
 		return -ENOMEM;
 	for (;;) {
+		int64_t start_ns = now_ns(), look_ns;
 		int r = read_file(path, &offset, o);
 
+		look_ns = now_ns() - start_ns;
 		if (r == -ENOMEM)
 			return r;
 		if (r)
@@ -328,7 +347,7 @@ static int read_mounted(const struct project *p, struct output *o, struct reason
 		(void)fflush(stdout);
 		if (!o->a->follow || ferror(stdout))
 			return 0;
-		(void)nanosleep(&pause, NULL);
+		pause_after(look_ns);
 	}
 }
 

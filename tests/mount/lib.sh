@@ -153,6 +153,9 @@ helper() {
 	echo "$path"
 }
 
+# shellcheck source=tests/mount/words.sh
+. "$LIB_DIR/words.sh"
+
 # --- mounting ------------------------------------------------------------------
 
 is_mounted() {
@@ -302,39 +305,6 @@ manifest() {
 			find . -print0 | sort -z | xargs -0r getfattr -h -d -m '^user\.' -e hex 2>/dev/null
 		fi
 	)
-}
-
-# --- what the mount says ---------------------------------------------------------
-
-# events_grep JQ_CONDITION: the events for which it holds, one a line
-events_grep() {
-	jq -c "select($1)" "$M/state/events/all.jsonl"
-}
-
-# event_count: of what the daemon did not do by itself, which is due whenever it is
-event_count() {
-	grep -vcF '"operation":"upkeep"' "$M/state/events/all.jsonl"
-}
-
-# rollback_of TEXT: names of TX.yaml in rollbacks that mention TEXT
-rollback_of() {
-	local f
-	for f in "$M"/transactions/rollbacks/*.yaml; do
-		if [ -e "$f" ] && grep -qF -- "$1" "$f"; then
-			echo "$f"
-		fi
-	done
-}
-
-# draft_kept TEXT FILE: some rollback that mentions TEXT kept exactly the bytes of FILE
-draft_kept() {
-	local f
-	for f in $(rollback_of "$1"); do
-		if cmp -s "${f%.yaml}.draft" "$2"; then
-			return 0
-		fi
-	done
-	return 1
 }
 
 # --- running -------------------------------------------------------------------

@@ -5,24 +5,9 @@
 # a mount on which nothing happens.
 . "$(dirname "$0")/lib.sh"
 
-# session NAME [YAML]: a fresh session, X, its agents A and its settings
-session() {
-	X=$M/state/sessions/$1
-	A=$X/agents
-	mkdir "$X"
-	if [ "${2:-}" ]; then
-		echo "$2" >"$X/session.yaml"
-	fi
-}
-
 # key FILE KEY: the first value of that key, without quotes
 key() {
 	sed -nE "s/^.*[ {]$2: \"?([^\",}]*)\"?.*$/\1/p" "$1" | head -n 1
-}
-
-# is FILE KEY VALUE, for wait_for and stays
-is() {
-	[ "$(key "$1" "$2")" = "$3" ]
 }
 
 # as AGENT COMMAND...: by a process that carries the name

@@ -5,30 +5,6 @@
 # rmdir, rm -r and retention remove them.
 . "$(dirname "$0")/lib.sh"
 
-# session NAME [CONFIGURATION]: a fresh session X; configuration: lines of YAML
-session() {
-	X=$M/state/sessions/$1
-	C=$X/checkpoints
-	mkdir "$X"
-	if [ "${2:-}" ]; then
-		printf 'configuration:\n%s\n' "$2" >"$X/session.yaml"
-	fi
-}
-
-# key FILE KEY: the first value of that key, without quotes
-key() {
-	sed -nE "s/^[ -]*$2: \"?([^\"]*)\"?$/\1/p" "$1" | head -n 1
-}
-
-fill() {
-	mkdir -p "$X/state/a/b"
-	echo "v: 1" >"$X/state/plan.yaml"
-	echo deep >"$X/state/a/b/deep.txt"
-	ln -s plan.yaml "$X/state/link"
-	ln "$X/state/a/b/deep.txt" "$X/state/hard"
-	echo "agent: {type: worker}" >"$X/agents/coder-1.yaml"
-}
-
 names() {
 	find "$C" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort
 }
@@ -47,7 +23,7 @@ reason_of() {
 test_mkdir_takes_one() {
 	local before
 	session take-1
-	fill
+	session_fill
 	before=$(event_count)
 	mkdir "$C/before-refactor"
 	eq before-refactor "$(reason_of before-refactor)" "the reason is the name"
@@ -76,7 +52,7 @@ test_a_session_begins_with_one() {
 test_fields() {
 	local want
 	session fields-1
-	fill
+	session_fill
 	mkdir "$C/c1"
 	want="checkpoint: id session_id reason created_at state_snapshot: session_file agent_count operation_count event_count context: working_directory git_branch git_commit recovery_data: active_transactions pending_operations agent_states"
 	eq "$want" "$(sed -nE 's/^(  )?([a-z_]+:)( .*)?$/\2\3/p' "$C/c1/checkpoint.yaml" | sed -E 's/^([a-z_]+): .*/\1/; /^(active_transactions|pending_operations|agent_states):$/s/:$//' | paste -sd ' ')" "fields"
@@ -128,7 +104,7 @@ test_open_files() {
 
 test_taken_when_due() {
 	local n
-	session due-1 '  checkpoint_interval: 1'
+	session due-1 'configuration: {checkpoint_interval: 1}'
 	echo changed >"$X/state/f"
 	# shellcheck disable=SC2016
 	wait_for eval 'grep -qx changed "$C"/checkpoint-*/state/f'
@@ -138,14 +114,14 @@ test_taken_when_due() {
 	stays 3 eval "[ \$(names | wc -l) -eq $n ]" # nothing changed
 	echo again >>"$X/state/f"
 	wait_for eval "[ \$(names | wc -l) -gt $n ]"
-	session due-2 $'  checkpoint_interval: 1\n  auto_checkpoint: false'
+	session due-2 'configuration: {checkpoint_interval: 1, auto_checkpoint: false}'
 	n=$(names | wc -l)
 	echo changed >"$X/state/f"
 	stays 3 eval "[ \$(names | wc -l) -eq $n ]"
 }
 
 test_retention() {
-	session keep-1 $'  checkpoint_interval: 1\n  backup_retention: 0'
+	session keep-1 'configuration: {checkpoint_interval: 1, backup_retention: 0}'
 	mkdir "$C/named"
 	echo one >"$X/state/f"
 	# shellcheck disable=SC2016
@@ -162,7 +138,7 @@ test_retention() {
 
 test_shows_what_was() {
 	session show-1
-	fill
+	session_fill
 	py "$X/state/plan.yaml" <<<'import os, sys; os.setxattr(sys.argv[1], "user.kept", b"value")'
 	manifest "$X/state" | grep -v '^d' | sed -E 's/^(. [0-9]+ [0-9]+ [0-9]+ [0-9]+) [0-9]+ /\1 /' >before
 	mkdir "$C/c1"
@@ -194,7 +170,7 @@ test_shows_what_was() {
 
 test_dotdot_and_numbers() {
 	session dots-1
-	fill
+	session_fill
 	mkdir "$C/c1"
 	py "$C/c1" <<-'END'
 		import os, sys
@@ -216,7 +192,7 @@ test_dotdot_and_numbers() {
 test_times() {
 	local made what
 	session times-1
-	fill
+	session_fill
 	touch -d 2001-02-03 "$X/state"
 	sleep 1.1
 	mkdir "$C/c1"
@@ -233,7 +209,7 @@ test_times() {
 
 test_read_only() {
 	session ro-1
-	fill
+	session_fill
 	mkdir "$C/c1"
 	py "$C/c1" <<-'END'
 		import errno, os, sys
@@ -262,7 +238,7 @@ test_read_only() {
 test_in_replay() {
 	local seq
 	session replay-1
-	fill
+	session_fill
 	mkdir "$C/c1"
 	seq=$(jq -s '.[-1].data.tx_seq' "$X/events/session.jsonl")
 	eq c1 "$(key "$M/replay/$seq/state/sessions/replay-1/checkpoints/c1/checkpoint.yaml" id)" "there"
@@ -295,7 +271,7 @@ cost_of_one() {
 test_costs_the_same() {
 	local few many i before after
 	mnt_remount -o sync=interval:500
-	session cost-1 '  auto_checkpoint: false'
+	session cost-1 'configuration: {auto_checkpoint: false}'
 	for i in 1 2 3 4 5 6 7 8 9 10; do
 		echo "$i" >"$X/state/f$i"
 	done
@@ -336,7 +312,7 @@ removed_events() {
 
 test_rmdir_and_rm_r() {
 	session gone-1
-	fill
+	session_fill
 	mkdir "$C/c1" "$C/c2" "$C/c3" "$C/c4"
 	rmdir "$C/c1"
 	rm -r "$C/c2" 2>said || fail "rm -r: $(cat said)"
@@ -363,7 +339,7 @@ test_rmdir_and_rm_r() {
 # To who removes it it goes step by step; for others it is all there until the checkpoint itself goes.
 test_others_have_it_until_the_end() {
 	session steps-1
-	fill
+	session_fill
 	mkdir "$C/c1"
 	py "$C/c1" <<-'END'
 		import errno, os, subprocess, sys
@@ -407,7 +383,7 @@ test_others_have_it_until_the_end() {
 # What a killed rm has removed of it is all there.
 test_interrupted() {
 	session cut-1
-	fill
+	session_fill
 	mkdir "$C/c1"
 	find "$C/c1" | sort >before
 	py "$C/c1" <<-'END' || eq 137 $? "status of the killed one"
@@ -429,7 +405,7 @@ test_interrupted() {
 # Somebody works in a directory of a copy that another process removes: nobody else loses it.
 test_removed_under_a_holder() {
 	session held-1
-	fill
+	session_fill
 	mkdir "$C/c1"
 	py "$C/c1" <<-'END'
 		import os, subprocess, sys
@@ -457,25 +433,15 @@ test_removed_under_a_holder() {
 	[ ! -e "$C/c1" ] || fail "it is still there"
 }
 
-as_nobody() {
-	setpriv --reuid 65534 --regid 65534 --clear-groups "$@"
-}
-
 test_ordinary_user() {
 	local shared=$P
-	need setpriv fusermount3
-	fuse_for_all
 	mnt_stop
-	mkdir bin
-	cp "$MILESTONEFS" bin/milestonefs
 	project_at "$T/user"
-	chmod -R go+rX "$T"
-	chown 65534:65534 "$P" "$O"
-	as_nobody timeout 120 "$O/bin/milestonefs" mount "$P" >said 2>&1 || fail "mount: status $?: $(tr '\n' ' ' <said)"
+	users_project
+	user_mount
 	# shellcheck disable=SC2016
-	as_nobody "$BASH" -ec '
+	user "$BASH" -ec '
 		cd "$1/.milestones"
-		sed -nE "s/^ *pid: *([0-9]+).*/\1/p" status/health.yaml | head -n 1 >"$2/pid"
 		mkdir -p state/sessions/u1 state/sessions/u1/state/a/b
 		cd state/sessions/u1
 		echo deep >state/a/b/f
@@ -489,9 +455,8 @@ test_ordinary_user() {
 		[ "$(cat checkpoints/c3/state/a/b/f)" = deep ]
 		cd ..
 		rm -r u1
-		[ ! -e u1 ]' sh "$P" "$O" >&2
-	cp pid "$PID_FILE"
-	as_nobody "$O/bin/milestonefs" umount "$P" || fail "umount: status $?"
+		[ ! -e u1 ]' sh "$P" >&2
+	user "$BIN" umount "$P" || fail "umount: status $?"
 	! is_mounted || fail "still mounted"
 	project_at "$shared"
 	mnt_start

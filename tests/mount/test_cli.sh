@@ -1,30 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# The command line: mount, umount, export, log; whose failures say what, where and what to do. (fsck: test_fsck.sh.)
+# The command line: help, export, log, adoption, and who may mount; whose failures say what, where and what to do. (Mounting: test_mounting.sh. fsck: test_fsck.sh.)
 . "$(dirname "$0")/lib.sh"
 export NO_MOUNT=1
-
-# bg_mount: mount in the background, as people do
-bg_mount() {
-	timeout 120 "$MILESTONEFS" mount "$P" >said 2>&1 || fail "mount: status $?: $(tr '\n' ' ' <said)"
-	mnt_pid >"$PID_FILE"
-	[ -s "$PID_FILE" ] || fail "mount returned, but status/health.yaml has no pid"
-	[ -d "$S" ] || mkdir "$S"
-	mkdir -p "$D"
-}
-
-gone() {
-	[ ! -d "/proc/$1" ] || grep -q '^State:.*zombie' "/proc/$1/status"
-}
-
-bg_umount() {
-	local pid
-	pid=$(cat "$PID_FILE")
-	"$MILESTONEFS" umount "$P" || fail "umount: status $?"
-	! is_mounted || fail "still mounted after umount"
-	wait_for gone "$pid"
-}
 
 test_help_and_version() {
 	"$MILESTONEFS" --help >help
@@ -42,96 +21,6 @@ test_help_and_version() {
 	has help '-o'
 }
 
-test_background_mount_serves_on_return() {
-	local i
-	for i in 1 2 3; do
-		timeout 120 "$MILESTONEFS" mount "$P"
-		head -n 1 "$M/status/health.yaml" | grep -qx 'status: healthy'
-		mnt_pid >"$PID_FILE"
-		[ -d "$S" ] || mkdir "$S"
-		echo "$i" >"$S/state/f.txt"
-		bg_umount
-		[ ! -e "$M/status" ] || fail "still there after umount"
-	done
-	# it keeps none of the caller's descriptors: a pipe from it ends
-	timeout 120 "$MILESTONEFS" mount "$P" 2>&1 | timeout 120 cat >/dev/null || fail "the daemon keeps the caller's stdout"
-	mnt_pid >"$PID_FILE"
-	file_is "$S/state/f.txt" 3
-	bg_umount
-}
-
-# A caller's descriptors: none is kept, and a closed standard one is not taken for a file of the daemon's.
-test_descriptors_of_the_caller() {
-	mkfifo fifo
-	timeout 120 cat fifo >/dev/null &
-	local reader=$!
-	exec 7>fifo
-	timeout 120 "$MILESTONEFS" mount "$P"
-	exec 7>&-
-	mnt_pid >"$PID_FILE"
-	wait "$reader" || fail "the daemon keeps a pipe of the caller's"
-	bg_umount
-	timeout 120 "$MILESTONEFS" mount "$P" <&- >&- 2>&- || fail "mount with closed descriptors: status $?"
-	mnt_pid >"$PID_FILE"
-	[ -d "$S" ] || mkdir "$S"
-	echo x >"$S/state/closed.txt"
-	file_is "$S/state/closed.txt" x
-	bg_umount
-}
-
-test_foreground_and_signals() {
-	mnt_start
-	mkdir "$D"
-	echo x >"$D/f.txt"
-	kill -TERM "$(cat "$PID_FILE")"
-	mnt_wait_end
-	eq 0 "$(cat "$EXIT_FILE")" "status after SIGTERM"
-	! is_mounted || fail "still mounted after SIGTERM"
-	mnt_start
-	file_is "$D/f.txt" x
-	kill -INT "$(cat "$PID_FILE")"
-	mnt_wait_end
-	! is_mounted || fail "still mounted after SIGINT"
-	mnt_start
-	fusermount3 -u "$M"
-	mnt_wait_end
-	eq 0 "$(cat "$EXIT_FILE")" "status after fusermount3 -u"
-}
-
-test_already_mounted() {
-	bg_mount
-	fails_with 'already mounted' timeout 120 "$MILESTONEFS" mount "$P"
-	grep -q healthy "$M/status/health.yaml"
-	eq 1 "$(grep -cF " $M " /proc/self/mounts)" mounts
-	bg_umount
-}
-
-test_missing_project() {
-	fails_with "$T/none" "$MILESTONEFS" mount "$T/none"
-	[ ! -e "$T/none" ] || fail "mount made the missing project"
-	echo x >file
-	must_fail "$MILESTONEFS" mount "$O/file"
-	fails_with 'none' "$MILESTONEFS" umount "$T/none"
-	fails_with 'not mounted' "$MILESTONEFS" umount "$P"
-	must_fail "$MILESTONEFS" fsck "$T/none"
-	must_fail "$MILESTONEFS" log "$T/none"
-	must_fail "$MILESTONEFS" export "$T/none" "$O/x"
-	fails_with 'once milestonefs mount has run' "$MILESTONEFS" fsck "$P"
-}
-
-test_read_only_surroundings() {
-	[ "$(id -u)" -eq 0 ] || skip "only root can mount a directory read-only"
-	mnt_start
-	mnt_stop
-	mount --bind "$P" "$P" && mount -o remount,ro,bind "$P" || skip "cannot make a read-only mount here"
-	fails_with 'read-only file system.*-o ro' "$MILESTONEFS" mount "$P"
-	"$MILESTONEFS" mount -o ro "$P"
-	[ -d "$S/state" ] || fail "nothing to see"
-	"$MILESTONEFS" umount "$P"
-	umount "$P"
-	fails_with 'without ro' "$MILESTONEFS" mount -o ro "$O"
-}
-
 test_called_from_within_the_mount() {
 	mnt_start
 	(cd "$M" && "$MILESTONEFS" log -n 1 . >"$O/log" && "$MILESTONEFS" export . "$O/copy" 2>/dev/null)
@@ -147,61 +36,6 @@ test_bad_options() {
 	fails_with 'sync' timeout 120 "$MILESTONEFS" mount -o sync=perhaps "$P"
 	fails_with 'unmount it, and mount it' timeout 120 "$MILESTONEFS" mount -o remount,ro "$P"
 	! is_mounted || fail "mounted with bad options"
-}
-
-# The daemon of another mount namespace has the store.
-test_store_locked_by_pid() {
-	local daemon
-	[ "$(id -u)" -eq 0 ] || skip "only root can make a mount namespace here"
-	unshare -m true 2>/dev/null || skip "no mount namespaces"
-	unshare -m --propagation private "$MILESTONEFS" mount -f "$P" 2>said >/dev/null &
-	daemon=$!
-	echo "$daemon" >"$PID_FILE"
-	wait_for nsenter -t "$daemon" -m test -e "$M/status/health.yaml"
-	! is_mounted || fail "the mount leaked from its namespace"
-	fails_with "(^|[^0-9])$daemon([^0-9]|\$)" timeout 120 "$MILESTONEFS" mount "$P"
-	! is_mounted || fail "mounted although the store is in use"
-	fails_with "(^|[^0-9])$daemon([^0-9]|\$)" timeout 120 "$MILESTONEFS" fsck --repair "$P"
-	kill -TERM "$daemon"
-	wait "$daemon" || fail "status $? after SIGTERM"
-	bg_mount
-	bg_umount
-}
-
-test_stale_dead_mount() {
-	bg_mount
-	echo x >"$D/f.txt"
-	kill -9 "$(cat "$PID_FILE")"
-	wait_for gone "$(cat "$PID_FILE")"
-	is_mounted || fail "no dead mount to try it with"
-	bg_mount
-	file_is "$D/f.txt" x
-	kill -9 "$(cat "$PID_FILE")"
-	wait_for gone "$(cat "$PID_FILE")"
-	"$MILESTONEFS" umount "$P" || fail "umount of a dead mount: status $?"
-	! is_mounted
-	bg_mount
-	file_is "$D/f.txt" x
-	bg_umount
-}
-
-test_umount_of_a_busy_mount() {
-	bg_mount
-	sleep 1000 3<"$M/README.md" &
-	local holder=$!
-	wait_for grep -qx sleep "/proc/$holder/comm"
-	exec 3<"$M/README.md"
-	fails_with "held by.*[^0-9]$holder sleep \(open file\)" timeout 120 "$MILESTONEFS" umount "$P"
-	# nor is the command itself named, though it stands in the mount
-	env -C "$M" timeout 120 "$MILESTONEFS" umount "$P" 2>said || true
-	grep -q "$holder sleep" said || fail "nobody is named: $(cat said)"
-	if grep -q "milestonefs (working directory)" said; then fail "it names itself: $(cat said)"; fi
-	timeout 120 "$MILESTONEFS" umount "$P" 2>said || true
-	if grep -Eq "(^|[^0-9])$(cat "$PID_FILE") " said; then fail "the daemon is named as who holds it: $(cat said)"; fi
-	kill "$holder"
-	grep -q healthy "$M/status/health.yaml" || fail "a refused umount took the mount down"
-	exec 3<&-
-	bg_umount
 }
 
 test_adoption_of_a_file_called_format() {
@@ -236,65 +70,6 @@ test_adoption_on_overlayfs() {
 	mnt_stop
 	eq old "$(cat "$M"/adopted/*/notes/deep/a)" "the original in the store"
 	[ ! -e "$M/notes" ] || fail "it was left where it was, too"
-}
-
-test_umount_below_a_bind_mount() {
-	[ "$(id -u)" -eq 0 ] || skip "only root can make bind mounts"
-	mnt_start
-	mkdir "$O/a view"
-	mount --bind "$S/state" "$O/a view" || skip "no bind mounts here"
-	trap 'umount -l "$O/a view"' EXIT
-	echo hello >"$O/a view/f"
-	fails_with "also mounted at $O/a view" timeout 120 "$MILESTONEFS" umount "$P"
-	file_is "$O/a view/f" hello
-	umount "$O/a view"
-	trap - EXIT
-	mnt_wait_end
-	mnt_start
-	file_is "$S/state/f" hello
-}
-
-test_other_ways_to_name_the_project() {
-	project_at "$T/with space and é"
-	D=$S/state/x
-	bg_mount
-	echo x >"$D/f.txt"
-	bg_umount
-	ln -s "$P" "$T/link"
-	(cd "$P" && timeout 120 "$MILESTONEFS" mount .)
-	file_is "$D/f.txt" x
-	mnt_pid >"$PID_FILE"
-	(cd "$P" && "$MILESTONEFS" umount .)
-	timeout 120 "$MILESTONEFS" mount "$T/link/"
-	file_is "$D/f.txt" x
-	"$MILESTONEFS" umount "$T/link/"
-	[ ! -e "$M/status" ]
-}
-
-test_mount_t_fuse() {
-	[ "$(id -u)" -eq 0 ] || skip "mount(8) needs root"
-	[ -x /sbin/mount.fuse ] || [ -x /sbin/mount.fuse3 ] || skip "no /sbin/mount.fuse"
-	mkdir -p "$M"
-	# mount.fuse3 starts it by /bin/sh with a PATH of its own
-	if [ ! -e /usr/local/bin/milestonefs ] && [ ! -L /usr/local/bin/milestonefs ]; then
-		ln -s "$MILESTONEFS" /usr/local/bin/milestonefs 2>/dev/null || skip "/usr/local/bin may not be written"
-		trap 'rm -f /usr/local/bin/milestonefs' EXIT
-	fi
-	timeout 120 mount -t fuse.milestonefs "$P" "$M" >said 2>&1 || fail "mount -t: status $?: $(tr '\n' ' ' <said)"
-	mnt_pid >"$PID_FILE"
-	grep -q healthy "$M/status/health.yaml"
-	mkdir "$S"
-	echo x >"$S/state/f.txt"
-	grep -F " $M fuse.milestonefs " /proc/self/mounts | grep -q nodev || fail "$(grep -F " $M " /proc/self/mounts)"
-	umount "$M"
-	wait_for gone "$(cat "$PID_FILE")"
-	# with options, as from fstab
-	timeout 120 mount -t fuse.milestonefs -o rw,noatime,allow_other,sync=interval:100 "$P" "$M" >said 2>&1 ||
-		fail "mount -t -o: status $?: $(tr '\n' ' ' <said)"
-	mnt_pid >"$PID_FILE"
-	file_is "$S/state/f.txt" x
-	grep -F " $M fuse.milestonefs " /proc/self/mounts | grep -q allow_other || fail "allow_other is not passed on"
-	umount "$M"
 }
 
 # export_has DIR NAME CONTENT: the export below DIR has the file
@@ -491,10 +266,6 @@ test_adoption_of_plain_files() {
 	find "$M" -type f -size 300000c -print0 | xargs -0r sha256sum | grep -q "$(sha256sum <data | cut -c1-64)" || fail "the originals are not kept in the store"
 }
 
-as_nobody() {
-	setpriv --reuid=65534 --regid=65534 --clear-groups -- env HOME=/ "$@"
-}
-
 # As the user, whose mount it is: a shared mapping written through.
 user_maps() {
 	py "$M/state/sessions/s1/state" <<-'END'
@@ -521,10 +292,10 @@ test_ordinary_user() {
 	cp "$MILESTONEFS" bin/milestonefs
 	chmod -R go+rX "$T"
 	chown 65534:65534 "$P" "$O"
-	as_nobody timeout 120 "$O/bin/milestonefs" mount "$P" >said 2>&1 || fail "mount: status $?: $(tr '\n' ' ' <said)"
+	user timeout 120 "$O/bin/milestonefs" mount "$P" >said 2>&1 || fail "mount: status $?: $(tr '\n' ' ' <said)"
 	is_mounted || fail "not mounted"
 	# shellcheck disable=SC2016
-	as_nobody "$BASH" -ec '
+	user "$BASH" -ec '
 		cd "$1/.milestones"
 		head -n 1 status/health.yaml | grep -qx "status: healthy"
 		sed -nE "s/^ *pid: *([0-9]+).*/\1/p" status/health.yaml | head -n 1 >"$2/pid"
@@ -547,22 +318,22 @@ test_ordinary_user() {
 	must_fail grep -q allow_other line
 	kill -9 "$(cat "$PID_FILE")"
 	wait_for gone "$(cat "$PID_FILE")"
-	as_nobody timeout 120 "$O/bin/milestonefs" mount "$P" >said 2>&1 || fail "mount over a dead mount: status $?: $(tr '\n' ' ' <said)"
-	as_nobody grep -qx 'a: 2' "$M/state/sessions/s1/state/f.yaml" || fail "the save is lost"
-	as_nobody sed -nE 's/^ *pid: *([0-9]+).*/\1/p' "$M/status/health.yaml" | head -n 1 >"$PID_FILE"
-	as_nobody "$O/bin/milestonefs" log -n 1 "$P" >/dev/null || fail "log, mounted: status $?"
-	as_nobody "$O/bin/milestonefs" umount "$P" || fail "umount: status $?"
+	user timeout 120 "$O/bin/milestonefs" mount "$P" >said 2>&1 || fail "mount over a dead mount: status $?: $(tr '\n' ' ' <said)"
+	user grep -qx 'a: 2' "$M/state/sessions/s1/state/f.yaml" || fail "the save is lost"
+	user sed -nE 's/^ *pid: *([0-9]+).*/\1/p' "$M/status/health.yaml" | head -n 1 >"$PID_FILE"
+	user "$O/bin/milestonefs" log -n 1 "$P" >/dev/null || fail "log, mounted: status $?"
+	user "$O/bin/milestonefs" umount "$P" || fail "umount: status $?"
 	! is_mounted || fail "still mounted"
 	# and all the rest without a mount, and with it again
-	as_nobody "$O/bin/milestonefs" fsck "$P" >said 2>&1 || fail "fsck: status $?: $(tr '\n' ' ' <said)"
-	as_nobody "$O/bin/milestonefs" log "$P" | grep -q 'state/f.yaml' || fail "log"
-	as_nobody "$O/bin/milestonefs" export "$P" "$O/out" >said 2>&1 || fail "export: status $?: $(tr '\n' ' ' <said)"
+	user "$O/bin/milestonefs" fsck "$P" >said 2>&1 || fail "fsck: status $?: $(tr '\n' ' ' <said)"
+	user "$O/bin/milestonefs" log "$P" | grep -q 'state/f.yaml' || fail "log"
+	user "$O/bin/milestonefs" export "$P" "$O/out" >said 2>&1 || fail "export: status $?: $(tr '\n' ' ' <said)"
 	file_is out/state/sessions/s1/state/f.yaml 'a: 2'
 	eq 65534 "$(stat -c %u out/state/sessions/s1/state/f.yaml)" "owner of what was exported"
-	as_nobody timeout 120 "$O/bin/milestonefs" mount "$P" >said 2>&1 || fail "second mount: status $?: $(tr '\n' ' ' <said)"
-	as_nobody sed -nE 's/^ *pid: *([0-9]+).*/\1/p' "$M/status/health.yaml" | head -n 1 >"$PID_FILE"
-	as_nobody sh -c 'echo "a: 3" >"$1" && grep -qx "a: 3" "$1"' sh "$M/state/sessions/s1/state/f.yaml" || fail "a save after a remount"
-	as_nobody fusermount3 -u "$M"
+	user timeout 120 "$O/bin/milestonefs" mount "$P" >said 2>&1 || fail "second mount: status $?: $(tr '\n' ' ' <said)"
+	user sed -nE 's/^ *pid: *([0-9]+).*/\1/p' "$M/status/health.yaml" | head -n 1 >"$PID_FILE"
+	user sh -c 'echo "a: 3" >"$1" && grep -qx "a: 3" "$1"' sh "$M/state/sessions/s1/state/f.yaml" || fail "a save after a remount"
+	user fusermount3 -u "$M"
 	wait_for gone "$(cat "$PID_FILE")"
 	eq 0 "$(find "$M" ! -uid 65534 | wc -l)" "files of the store that are not its user's"
 }
@@ -577,16 +348,16 @@ test_allow_other_only_when_asked() {
 	# root's mount: nobody sees it, unless it was asked for
 	bg_mount
 	echo x >"$D/f.txt"
-	must_fail as_nobody cat "$D/f.txt" 2>/dev/null
+	must_fail user cat "$D/f.txt" 2>/dev/null
 	bg_umount
 	timeout 120 "$MILESTONEFS" mount -o allow_other "$P" || fail "mount -o allow_other: status $?"
 	mnt_pid >"$PID_FILE"
-	eq x "$(as_nobody cat "$D/f.txt")" "another user's read with allow_other"
-	must_fail as_nobody sh -c 'echo y >"$1"' sh "$D/f.txt" 2>/dev/null # modes hold
+	eq x "$(user cat "$D/f.txt")" "another user's read with allow_other"
+	must_fail user sh -c 'echo y >"$1"' sh "$D/f.txt" 2>/dev/null # modes hold
 	chmod 0777 "$D"
 	chmod 0600 "$D/f.txt"
-	must_fail as_nobody cat "$D/f.txt" 2>/dev/null
-	as_nobody sh -c 'echo y >"$1"' sh "$D/theirs.txt" || fail "another user cannot write where he may"
+	must_fail user cat "$D/f.txt" 2>/dev/null
+	user sh -c 'echo y >"$1"' sh "$D/theirs.txt" || fail "another user cannot write where he may"
 	eq 65534 "$(stat -c %u "$D/theirs.txt")" "owner"
 	events_grep '.data.path | tostring | endswith("theirs.txt")' | jq -e '.data.actor.uid == 65534' >/dev/null || fail "actor of another user's save"
 	bg_umount
@@ -596,7 +367,7 @@ test_allow_other_only_when_asked() {
 	fi
 	project_new
 	chown 65534:65534 "$P"
-	fails_with 'user_allow_other' as_nobody timeout 120 "$O/bin/milestonefs" mount -o allow_other "$P"
+	fails_with 'user_allow_other' user timeout 120 "$O/bin/milestonefs" mount -o allow_other "$P"
 	! is_mounted || fail "mounted in spite of it"
 }
 
@@ -608,17 +379,17 @@ test_root_mounts_a_users_project() {
 	cp "$MILESTONEFS" bin/milestonefs
 	chmod -R go+rX "$T"
 	chown 65534:65534 "$P"
-	as_nobody timeout 120 "$O/bin/milestonefs" mount "$P" >said 2>&1 || fail "mount: status $?: $(tr '\n' ' ' <said)"
-	as_nobody mkdir "$S"
-	as_nobody "$O/bin/milestonefs" umount "$P"
+	user timeout 120 "$O/bin/milestonefs" mount "$P" >said 2>&1 || fail "mount: status $?: $(tr '\n' ' ' <said)"
+	user mkdir "$S"
+	user "$O/bin/milestonefs" umount "$P"
 	timeout 120 "$MILESTONEFS" mount "$P"
 	mnt_pid >"$PID_FILE"
 	head -c 1000000 /dev/urandom >"$S/state/large.bin"
 	bg_umount
 	eq 0 "$(find "$M" ! -uid 65534 | wc -l)" "files of the store that are not its user's: $(find "$M" ! -uid 65534 | head -n 3)"
-	as_nobody timeout 120 "$O/bin/milestonefs" mount "$P" >said 2>&1 || fail "the user's mount after root's: status $?: $(tr '\n' ' ' <said)"
-	as_nobody cat "$S/state/large.bin" >/dev/null || fail "the user cannot read what root wrote"
-	as_nobody "$O/bin/milestonefs" umount "$P"
+	user timeout 120 "$O/bin/milestonefs" mount "$P" >said 2>&1 || fail "the user's mount after root's: status $?: $(tr '\n' ' ' <said)"
+	user cat "$S/state/large.bin" >/dev/null || fail "the user cannot read what root wrote"
+	user "$O/bin/milestonefs" umount "$P"
 }
 
 test_no_dev_fuse_permission_is_explained() {
@@ -629,7 +400,7 @@ test_no_dev_fuse_permission_is_explained() {
 	mkdir bin
 	cp "$MILESTONEFS" bin/milestonefs
 	chown 65534:65534 "$P"
-	fails_with '/dev/fuse' as_nobody timeout 120 "$O/bin/milestonefs" mount "$P"
+	fails_with '/dev/fuse' user timeout 120 "$O/bin/milestonefs" mount "$P"
 	! is_mounted
 }
 

@@ -50,7 +50,7 @@ test_acknowledged_saves_survive() {
 # The kernel may be telling a directory about a lock that was taken back, for which it waits for whoever works in that directory, who
 # waits for the daemon, just when that is killed.
 test_nobody_hangs_when_it_is_killed() {
-	local round w n pids i
+	local round w n pids
 	for round in $(seq "${MOUNT_KILL_ROUNDS:-10}"); do
 		pids=()
 		for w in 1 2 3; do
@@ -63,10 +63,7 @@ test_nobody_hangs_when_it_is_killed() {
 		done
 		sleep "0.$((RANDOM % 7 + 2))"
 		mnt_kill9
-		for i in "${pids[@]}"; do
-			wait_for eval '! kill -0 '"$i"' 2>/dev/null' || fail "round $round: somebody still waits for the dead daemon"
-			wait "$i" || true
-		done
+		they_end "${pids[@]}"
 		mnt_start
 		rm -f "$M"/state/.locks/*
 	done
@@ -74,7 +71,7 @@ test_nobody_hangs_when_it_is_killed() {
 
 # The same of restores, which change names in directories where everybody works.
 test_nobody_hangs_when_it_is_killed_in_a_restore() {
-	local round w n pids i
+	local round w n pids
 	kernel_at_least 6.16 || skip "kernels before 6.16 have no epoch: there it may happen (README, limits)"
 	mkdir "$S/state/work"
 	touch "$S/state/work/one"
@@ -96,10 +93,7 @@ test_nobody_hangs_when_it_is_killed_in_a_restore() {
 		pids+=($!)
 		sleep "0.$((RANDOM % 7 + 2))"
 		mnt_kill9
-		for i in "${pids[@]}"; do
-			wait_for eval '! kill -0 '"$i"' 2>/dev/null' || fail "round $round: somebody still waits for the dead daemon"
-			wait "$i" || true
-		done
+		they_end "${pids[@]}"
 		mnt_start
 	done
 }

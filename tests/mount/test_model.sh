@@ -5,18 +5,6 @@
 # that is told, which status may follow which, and that a person's way of writing stays.
 . "$(dirname "$0")/lib.sh"
 
-# session NAME: a fresh session, X, and its file, F
-session() {
-	X=$M/state/sessions/$1
-	F=$X/session.yaml
-	mkdir "$X"
-}
-
-# key FILE KEY: the first value of that key, without quotes
-key() {
-	sed -nE "s/^[ -]*$2: \"?([^\"]*)\"?$/\1/p" "$1" | head -n 1
-}
-
 # said KEY: in the record of the newest refused save
 said() {
 	local record

@@ -1,43 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# recovery/: restore puts a session back, report.yaml says what was found and done. (resume.sh is test_resume.sh.)
+# recovery/restore puts a session back, all of it or nothing. (report.yaml: test_report.sh. resume.sh: test_resume.sh.)
 . "$(dirname "$0")/lib.sh"
-
-# session NAME: a fresh session X
-session() {
-	X=$M/state/sessions/$1
-	C=$X/checkpoints
-	R=$X/recovery
-	mkdir "$X"
-}
-
-# key FILE KEY: the first value of that key, without quotes
-key() {
-	sed -nE "s/^[ -]*$2: \"?([^\"]*)\"?$/\1/p" "$1" | head -n 1
-}
-
-fill() {
-	mkdir -p "$X/state/a/b"
-	echo "v: 1" >"$X/state/plan.yaml"
-	echo deep >"$X/state/a/b/deep.txt"
-	ln -s plan.yaml "$X/state/link"
-	ln "$X/state/a/b/deep.txt" "$X/state/hard"
-	chmod 0640 "$X/state/hard"
-	touch -d 2001-02-03T04:05:06.789 "$X/state/plan.yaml"
-	echo "agent: {type: worker}" >"$X/agents/coder-1.yaml"
-}
-
-spoil() {
-	echo "v: 2" >"$X/state/plan.yaml"
-	rm -r "$X/state/a"
-	echo later >>"$X/state/hard"
-	ln -sf nowhere "$X/state/link"
-	echo new >"$X/state/new"
-	mkdir -p "$X/state/newdir/sub"
-	rm "$X/agents/coder-1.yaml"
-	echo "agent: {type: other}" >"$X/agents/coder-2.yaml"
-}
 
 # digest DIR: what find and cat say of it, but for numbers and the times of directories
 digest() {
@@ -63,10 +28,10 @@ transactions() {
 test_restore() {
 	local before
 	session back-1
-	fill
+	session_fill
 	both "$X" >want
 	mkdir "$C/c1"
-	spoil
+	session_spoil
 	before=$(transactions)
 	echo c1 >"$R/restore"
 	eq 2 $(($(transactions) - before)) "transactions: the checkpoint before and the restore"
@@ -84,9 +49,9 @@ test_restore() {
 test_latest_and_undo() {
 	local name
 	session undo-1
-	fill
+	session_fill
 	mkdir "$C/c1"
-	spoil
+	session_spoil
 	both "$X" >spoiled
 	echo latest >"$R/restore"
 	file_is "$X/state/plan.yaml" "v: 1"
@@ -103,9 +68,9 @@ test_latest_and_undo() {
 test_unknown_names() {
 	local before name
 	session none-1
-	fill
+	session_fill
 	mkdir "$C/c1"
-	spoil
+	session_spoil
 	both "$X" >want
 	before=$(transactions)
 	# shellcheck disable=SC2016
@@ -155,26 +120,27 @@ test_list() {
 }
 
 test_sessions_apart() {
+	local other
 	session apart-1
-	fill
+	session_fill
 	both "$X" >want
-	A=$X
+	other=$X
 	session apart-2
-	fill
+	session_fill
 	mkdir "$C/c1"
-	spoil
+	session_spoil
 	echo c1 >"$R/restore"
-	both "$A" >got
+	both "$other" >got
 	same want got
 	# shellcheck disable=SC2016
-	fails_with 'no such file' "$BASH" -c 'echo c1 >"$1"' sh "$A/recovery/restore"
+	fails_with 'no such file' "$BASH" -c 'echo c1 >"$1"' sh "$other/recovery/restore"
 }
 
 # --- what is open, and what the kernel knows -----------------------------------------------
 
 test_open_handles() {
 	session open-1
-	fill
+	session_fill
 	echo kept >"$X/state/kept.txt"
 	mkdir "$C/c1"
 	py "$X" <<-'END'
@@ -221,7 +187,7 @@ test_open_handles() {
 # Whoever looks right after the write has returned finds what is there now.
 test_kernel_caches() {
 	session cache-1
-	fill
+	session_fill
 	mkdir "$C/c1"
 	py "$X" <<-'END'
 		import os, subprocess, sys
@@ -320,11 +286,11 @@ test_readers_see_one_of_two() {
 test_killed_at_any_moment() {
 	local round pid
 	session kill-1
-	fill
+	session_fill
 	for i in $(seq 300); do echo "old $i" >"$X/state/f$i"; done
 	both "$X" >old
 	mkdir "$C/c1"
-	spoil
+	session_spoil
 	for i in $(seq 300); do echo "new $i" >"$X/state/f$i"; done
 	both "$X" >new
 	mkdir "$C/c2"
@@ -366,161 +332,6 @@ test_many_files() {
 	diff -r "$C/c1/state" "$X/state"
 	eq 2000 "$(find "$X/state" -type f | wc -l)" "files"
 	eq "files_restored: 2000" "$(grep -m 1 -o 'files_restored: .*' "$R/report.yaml")" "the report"
-}
-
-# --- report.yaml ------------------------------------------------------------------------------------
-
-# yaml FILE: it is well-formed, as another program says
-yaml() {
-	"$PY" -c 'import sys
-try:
-    import yaml
-except ImportError:
-    sys.exit()
-yaml.safe_load(open(sys.argv[1]))' "$1"
-}
-
-test_report_of_restores() {
-	session rep-1
-	fill
-	yaml "$R/report.yaml"
-	has "$R/report.yaml" '^restores: \[\]$'
-	has "$R/report.yaml" '^  torn_bytes: 0$'
-	has "$R/report.yaml" '^  damage: \[\]$'
-	mkdir "$C/c1" "$C/c2"
-	spoil
-	echo c1 >"$R/restore"
-	echo x >"$X/state/x"
-	# shellcheck disable=SC2016
-	MILESTONES_AGENT=fixer "$BASH" -c 'echo c2 >"$1"' sh "$R/restore"
-	yaml "$R/report.yaml"
-	eq "c2 c1" "$(sed -n 's/^    checkpoint: "\(.*\)"/\1/p' "$R/report.yaml" | paste -sd ' ')" "newest first"
-	eq "passed passed" "$(sed -n 's/^    validation: "\(.*\)"/\1/p' "$R/report.yaml" | paste -sd " ")" "validation"
-	eq fixer "$(key "$R/report.yaml" agent)" "who"
-	eq "$(head -n 1 "$R/restore" | cut -f 1)" "$(key "$R/report.yaml" pre_recovery)" "the checkpoint before"
-	[ -e "$M/transactions/committed/$(key "$R/report.yaml" transaction).yaml" ] || fail "no such transaction"
-	eq "$(events_grep '.event_type == "session_recovered" and .session_id == "rep-1"' | tail -n 1 | jq -r .timestamp)" "$(key "$R/report.yaml" restored_at)" "when"
-	session rep-2
-	has "$R/report.yaml" '^restores: \[\]$'
-	# it is history, from an index snapshot or without one
-	mnt_remount
-	R=$M/state/sessions/rep-1/recovery
-	eq "c2 c1" "$(sed -n 's/^    checkpoint: "\(.*\)"/\1/p' "$R/report.yaml" | paste -sd ' ')" "after a remount"
-	mnt_crash
-	eq "c2 c1" "$(sed -n 's/^    checkpoint: "\(.*\)"/\1/p' "$R/report.yaml" | paste -sd ' ')" "after a crash"
-	mnt_stop
-	chmod u+w "$M" "$M/index"
-	rm -f "$M"/index/*
-	chmod 0500 "$M"
-	mnt_start
-	eq "c2 c1" "$(sed -n 's/^    checkpoint: "\(.*\)"/\1/p' "$R/report.yaml" | paste -sd ' ')" "without an index"
-}
-
-test_report_of_drafts() {
-	local id
-	session drafts-1
-	py "$X" "$PID_FILE" <<-'END' || true
-		import os, signal, sys
-		fd = os.open(sys.argv[1] + "/state/it's \"half\"\n: done.txt", os.O_WRONLY | os.O_CREAT)
-		os.write(fd, b"half a file\n")
-		os.kill(int(open(sys.argv[2]).read()), signal.SIGKILL)
-		os._exit(0)
-	END
-	mnt_wait_end
-	fusermount3 -u -z "$M" 2>/dev/null || umount -l "$M"
-	mnt_start
-	yaml "$R/report.yaml"
-	has "$R/report.yaml" '^  drafts:$'
-	has "$R/report.yaml" 'path: "state/sessions/drafts-1/state/it.s \\"half\\"\\n: done\.txt"'
-	id=$(sed -nE '/^  drafts:/,/^[^ ]/ s/^    - id: "(.*)"/\1/p' "$R/report.yaml" | head -n 1)
-	file_is "$M/transactions/pending/$id.draft" "half a file"
-	mv "$M/transactions/pending/$id.draft" "$M/transactions/rollbacks/"
-	has "$R/report.yaml" '^  drafts: \[\]$'
-}
-
-# store_project NAME: a project of its own, with a history, stopped
-store_project() {
-	mnt_stop
-	project_at "$T/$1"
-	mnt_start
-	R=$S/recovery
-	echo MARKED-"$1"-000000000000000000000000 >"$S/state/marked.txt"
-	for i in $(seq 10); do echo "$i" >"$S/state/after$i.txt"; done
-}
-
-test_report_of_a_torn_tail() {
-	local shared=$P
-	store_project torn
-	mnt_kill9
-	chmod -R u+w "$M"
-	py "$M/journal" <<-'END'
-		import os, sys
-		from mt import *
-		for name in sorted(os.listdir(sys.argv[1]), reverse=True):
-		    path = os.path.join(sys.argv[1], name)
-		    data = get(path).rstrip(b"\0")
-		    at = data.rfind(b"after10.txt")
-		    if at >= 0:
-		        fd = os.open(path, os.O_RDWR)
-		        os.pwrite(fd, b"\0" * (len(data) - at - 3), at + 3)
-		        os.close(fd)
-		        sys.exit()
-		die("the last save is not found in the journal")
-	END
-	rm -rf "$M"/index/*
-	chmod 0500 "$M"
-	mnt_start
-	yaml "$R/report.yaml"
-	[ "$(key "$R/report.yaml" torn_bytes)" -gt 0 ] || fail "nothing is reported: $(cat "$R/report.yaml")"
-	has "$R/report.yaml" '^  torn_segment: [0-9]+$'
-	has "$R/report.yaml" '^  torn_offset: [0-9]+$'
-	file_is "$S/state/after9.txt" 9
-	mnt_remount
-	has "$R/report.yaml" '^  torn_bytes: 0$' # of the last mount
-	mnt_stop
-	project_at "$shared"
-	mnt_start
-}
-
-# The journal is damaged where a file was saved: with an index snapshot it is known which, without one it is known where.
-test_report_of_damage() {
-	local shared=$P hit seq
-	store_project damage
-	seq=$(events_grep '.event_type == "file_created" and .data.path == "state/sessions/s1/state/marked.txt"' | jq .data.tx_seq)
-	mnt_stop
-	chmod -R u+w "$M"
-	hit=$(cd "$M" && grep -raobF -m1 MARKED-damage- journal | head -n 1)
-	[ "$hit" ] || fail "the saved bytes are not in the journal as they are"
-	py "$M/${hit%%:*}" "$(($(cut -d: -f2 <<<"$hit") + 20))" <<-'END'
-		import os, sys
-		fd = os.open(sys.argv[1], os.O_RDWR)
-		at = int(sys.argv[2])
-		os.pwrite(fd, bytes([os.pread(fd, 1, at)[0] ^ 0xff]), at)
-	END
-	chmod 0500 "$M"
-	mnt_start
-	wait_for grep -q '^    - first_sequence: ' "$R/report.yaml"
-	yaml "$R/report.yaml"
-	eq "$seq" "$(key "$R/report.yaml" first_sequence)" "the transaction"
-	eq "$((0x$(sed -E 's,.*journal/([0-9a-f]+)\.seg.*,\1,' <<<"$hit")))" "$(key "$R/report.yaml" segment)" "the segment"
-	has "$R/report.yaml" '^        - "state/sessions/s1/state/marked.txt"$'
-	has "$R/report.yaml" '^  problems:$'
-	yaml "$S/health.yaml"
-	has "$S/health.yaml" '^  - path: "state/sessions/s1/state/marked.txt"$'
-	eq "$seq" "$(key "$S/health.yaml" first_sequence)" "the transaction, in the health of the session"
-	mnt_stop
-	chmod -R u+w "$M"
-	rm -rf "$M"/index/*
-	chmod 0500 "$M"
-	mnt_start
-	yaml "$R/report.yaml"
-	eq "$seq" "$(key "$R/report.yaml" first_sequence)" "the transaction, without an index"
-	has "$R/report.yaml" '^      paths: \[\]$'
-	[ "$(key "$R/report.yaml" bytes)" -gt 0 ]
-	file_is "$S/state/after10.txt" 10
-	mnt_stop
-	project_at "$shared"
-	mnt_start
 }
 
 run_tests "$@"

@@ -5,14 +5,6 @@
 # leaves nothing else behind.
 . "$(dirname "$0")/lib.sh"
 
-# session NAME: a fresh session X
-session() {
-	X=$M/state/sessions/$1
-	C=$X/checkpoints
-	R=$X/recovery
-	mkdir "$X"
-}
-
 shells() {
 	local sh
 	for sh in bash dash zsh; do

@@ -6,12 +6,6 @@
 
 SKELETON="state agents events checkpoints recovery"
 
-# session NAME: a fresh session; sets X
-session() {
-	X=$M/state/sessions/$1
-	mkdir "$X"
-}
-
 # whole DIR: all a session has is there and works, as a process sees it that has removed nothing
 whole() {
 	local name
@@ -376,25 +370,15 @@ test_virtual_entries_elsewhere_stay() {
 	must_fail rmdir "$M/status" 2>/dev/null
 }
 
-as_nobody() {
-	setpriv --reuid 65534 --regid 65534 --clear-groups "$@"
-}
-
 test_ordinary_user() {
 	local shared=$P
-	need setpriv fusermount3
-	fuse_for_all
 	mnt_stop
-	mkdir bin
-	cp "$MILESTONEFS" bin/milestonefs
 	project_at "$T/user"
-	chmod -R go+rX "$T"
-	chown 65534:65534 "$P" "$O"
-	as_nobody timeout 120 "$O/bin/milestonefs" mount "$P" >said 2>&1 || fail "mount: status $?: $(tr '\n' ' ' <said)"
+	users_project
+	user_mount
 	# shellcheck disable=SC2016
-	as_nobody "$BASH" -ec '
+	user "$BASH" -ec '
 		cd "$1/.milestones"
-		sed -nE "s/^ *pid: *([0-9]+).*/\1/p" status/health.yaml | head -n 1 >"$2/pid"
 		mkdir state/sessions/s1
 		mkdir state/sessions/s1/state/d
 		echo "a: 1" >state/sessions/s1/state/d/f.yaml
@@ -418,9 +402,8 @@ test_ordinary_user() {
 		echo "a: 2" >state/sessions/s1/state/f.yaml
 		if rmdir state/sessions/s1 2>/dev/null; then echo "rmdir with content"; exit 1; fi
 		rm -rf state/sessions/s1
-		[ ! -e state/sessions/s1 ]' sh "$P" "$O" >&2
-	cp pid "$PID_FILE"
-	as_nobody "$O/bin/milestonefs" umount "$P" || fail "umount: status $?"
+		[ ! -e state/sessions/s1 ]' sh "$P" >&2
+	user "$BIN" umount "$P" || fail "umount: status $?"
 	! is_mounted || fail "still mounted"
 	mnt_start
 	rm -r "$S"

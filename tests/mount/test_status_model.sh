@@ -5,23 +5,9 @@
 # each session's health.yaml.
 . "$(dirname "$0")/lib.sh"
 
-# session NAME [YAML]: a fresh session, X; with settings of its own
-session() {
-	X=$M/state/sessions/$1
-	mkdir "$X"
-	if [ "${2:-}" ]; then
-		echo "$2" >"$X/session.yaml"
-	fi
-}
-
 # set_status SESSION STATUS
 set_status() {
 	sed -i "s/^  status: .*/  status: \"$2\"/" "$M/state/sessions/$1/session.yaml"
-}
-
-# key FILE KEY: the first value of that key, without quotes
-key() {
-	sed -nE "s/^[ -]*$2: \"?([^\"]*)\"?$/\1/p" "$1" | head -n 1
 }
 
 # of_agent KEY AGENT SESSION, of_session KEY SESSION: from the lists in status/
@@ -37,15 +23,6 @@ of_session() {
 	awk -v id="  - id: \"$2\"" -v k="    $1:" '
 		/^  - id:/ { hit = $0 == id }
 		hit && index($0, k) == 1 { v = substr($0, length(k) + 2); gsub(/"/, "", v); print v; exit }' "$M/status/sessions.yaml"
-}
-
-# is FILE KEY VALUE, for wait_for
-is() {
-	[ "$(key "$1" "$2")" = "$3" ]
-}
-
-begins() {
-	[ "$(head -n 1 "$1")" = "$2" ]
 }
 
 # seconds TIME: of the epoch

@@ -2,42 +2,19 @@
 # SPDX-License-Identifier: MIT
 #
 # Ordinary users: the whole state model on a mount of one's own, other users on it where that is allowed, root beside it. (Mounting and what it refuses:
-# test_cli.sh.)
+# test_cli.sh, test_mounting.sh.)
 . "$(dirname "$0")/lib.sh"
 export NO_MOUNT=1
 
-USER_ID=65534
 OTHER_ID=65533
 
 as() {
 	setpriv --reuid="$1" --regid="$1" --clear-groups -- env HOME=/ "${@:2}"
 }
 
-# user COMMAND..., other COMMAND...: as the one whose mount it is, or as somebody else; in the mount namespace of process $NS, if any
-user() {
-	${NS:+nsenter -t "$NS" -m} setpriv --reuid="$USER_ID" --regid="$USER_ID" --clear-groups -- env HOME=/ "$@"
-}
-
+# other COMMAND...: as somebody else
 other() {
 	${NS:+nsenter -t "$NS" -m} setpriv --reuid="$OTHER_ID" --regid="$OTHER_ID" --clear-groups -- env HOME=/ "$@"
-}
-
-# users_project: a project of the user, and a program he may run
-users_project() {
-	need setpriv fusermount3
-	fuse_for_all
-	mkdir bin
-	cp "$MILESTONEFS" bin/milestonefs
-	BIN=$O/bin/milestonefs
-	chmod -R go+rX "$T"
-	chown "$USER_ID:$USER_ID" "$P" "$O"
-}
-
-# user_mount [-o OPTIONS]
-user_mount() {
-	user timeout 120 "$BIN" mount "$@" "$P" >said 2>&1 || fail "mount: status $?: $(tr '\n' ' ' <said)"
-	user sed -nE 's/^pid: ([0-9]+)$/\1/p' "$M/status/health.yaml" >"$PID_FILE"
-	[ -s "$PID_FILE" ] || fail "no pid in health.yaml"
 }
 
 daemon_gone() {
@@ -125,10 +102,7 @@ test_kill9() {
 		done
 		sleep "0.$((RANDOM % 5 + 4))"
 		daemon_kill
-		for i in "${pids[@]}"; do
-			wait_for eval '! kill -0 '"$i"' 2>/dev/null' || fail "round $round: somebody still waits for the dead daemon"
-			wait "$i" || true
-		done
+		they_end "${pids[@]}"
 		user_mount
 		for w in 1 2 3; do
 			i=$(user sed -n 's/^n: //p' "$S/state/w$w.yaml")

@@ -130,7 +130,7 @@ static void test_health_and_agents(void **state)
 	expect_health(w, "s1", "healthy", NULL); /* what is over needs no attention */
 }
 
-/* What is damaged is named by the health of its session, and by no other's, once somebody wanted it. (Damaged records: test_recovery.sh.) */
+/* What is damaged is named by the health of its session, and by no other's, once somebody wanted it. (Damaged records: test_report.sh.) */
 static void test_health_names_damage(void **state)
 {
 	struct vfile_world *w = *state;

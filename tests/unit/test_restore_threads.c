@@ -193,6 +193,32 @@ static void test_restored_beside_another_session(void **state)
 
 /* ---- the same session ---- */
 
+/* A newborn, or a file that is there. */
+static void save_or_give_up(struct world *w, const char *path, bool save)
+{
+	struct tree_attr attr = {.ino = fixture_ino(w->e, path)};
+	struct request q;
+	struct draft *d;
+
+	fixture_request(&q);
+	if (!attr.ino) {
+		char dir[64];
+
+		snprintf(dir, sizeof(dir), "%.*s", (int)(strrchr(path, '/') - path), path);
+		if (!fixture_ino(w->e, dir) || engine_create(w->e, &q, fixture_ino(w->e, dir), strrchr(path, '/') + 1, 0644, &attr))
+			return;
+	}
+	if (draft_open(w->e, attr.ino, DRAFT_WHOLE, &q.actor, &d))
+		return;
+	if (save) {
+		(void)draft_write(d, &q.actor, 0, "third\n", 6);
+		(void)draft_commit(d, &q, 0);
+	} else {
+		(void)draft_rollback(d, &q, "given up");
+	}
+	draft_close(d);
+}
+
 /* Of whatever is there; most of it may be gone at any moment. */
 static void *work_inside(void *arg)
 {
@@ -227,32 +253,8 @@ static void *work_inside(void *arg)
 		case 5:
 			(void)fixture_chmod(w->e, path, 0600 + (unsigned)rng_below(&g, 8));
 			break;
-		default: {
-			struct request q; /* a newborn, or a file that is there; given up, or saved */
-			struct draft *d;
-			uint64_t ino;
-
-			fixture_request(&q);
-			ino = fixture_ino(w->e, path);
-			if (!ino) {
-				char dir[64];
-				struct tree_attr attr;
-
-				snprintf(dir, sizeof(dir), "%.*s", (int)(strrchr(path, '/') - path), path);
-				if (!fixture_ino(w->e, dir) || engine_create(w->e, &q, fixture_ino(w->e, dir), strrchr(path, '/') + 1, 0644, &attr))
-					break;
-				ino = attr.ino;
-			}
-			if (draft_open(w->e, ino, DRAFT_WHOLE, &q.actor, &d))
-				break;
-			if (rng_coin(&g)) {
-				(void)draft_write(d, &q.actor, 0, "third\n", 6);
-				(void)draft_commit(d, &q, 0);
-			} else {
-				(void)draft_rollback(d, &q, "given up");
-			}
-			draft_close(d);
-		}
+		default:
+			save_or_give_up(w, path, rng_coin(&g));
 		}
 		if (rng_below(&g, 50) == 0) {
 			const struct timespec pause = {.tv_nsec = (long)rng_below(&g, 20000000)};

@@ -157,20 +157,13 @@ static void test_random_damage(void **state)
 	tree_free(t);
 }
 
-/* 100,000 files, a million versions, a quarter of a million dead names. */
-static void test_large(void **state)
+/* So many files in the root, saved so often; transactions from 1 on. The next number. */
+static uint64_t grow(struct tree *t, uint64_t files, uint64_t saves)
 {
-	const uint64_t files = 100000, saves = 1000000, renames = 125000;
-	struct tree *t = tree_new(0, 0, 0), *u = tree_new(0, 0, 0);
-	struct buf b = BUF_INIT;
-	uint64_t seq = 1, next = 2 + files;
-	struct tree_stats s, l;
+	uint64_t seq = 1;
 	struct extent e;
-	double start, took, slice, slice_max = 0;
 	char name[32];
-	int r;
 
-	(void)state;
 	for (uint64_t i = 0; i < files; i++) {
 		struct change c;
 
@@ -184,19 +177,62 @@ static void test_large(void **state)
 		if (fix_apply(t, seq++, &c, 1))
 			fail();
 	}
-	start = stopwatch_s();
-	for (uint64_t cursor = 0, more = 1; more;) {
-		slice = stopwatch_s();
-		r = tree_dump(t, seq, &cursor, 256, &b);
-		slice = stopwatch_s() - slice;
-		slice_max = MAX(slice, slice_max);
-		assert_true(r >= 0);
-		more = (uint64_t)r;
+	return seq;
+}
+
+/* As atomic saves do: a new file takes the name of an old one. The next number. */
+static uint64_t replace(struct tree *t, uint64_t seq, uint64_t files, uint64_t renames)
+{
+	uint64_t next = 2 + files;
+	char name[32];
+
+	for (uint64_t i = 0; i < renames; i++, seq += 2) {
+		struct change c[4] = {fix_create(next, 1, "tmp", S_IFREG | 0644)};
+		struct dentry *d;
+
+		snprintf(name, sizeof(name), "file-%06u.yaml", (unsigned)(i * 7919 % files));
+		d = tree_lookup(t, tree_node(t, 1), name, strlen(name), SEQ_LIVE);
+		c[1] = fix_name(CHANGE_UNLINK, d->node->ino, 1, name);
+		c[2] = fix_name(CHANGE_UNLINK, next, 1, "tmp");
+		c[3] = fix_name(CHANGE_LINK, next++, 1, name);
+		if (fix_apply(t, seq, c, 1) || fix_apply(t, seq + 1, c + 1, 3))
+			fail();
 	}
+	return seq;
+}
+
+/* The tree of a dump, and how long it took. */
+static struct tree *loaded(const struct buf *b, double *ret_s)
+{
+	struct tree *t = tree_new(0, 0, 0);
+	double start = stopwatch_s();
+
+	assert_int_equal(tree_load(t, (uint8_t *)b->data, b->len), 0);
+	*ret_s = stopwatch_s() - start;
+	return t;
+}
+
+/* 100,000 files, a million versions, a quarter of a million dead names. */
+static void test_large(void **state)
+{
+	const uint64_t files = 100000, saves = 1000000, renames = 125000;
+	struct tree *t = tree_new(0, 0, 0), *u;
+	uint64_t seq = grow(t, files, saves), cursor = 0;
+	double start = stopwatch_s(), slice_max = 0, took;
+	struct buf b = BUF_INIT;
+	struct tree_stats s, l;
+	int more;
+
+	(void)state;
+	do {
+		double slice = stopwatch_s();
+
+		more = tree_dump(t, seq, &cursor, 256, &b);
+		slice_max = MAX(stopwatch_s() - slice, slice_max);
+		assert_true(more >= 0);
+	} while (more);
 	print_message("dump: %.0f ms, %.1f MB, longest slice of 256 nodes %.2f ms\n", (stopwatch_s() - start) * 1e3, (double)b.len / 1e6, slice_max * 1e3);
-	start = stopwatch_s();
-	assert_int_equal(tree_load(u, (uint8_t *)b.data, b.len), 0);
-	took = stopwatch_s() - start;
+	u = loaded(&b, &took);
 	print_message("load of %.0f files, %.0f versions: %.0f ms\n", (double)files, (double)saves, took * 1e3);
 	tree_get_stats(t, &s);
 	tree_get_stats(u, &l);
@@ -206,29 +242,13 @@ static void test_large(void **state)
 	assert_int_equal(s.live_files, l.live_files);
 	assert_int_equal(s.live_bytes, l.live_bytes);
 	tree_free(u);
-	for (uint64_t i = 0; i < renames; i++) { /* as an atomic save does */
-		uint64_t target = i * 7919 % files;
-		struct change c[4] = {fix_create(next, 1, "tmp", S_IFREG | 0644)};
-		struct dentry *d;
-
-		snprintf(name, sizeof(name), "file-%06u.yaml", (unsigned)target);
-		d = tree_lookup(t, tree_node(t, 1), name, strlen(name), SEQ_LIVE);
-		c[1] = fix_name(CHANGE_UNLINK, d->node->ino, 1, name);
-		c[2] = fix_name(CHANGE_UNLINK, next, 1, "tmp");
-		c[3] = fix_name(CHANGE_LINK, next++, 1, name);
-		if (fix_apply(t, seq, c, 1) || fix_apply(t, seq + 1, c + 1, 3))
-			fail();
-		seq += 2;
-	}
+	seq = replace(t, seq, files, renames);
 	buf_clear(&b);
 	dump(t, seq, 256, &b);
-	u = tree_new(0, 0, 0);
-	start = stopwatch_s();
-	assert_int_equal(tree_load(u, (uint8_t *)b.data, b.len), 0);
-	print_message("the same with %.0f atomic saves more: %.0f ms\n", (double)renames, (stopwatch_s() - start) * 1e3);
+	tree_free(loaded(&b, &took));
+	print_message("the same with %.0f atomic saves more: %.0f ms\n", (double)renames, took * 1e3);
 	buf_release(&b);
 	tree_free(t);
-	tree_free(u);
 }
 
 int main(void)

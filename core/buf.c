@@ -194,6 +194,18 @@ static void put_quoted(struct buf *b, const char *s, size_t len, bool (*escapes)
 	buf_put_u8(b, '"');
 }
 
+void buf_put_shell_word(struct buf *b, const char *text)
+{
+	buf_put_u8(b, '\'');
+	for (; *text; text++) {
+		if (*text == '\'')
+			buf_append_str(b, "'\\''");
+		else
+			buf_put_u8(b, (uint8_t)*text);
+	}
+	buf_put_u8(b, '\'');
+}
+
 void buf_put_json_string(struct buf *b, const char *s, size_t len)
 {
 	put_quoted(b, s, len, json_escapes);

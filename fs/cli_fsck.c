@@ -70,8 +70,8 @@ static int open_project(const struct project *p, const struct arguments *a, stru
 
 	switch (a->force ? MOUNT_NONE : project_mount_state(p)) {
 	case MOUNT_ALIVE:
-		return reason_set(reason, -EBUSY, "fsck", "%s is mounted%s; unmount it first: milestonefs umount '%s'", p->mount_path,
-			project_daemon_text(p, daemon), p->path);
+		return reason_set(reason, -EBUSY, "fsck", "%s is mounted%s; unmount it first: milestonefs umount %s", p->mount_path,
+			project_daemon_text(p, daemon), p->word);
 	case MOUNT_SILENT:
 		return project_silent(p, "fsck", reason);
 	default:

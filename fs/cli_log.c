@@ -299,7 +299,7 @@ static int read_ended(const struct project *p, const struct output *o, const cha
 		log_info("%s was unmounted", p->mount_path);
 		return 0;
 	case MOUNT_DEAD:
-		return reason_set(reason, -ENOTCONN, "log", "the daemon of %s has died; run: milestonefs mount '%s'", p->mount_path, p->path);
+		return reason_set(reason, -ENOTCONN, "log", "the daemon of %s has died; run: milestonefs mount %s", p->mount_path, p->word);
 	case MOUNT_SILENT:
 		return project_silent(p, "log", reason);
 	case MOUNT_ALIVE:

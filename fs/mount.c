@@ -56,8 +56,8 @@ int mount_check(const struct project *p, struct reason *reason)
 
 	switch (project_mount_state(p)) {
 	case MOUNT_ALIVE:
-		return reason_set(reason, -EBUSY, "mount", "%s is already mounted%s; milestonefs umount '%s' ends it", p->mount_path,
-			project_daemon_text(p, daemon), p->path);
+		return reason_set(reason, -EBUSY, "mount", "%s is already mounted%s; milestonefs umount %s ends it", p->mount_path,
+			project_daemon_text(p, daemon), p->word);
 	case MOUNT_SILENT:
 		return project_silent(p, "mount", reason);
 	case MOUNT_DEAD:

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "buf.h"
 #include "mount_probe.h"
 #include "proc_read.h"
 
@@ -25,6 +26,8 @@ void project_release(struct project *p)
 {
 	free(p->path);
 	free(p->mount_path);
+	free(p->word);
+	free(p->mount_word);
 	*p = (struct project){0};
 }
 
@@ -54,6 +57,15 @@ bool project_names_mount(const char *argument)
 	return plain && mount_name(plain);
 }
 
+/* NULL: no memory. */
+static char *shell_word(const char *text)
+{
+	cleanup_buf struct buf b = BUF_INIT;
+
+	buf_put_shell_word(&b, text);
+	return b.error ? NULL : buf_take(&b, NULL);
+}
+
 int project_find(const char *argument, struct reason *reason, struct project *ret)
 {
 	cleanup_free char *plain = strip_slashes(argument);
@@ -79,8 +91,12 @@ int project_find(const char *argument, struct reason *reason, struct project *re
 		free(p.path);
 		return reason_set(reason, -ENOTDIR, "project", "%s is not a directory; name the project's directory", plain);
 	}
-	if (asprintf(&p.mount_path, "%s/%s", strcmp(p.path, "/") ? p.path : "", MILESTONES_DIR) < 0) {
-		free(p.path);
+	if (asprintf(&p.mount_path, "%s/%s", strcmp(p.path, "/") ? p.path : "", MILESTONES_DIR) < 0)
+		p.mount_path = NULL;
+	p.word = shell_word(p.path);
+	p.mount_word = p.mount_path ? shell_word(p.mount_path) : NULL;
+	if (!p.word || !p.mount_word) {
+		project_release(&p);
 		return -ENOMEM;
 	}
 	*ret = p;
@@ -119,9 +135,9 @@ int project_silent(const struct project *p, const char *rule, struct reason *rea
 		return reason_set(reason, -EBUSY, rule, "%s is mounted, but its daemon (pid %ld) does not answer: it is stopped; kill -CONT %ld lets it go on",
 			p->mount_path, pid, pid);
 	return reason_set(reason, -EBUSY, rule,
-		"%s is mounted, but its daemon (pid %ld) does not answer; kill -9 %ld ends it, keeping what was acknowledged, and milestonefs mount '%s' "
+		"%s is mounted, but its daemon (pid %ld) does not answer; kill -9 %ld ends it, keeping what was acknowledged, and milestonefs mount %s "
 		"starts anew",
-		p->mount_path, pid, pid, p->path);
+		p->mount_path, pid, pid, p->word);
 }
 
 static int run_fusermount(const char *path, bool lazy, struct reason *reason)
@@ -186,8 +202,8 @@ int project_clear_dead(const struct project *p, struct reason *reason)
 
 	if (r)
 		return reason_set(reason, r, "mount",
-			"%s is the mount of a daemon that has died, and clearing it failed; run: fusermount3 -u -z '%s' (or umount -l as root)", p->mount_path,
-			p->mount_path);
+			"%s is the mount of a daemon that has died, and clearing it failed; run: fusermount3 -u -z %s (or umount -l as root)", p->mount_path,
+			p->mount_word);
 	return 0;
 }
 
@@ -236,7 +252,7 @@ static int open_mounted_store(const struct project *p, const struct mount_point 
 	switch (state_of(p, m)) {
 	case MOUNT_DEAD:
 		return reason_set(
-			reason, -ENOTCONN, "store", "the daemon of %s has died; run: milestonefs umount '%s', then try again", p->mount_path, p->path);
+			reason, -ENOTCONN, "store", "the daemon of %s has died; run: milestonefs umount %s, then try again", p->mount_path, p->word);
 	case MOUNT_SILENT:
 		return project_silent(p, "store", reason);
 	default:

@@ -15,6 +15,8 @@
 struct project {
 	char *path;       /**< absolute, without symbolic links */
 	char *mount_path; /**< path/.milestones */
+	char *word;       /**< path and */
+	char *mount_word; /**< mount_path as words of a shell, for commands that are suggested */
 };
 
 enum mount_state {

@@ -5,7 +5,7 @@
  * prints a summary.
  *
  * What holds, whatever paths, branches, names and texts contain:
- *   - every text of somebody else's is inside single quotes (resume_quote()), with no interpretation by any of the three shells;
+ *   - every text of somebody else's is inside single quotes (buf_put_shell_word()), with no interpretation by any of the three shells;
  *   - what is printed holds no control characters (recovery_put_plain()); what is only used (path, branch) is exact, byte by byte;
  *   - it does not end the shell, also under `set -eu`, and leaves nothing behind but the directory and MILESTONES_SESSION: all that needs variables
  *     is in a subshell.
@@ -27,26 +27,11 @@
 #define TAIL_BYTES_MAX (256u << 10)
 #define UNKNOWN_BRANCH "unknown"
 
-/* ---- quoting ---- */
-
-/* One word of a shell: these bytes exactly. */
-static void put_quoted(struct buf *out, const char *text)
-{
-	buf_put_u8(out, '\'');
-	for (; *text; text++) {
-		if (*text == '\'')
-			buf_append_str(out, "'\\''");
-		else
-			buf_put_u8(out, (uint8_t)*text);
-	}
-	buf_put_u8(out, '\'');
-}
-
 /* One more line to be printed: takes what @line holds and empties it. */
 static void put_line(struct buf *out, struct buf *line)
 {
 	buf_append_str(out, " \\\n");
-	put_quoted(out, line->data ? line->data : "");
+	buf_put_shell_word(out, line->data ? line->data : "");
 	if (line->error)
 		out->error = line->error;
 	buf_clear(line);
@@ -222,11 +207,11 @@ static void put_branch(struct buf *out, const char *branch)
 	buf_append_str(out, "if ! git rev-parse --git-dir >/dev/null 2>&1 </dev/null; then\n");
 	put_say(out, "", branch, " was recorded, but there is no repository here any more");
 	buf_append_str(out, "elif [ \"$(git symbolic-ref -q HEAD 2>/dev/null </dev/null)\" = ");
-	put_quoted(out, ref.data ? ref.data : "");
+	buf_put_shell_word(out, ref.data ? ref.data : "");
 	buf_append_str(out, " ]; then\n");
 	put_say(out, "", branch, ", as recorded");
 	buf_append_str(out, "elif ! git show-ref --verify -q ");
-	put_quoted(out, ref.data ? ref.data : "");
+	buf_put_shell_word(out, ref.data ? ref.data : "");
 	buf_append_str(out, " 2>/dev/null </dev/null; then\n");
 	put_say(out, "not switched: ", branch, ", which was recorded, does not exist any more");
 	if (*branch == '-') {
@@ -236,7 +221,7 @@ static void put_branch(struct buf *out, const char *branch)
 		buf_append_str(out, "elif [ -n \"$(git status --porcelain 2>&1 </dev/null)\" ]; then\n");
 		put_say(out, "not switched to ", branch, ", which was recorded: the work tree is not clean (git status)");
 		buf_append_str(out, "elif git switch -q --no-guess ");
-		put_quoted(out, branch);
+		buf_put_shell_word(out, branch);
 		buf_append_str(out, " >/dev/null 2>&1 </dev/null; then\n");
 		put_say(out, "switched to ", branch, ", as recorded");
 		buf_append_str(out, "else\n");
@@ -295,7 +280,7 @@ int resume_render(struct fs *fs, const struct vnode *v, struct buf *out)
 	put_plain(&r.where, fs->project);
 	buf_printf(out, "#!/bin/sh\n# Where session %s stood. To go on, source it in bash, dash or zsh: . PATH/resume.sh\n", v->params[0]);
 	buf_printf(out, "export MILESTONES_SESSION='%s'\nif \\cd ", v->params[0]);
-	put_quoted(out, fs->project); /* \cd: no alias of that name */
+	buf_put_shell_word(out, fs->project); /* \cd: no alias of that name */
 	buf_append_str(out, " >/dev/null 2>&1; then\nprintf '%s\\n'");
 	buf_printf(&line, "working directory: %s", r.where.data ? r.where.data : "");
 	put_line(out, &line);

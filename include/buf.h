@@ -39,6 +39,8 @@ void buf_put_le64(struct buf *b, uint64_t v);
 /** A JSON string literal with its quotes. Bytes that are not UTF-8 become U+FFFD. Escapes exactly as `jq -c` prints:
  *  \" \\ \b \f \n \r \t, other controls below 0x20 and 0x7f as \u00xx; everything else as it is. */
 void buf_put_json_string(struct buf *b, const char *s, size_t len);
+/** One word of a shell (sh, bash, dash, zsh) that is these bytes exactly: in single quotes, with \' between them for each that @text has. */
+void buf_put_shell_word(struct buf *b, const char *text);
 /** A YAML double-quoted scalar with its quotes (a superset of JSON's escapes, safe on one line). */
 void buf_put_yaml_string(struct buf *b, const char *s, size_t len);
 /** Lower-case hex of @len bytes. */

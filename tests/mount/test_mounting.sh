@@ -61,6 +61,17 @@ test_foreground_and_signals() {
 	eq 0 "$(cat "$EXIT_FILE")" "status after fusermount3 -u"
 }
 
+test_suggested_commands_can_be_run() {
+	local hostile="$O/it's \$(touch hostile) a; project" said
+	mkdir "$hostile"
+	"$MILESTONEFS" mount "$hostile"
+	said=$("$MILESTONEFS" mount "$hostile" 2>&1 >/dev/null) && fail "mounted twice"
+	said=${said##*; milestonefs }
+	eval "\"\$MILESTONEFS\" ${said% ends it*}" # umount, as it says
+	[ ! -e "$hostile/.milestones/status" ] || fail "still mounted"
+	[ ! -e hostile ] || fail "a suggested command ran what the path says"
+}
+
 test_already_mounted() {
 	bg_mount
 	fails_with 'already mounted' timeout 120 "$MILESTONEFS" mount "$P"

@@ -295,7 +295,10 @@ static int store_prepare(struct store *s, int flags, struct reason *reason)
 		return store_absent(s->env, reason);
 	if (flags & STORE_READ_ONLY)
 		return 0;
-	r = lock_take(s, (long)getpid(), reason);
+	if (r)
+		r = format_load(s, reason); /* before anything is changed: it may be no store of ours */
+	if (!r)
+		r = lock_take(s, (long)getpid(), reason);
 	if (r < 0)
 		return r;
 	r = store_present(s->env); /* again: somebody may have made it meanwhile */

@@ -27,7 +27,7 @@ struct kept_ops {
 struct mount_store {
 	int dir_fd;
 	bool read_only;
-	mode_t mode; /* read-only, while mounting: as it was */
+	mode_t mode; /* of the directory as it was, when it was made writable for a while */
 	struct env *env;
 	struct kept_ops kept;
 	struct engine *engine;
@@ -61,14 +61,19 @@ static int open_dir(const struct project *p, bool create, struct reason *reason)
 	return reason_set(reason, -errno, "mount", "cannot open %s: %s", p->mount_path, strerror(errno));
 }
 
-static int make_writable(int fd, const struct project *p, struct reason *reason)
+/* Sets *@ret_mode when it changed it. */
+static int make_writable(int fd, const struct project *p, mode_t *ret_mode, struct reason *reason)
 {
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if ((st.st_mode & S_IRWXU) == S_IRWXU || fchmod(fd, (st.st_mode & 07077) | MODE_MOUNTED) == 0)
+	if ((st.st_mode & S_IRWXU) == S_IRWXU)
 		return 0;
+	if (fchmod(fd, (st.st_mode & 07077) | MODE_MOUNTED) == 0) {
+		*ret_mode = st.st_mode & 07777;
+		return 0;
+	}
 	if (errno == EROFS)
 		return reason_set(reason, -EROFS, "mount", "%s is on a read-only file system; milestonefs mount -o ro shows it as it is", p->mount_path);
 	return reason_set(reason, -errno, "mount", "%s belongs to somebody else (uid %u): %s; mount it as that user or as root", p->mount_path,
@@ -95,7 +100,7 @@ int mount_store_open(const struct project *p, const struct mount_options *o, str
 	s->kept.lock_fd = -1;
 	r = s->dir_fd = open_dir(p, !o->read_only, reason);
 	if (r >= 0)
-		r = o->read_only ? 0 : make_writable(s->dir_fd, p, reason);
+		r = o->read_only ? 0 : make_writable(s->dir_fd, p, &s->mode, reason);
 	if (!r && !(s->env = env_posix_new(s->dir_fd)))
 		r = -ENOMEM;
 	if (!r) {
@@ -143,14 +148,18 @@ void mount_store_mounting(struct mount_store *s, bool begins)
 int mount_store_close(struct mount_store *s)
 {
 	struct stat st;
+	bool served;
 	int r;
 
 	if (!s)
 		return 0;
+	served = s->engine && !s->read_only;
 	r = engine_close(s->engine);
-	/* Without the lock the directory is somebody else's, or never became a store. */
-	if (s->kept.lock_fd >= 0 && !s->read_only && fstat(s->dir_fd, &st) == 0)
-		(void)fchmod(s->dir_fd, (st.st_mode & 07077) | MODE_UNMOUNTED); /* a courtesy */
+	/* A courtesy. Without an engine the directory is somebody else's, or never became a store. */
+	if (served && fstat(s->dir_fd, &st) == 0)
+		(void)fchmod(s->dir_fd, (st.st_mode & 07077) | MODE_UNMOUNTED);
+	else if (!served && !s->read_only && s->mode)
+		(void)fchmod(s->dir_fd, s->mode);
 	if (s->kept.lock_fd >= 0)
 		(void)close(s->kept.lock_fd); /* the lock is given up here */
 	env_posix_free(s->env);

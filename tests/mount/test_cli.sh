@@ -40,10 +40,12 @@ test_bad_options() {
 
 test_adoption_of_a_file_called_format() {
 	mkdir -p "$M"
+	chmod 755 "$M"
 	echo "my format" >"$M/FORMAT"
 	fails_with 'If it is a file of yours, move it away' timeout 120 "$MILESTONEFS" mount "$P"
 	eq "my format" "$(cat "$M/FORMAT")" "the file"
-	chmod u+w "$M"
+	eq FORMAT "$(ls -A "$M")" "what is there after a refused mount"
+	eq 755 "$(stat -c %a "$M")" "mode after a refused mount"
 	mv "$M/FORMAT" "$M/FORMAT.txt"
 	mnt_start
 	file_is "$M/FORMAT.txt" "my format"

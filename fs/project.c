@@ -251,8 +251,7 @@ static int open_mounted_store(const struct project *p, const struct mount_point 
 		return fd;
 	switch (state_of(p, m)) {
 	case MOUNT_DEAD:
-		return reason_set(
-			reason, -ENOTCONN, "store", "the daemon of %s has died; run: milestonefs umount %s, then try again", p->mount_path, p->word);
+		return reason_set(reason, -ENOTCONN, "store", "the daemon of %s has died; run: milestonefs umount %s, then try again", p->mount_path, p->word);
 	case MOUNT_SILENT:
 		return project_silent(p, "store", reason);
 	default:

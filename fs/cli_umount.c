@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * milestonefs umount: takes the mount away and waits until its daemon has written everything and given the store back. What keeps a busy mount is
+ * milestonefs umount: takes the mount away and waits until its daemon has written everything, given the store back and ended. What keeps a busy mount is
  * looked up in /proc, as far as this user may see it.
  */
 #include <argp.h>
@@ -9,9 +9,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +25,7 @@
 
 #define WAIT_S_DEFAULT 60
 #define HOLDERS_MAX 5
+#define END_WAIT_MS 5000
 
 struct arguments {
 	const char *project;
@@ -144,6 +147,28 @@ static int wait_for_daemon(const struct project *p, unsigned wait_s)
 	return 0;
 }
 
+/* To see the daemon's end by; -1: this user or this kernel cannot. */
+static int daemon_open(const struct project *p)
+{
+#ifdef SYS_pidfd_open
+	pid_t pid = project_daemon_pid(p);
+
+	return pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+#else
+	(void)p;
+	return -1;
+#endif
+}
+
+/* What it has open goes with it, so that what lies under the mount can be unmounted next. */
+static void wait_for_end(int daemon)
+{
+	struct pollfd end = {.fd = daemon, .events = POLLIN};
+
+	if (daemon >= 0)
+		(void)poll(&end, 1, END_WAIT_MS); /* a courtesy: everything is written */
+}
+
 /* A bind mount keeps the daemon, which would be waited for in vain. */
 static int check_elsewhere(const struct project *p, uint32_t device)
 {
@@ -160,6 +185,7 @@ static int umount_project(const struct project *p, const struct arguments *a)
 	cleanup_buf struct buf holders = BUF_INIT;
 	struct mount_point m = {0};
 	struct reason reason = {0};
+	cleanup_fd int daemon = -1;
 	int r;
 
 	switch (project_mount_state(p)) {
@@ -180,6 +206,7 @@ static int umount_project(const struct project *p, const struct arguments *a)
 		break;
 	}
 	(void)mount_point_find(p->mount_path, &m);
+	daemon = a->lazy ? -1 : daemon_open(p);
 	r = project_unmount(p, a->lazy, &reason);
 	if (r == -EBUSY) {
 		describe_holders(p->mount_path, project_daemon_pid(p), &holders);
@@ -189,7 +216,12 @@ static int umount_project(const struct project *p, const struct arguments *a)
 	if (r)
 		return cli_fail(&reason, r);
 	r = check_elsewhere(p, m.device);
-	return r || a->lazy ? r : wait_for_daemon(p, a->wait_s);
+	if (r || a->lazy)
+		return r;
+	r = wait_for_daemon(p, a->wait_s);
+	if (!r)
+		wait_for_end(daemon);
+	return r;
 }
 
 int cli_umount(int argc, char **argv)

@@ -80,6 +80,20 @@ test_already_mounted() {
 	bg_umount
 }
 
+# Writing or not: when umount is back, there is no daemon that would keep a disk busy.
+test_umount_waits_for_the_daemons_end() {
+	local option pid
+	for option in rw ro rw ro ro; do
+		"$MILESTONEFS" mount -o "$option" "$P"
+		pid=$(mnt_pid)
+		"$MILESTONEFS" umount "$P"
+		case $(sed 's/.*) //; s/ .*//' "/proc/$pid/stat" 2>/dev/null) in
+		'' | Z | X) ;;
+		*) fail "daemon $pid of a mount -o $option goes on after umount" ;;
+		esac
+	done
+}
+
 test_missing_project() {
 	fails_with "$T/none" "$MILESTONEFS" mount "$T/none"
 	[ ! -e "$T/none" ] || fail "mount made the missing project"
@@ -102,7 +116,7 @@ test_read_only_surroundings() {
 	"$MILESTONEFS" mount -o ro "$P"
 	[ -d "$S/state" ] || fail "nothing to see"
 	"$MILESTONEFS" umount "$P"
-	umount "$P"
+	umount "$P" # at once: its daemon has ended
 	fails_with 'without ro' "$MILESTONEFS" mount -o ro "$O"
 }
 

@@ -32,9 +32,10 @@
 enum {
 	SPIN_NS = 15000,
 	SPIN_SCORE_MAX = 8,
-	SPIN_MISS = 2, /* so more than two of three must hit */
-	CALM = 64,     /* requests after a wait for the disk, without trying again and again */
-	BACKLOG = 32,  /* requests found without waiting, until another thread is called */
+	SPIN_MISS = 2,   /* so more than two of three must hit */
+	SPIN_PROBE = 32, /* so many waits without it, and it is tried again: asleep one cannot tell, since waking both sides up takes longer */
+	CALM = 64,       /* requests after a wait for the disk, without trying again and again */
+	BACKLOG = 32,    /* requests found without waiting, until another thread is called */
 	IDLE_TICKS = 20,
 	KINDS = 64, /* opcodes; larger ones share 0 */
 };
@@ -45,6 +46,7 @@ struct fs_pool {
 	unsigned workers, active_max; /* more than that are not called because of backlog */
 	atomic_bool waiting;          /* a worker waits for requests: the owner of `score` */
 	int8_t score[KINDS];
+	uint8_t asleep[KINDS];      /* waits without it since it was tried, the same owner's */
 	atomic_uint calm;           /* so many requests still to come without reading again and again */
 	atomic_uint_fast64_t taken; /* requests */
 	atomic_bool idle;           /* nobody ticks */
@@ -156,6 +158,18 @@ static int8_t *score_of(struct fs_pool *p, const struct pool_worker *w)
 	return &p->score[w->opcode < KINDS ? w->opcode : 0];
 }
 
+static bool worth_spinning(struct fs_pool *p, const struct pool_worker *w)
+{
+	uint8_t *asleep = &p->asleep[w->opcode < KINDS ? w->opcode : 0];
+
+	if (!p->spins || atomic_load_explicit(&p->calm, memory_order_relaxed))
+		return false;
+	if (*score_of(p, w) <= 0 && ++*asleep < SPIN_PROBE)
+		return false;
+	*asleep = 0;
+	return true;
+}
+
 void fs_pool_wait(struct fs_pool *p, struct pool_worker *w)
 {
 	struct epoll_event event;
@@ -168,7 +182,7 @@ void fs_pool_wait(struct fs_pool *p, struct pool_worker *w)
 		}
 		w->waiting = true;
 		w->idle_since_ns = now_ns();
-		w->spin_until_ns = p->spins && !atomic_load_explicit(&p->calm, memory_order_relaxed) && *score_of(p, w) > 0 ? w->idle_since_ns + SPIN_NS : 0;
+		w->spin_until_ns = worth_spinning(p, w) ? w->idle_since_ns + SPIN_NS : 0;
 	}
 	if (w->spin_until_ns && now_ns() < w->spin_until_ns) {
 		breathe();
@@ -183,8 +197,12 @@ void fs_pool_wait(struct fs_pool *p, struct pool_worker *w)
 /* The request came while @w waited: was it soon enough to be worth it? */
 static void waiting_end(struct fs_pool *p, struct pool_worker *w)
 {
-	if (w->spin_until_ns || now_ns() - w->idle_since_ns < 2 * SPIN_NS) /* waking up takes time, too */
-		*score_of(p, w) = (int8_t)MIN(*score_of(p, w) + 1, SPIN_SCORE_MAX);
+	int8_t *score = score_of(p, w);
+
+	if (w->spin_until_ns)
+		*score = (int8_t)MIN(MAX(*score, 0) + 1, SPIN_SCORE_MAX);
+	else if (now_ns() - w->idle_since_ns < 2 * SPIN_NS) /* waking up takes time, too */
+		*score = (int8_t)MIN(*score + 1, SPIN_SCORE_MAX);
 	w->waiting = false;
 	atomic_store(&p->waiting, false);
 }

@@ -170,11 +170,11 @@ static void wait_for_end(int daemon)
 }
 
 /* A bind mount keeps the daemon, which would be waited for in vain. */
-static int check_elsewhere(const struct project *p, uint32_t device)
+static int check_elsewhere(const struct project *p, const struct mount_point *here, const char *path)
 {
-	cleanup_free char *path = device ? mount_point_path(device) : NULL;
+	struct mount_point m;
 
-	if (!path)
+	if (!path || !mount_point_find(path, &m) || m.device != here->device)
 		return 0;
 	log_error("%s is unmounted, but the same file system is also mounted at %s, so its daemon goes on; umount that one, too", p->mount_path, path);
 	return 1;
@@ -183,6 +183,7 @@ static int check_elsewhere(const struct project *p, uint32_t device)
 static int umount_project(const struct project *p, const struct arguments *a)
 {
 	cleanup_buf struct buf holders = BUF_INIT;
+	cleanup_free char *elsewhere = NULL;
 	struct mount_point m = {0};
 	struct reason reason = {0};
 	cleanup_fd int daemon = -1;
@@ -205,7 +206,7 @@ static int umount_project(const struct project *p, const struct arguments *a)
 	case MOUNT_ALIVE:
 		break;
 	}
-	(void)mount_point_find(p->mount_path, &m);
+	elsewhere = mount_point_find(p->mount_path, &m) ? mount_point_elsewhere(&m) : NULL;
 	daemon = a->lazy ? -1 : daemon_open(p);
 	r = project_unmount(p, a->lazy, &reason);
 	if (r == -EBUSY) {
@@ -215,7 +216,7 @@ static int umount_project(const struct project *p, const struct arguments *a)
 	}
 	if (r)
 		return cli_fail(&reason, r);
-	r = check_elsewhere(p, m.device);
+	r = check_elsewhere(p, &m, elsewhere);
 	if (r || a->lazy)
 		return r;
 	r = wait_for_daemon(p, a->wait_s);

@@ -99,7 +99,7 @@ bool mount_point_find(const char *path, struct mount_point *ret)
 	return found;
 }
 
-char *mount_point_path(uint32_t device)
+char *mount_point_elsewhere(const struct mount_point *here)
 {
 	FILE *f = fopen("/proc/self/mountinfo", "re");
 	struct mount_point m;
@@ -109,7 +109,7 @@ char *mount_point_path(uint32_t device)
 	bool ours;
 
 	while (f && !path && getline(&line, &capacity, f) > 0)
-		if (parse_line(line, &m, &at, &ours) && ours && m.device == device)
+		if (parse_line(line, &m, &at, &ours) && ours && m.device == here->device && m.id != here->id)
 			path = strdup(at);
 	free(line);
 	if (f)

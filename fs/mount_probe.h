@@ -25,8 +25,11 @@ struct mount_point {
 /** The topmost mount at exactly @path. False: there is none, or it is not one of ours. */
 bool mount_point_find(const char *path, struct mount_point *ret);
 
-/** Where what has connection @device is mounted, as far as can be seen: an owned path, or NULL (nowhere, or no memory). */
-char *mount_point_path(uint32_t device);
+/**
+ * Where else the file system mounted at @m is mounted, as far as can be seen: an owned path, or NULL (nowhere, or no memory). Ask while @m is there: the
+ * number of a connection that has ended is given to the next one.
+ */
+char *mount_point_elsewhere(const struct mount_point *m);
 
 /**
  * Does its daemon answer? 0: it does, or the kernel lets this user not ask; -ENOTCONN: it has died; -ETIMEDOUT: not within MOUNT_ANSWER_MS. A child asks,

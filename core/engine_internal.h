@@ -349,9 +349,9 @@ void draft_unref(struct draft *d);
 void draft_last_path(struct draft *d, struct buf *ret);
 /** Keep @text (or the draft's own bytes when NULL) as OPERATION_ROLLBACK. draft.lock held, engine lock not. */
 int draft_keep_refused(struct draft *d, struct request *q, struct draft_plan *plan, enum event_type type, enum operation wanted, int error, const char *path);
-/** Tell drafts of a node: a name was removed by @pid; utimens came. Engine lock held. */
 /** Who is making a newborn, and since when. False: nobody has it open for writing any more. Lock held. */
 bool drafts_of_newborn(struct engine *e, const struct node *n, uint32_t *ret_pid, int64_t *ret_started_ns);
+/** Tell drafts of a node: a name was removed by @pid; utimens came. Engine lock held. */
 void drafts_note_unlinked(struct engine *e, const struct node *n, uint32_t pid);
 void drafts_note_utimens(struct engine *e, const struct node *n);
 /** Publish transactions' drafts as ended once they are safe. */

@@ -4,23 +4,15 @@
  * misspelt, or for longer than was said, would be worse than one that is refused.
  */
 #include "barrier_text.h"
+#include "doc_build.h"
 #include "rule.h"
 
 #include <errno.h>
 
-/* The place of byte @at. */
-static void set_place(struct reason *reason, const char *text, size_t at)
+static void set_place(struct reason *reason, const struct rule_input *input, const char *word)
 {
-	if (!reason)
-		return;
-	reason->line = reason->column = 1;
-	for (size_t i = 0; i < at; i++)
-		if (text[i] == '\n') {
-			reason->line++;
-			reason->column = 1;
-		} else {
-			reason->column++;
-		}
+	if (reason)
+		doc_place(input->text, (size_t)(word - input->text), &reason->line, &reason->column);
 }
 
 int rule_participants(const struct rule_input *input, struct reason *reason)
@@ -38,7 +30,7 @@ int rule_participants(const struct rule_input *input, struct reason *reason)
 			r = reason_set(reason, -EBADMSG, NULL,
 				"%.*s is no agent's id (letters, digits, '.', '_' and '-'; ids stand one a line or between blanks)", (int)MIN(len, (size_t)64),
 				word);
-		set_place(reason, input->text, (size_t)(word - input->text));
+		set_place(reason, input, word);
 		return r;
 	}
 	return 0;
@@ -52,6 +44,6 @@ int rule_timeout(const struct rule_input *input, struct reason *reason)
 	if (barrier_parse_timeout(input->text, input->len) || !barrier_next_word(input->text, input->len, &at, &word, &len))
 		return 0;
 	(void)reason_set(reason, -EBADMSG, NULL, "a timeout is a whole number of seconds from 1 to %d, in plain digits", BARRIER_TIMEOUT_MAX_S);
-	set_place(reason, input->text, (size_t)(word - input->text));
+	set_place(reason, input, word);
 	return -EBADMSG;
 }

@@ -21,7 +21,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -268,22 +267,25 @@ static bool xattr_is_adopted(const char *name)
 	return !strncmp(name, "user.", 5) || !strncmp(name, "trusted.", 8);
 }
 
+struct xattr_feed {
+	int (*add)(void *arg, const char *name, const char *value, size_t len);
+	void *add_arg;
+};
+
+static int feed_xattr(void *arg, const char *name, const char *value, size_t len)
+{
+	const struct xattr_feed *f = arg;
+
+	return xattr_is_adopted(name) ? f->add(f->add_arg, name, value, len) : 0;
+}
+
 static int feed_xattrs(struct adopt_entry *a, int (*add)(void *arg, const char *name, const char *value, size_t len), void *add_arg)
 {
 	struct feed *f = a->arg;
 	cleanup_fd int fd = openat(f->stage_fd, f->list.items[f->next - 1].from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	char names[XATTR_LIST_MAX], *value = malloc(XATTR_SIZE_MAX);
-	ssize_t len = fd < 0 ? 0 : flistxattr(fd, names, sizeof(names)); /* none: reading the content says what is wrong */
-	int r = value ? 0 : -ENOMEM;
 
-	for (const char *name = names; !r && name < names + len; name += strlen(name) + 1) {
-		ssize_t n = xattr_is_adopted(name) ? fgetxattr(fd, name, value, XATTR_SIZE_MAX) : -1;
-
-		if (n >= 0)
-			r = add(add_arg, name, value, (size_t)n);
-	}
-	free(value);
-	return r;
+	/* Not to be opened: reading the content says what is wrong. */
+	return fd < 0 ? 0 : adopt_each_xattr(fd, feed_xattr, &(struct xattr_feed){add, add_arg});
 }
 
 /* 1 and an entry, 0 at the end. */

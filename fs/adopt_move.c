@@ -17,19 +17,27 @@
 
 #include "util.h"
 
-/* Those that may be set: overlayfs has some of its own. */
-static void copy_xattrs(int from, int to)
+int adopt_each_xattr(int fd, int (*fn)(void *arg, const char *name, const char *value, size_t len), void *arg)
 {
 	char names[XATTR_LIST_MAX], *value = malloc(XATTR_SIZE_MAX);
-	ssize_t len = value ? flistxattr(from, names, sizeof(names)) : 0;
+	ssize_t len = value ? flistxattr(fd, names, sizeof(names)) : 0;
+	int r = value ? 0 : -ENOMEM;
 
-	for (const char *name = names; name < names + len; name += strlen(name) + 1) {
-		ssize_t n = fgetxattr(from, name, value, XATTR_SIZE_MAX);
+	for (const char *name = names; !r && name < names + len; name += strlen(name) + 1) {
+		ssize_t n = fgetxattr(fd, name, value, XATTR_SIZE_MAX);
 
 		if (n >= 0)
-			(void)fsetxattr(to, name, value, (size_t)n, 0);
+			r = fn(arg, name, value, (size_t)n);
 	}
 	free(value);
+	return r;
+}
+
+/* Those that may be set: overlayfs has some of its own. */
+static int set_xattr(void *arg, const char *name, const char *value, size_t len)
+{
+	(void)fsetxattr(*(const int *)arg, name, value, len, 0);
+	return 0;
 }
 
 /* The mode comes last: it may take the right to set anything. */
@@ -37,7 +45,8 @@ static int copy_attributes(int from, const struct stat *st, int to)
 {
 	const struct timespec times[2] = {st->st_atim, st->st_mtim};
 
-	copy_xattrs(from, to);
+	if (adopt_each_xattr(from, set_xattr, &to) < 0)
+		return -ENOMEM;
 	if (fchown(to, st->st_uid, st->st_gid) < 0 && errno != EPERM)
 		return -errno;
 	if (futimens(to, times) < 0 || fchmod(to, st->st_mode & 07777) < 0)

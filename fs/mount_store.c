@@ -155,10 +155,10 @@ int mount_store_close(struct mount_store *s)
 		return 0;
 	served = s->engine && !s->read_only;
 	r = engine_close(s->engine);
-	/* A courtesy. Without an engine the directory is somebody else's, or never became a store. */
-	if (served && fstat(s->dir_fd, &st) == 0)
+	/* A courtesy. Without an engine it never became a store, and is as it was, or it is another daemon's, who needs the mode that we gave it, too. */
+	if (served && s->kept.lock_fd >= 0 && fstat(s->dir_fd, &st) == 0)
 		(void)fchmod(s->dir_fd, (st.st_mode & 07077) | MODE_UNMOUNTED);
-	else if (!served && !s->read_only && s->mode)
+	else if (!served && !s->read_only && s->mode && (s->kept.lock_fd >= 0 || !store_is_locked(s->dir_fd)))
 		(void)fchmod(s->dir_fd, s->mode);
 	if (s->kept.lock_fd >= 0)
 		(void)close(s->kept.lock_fd); /* the lock is given up here */
